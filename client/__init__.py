@@ -1,0 +1,1 @@
+"""The daemon and the commands on a user's host."""

@@ -1,0 +1,1 @@
+"""The enforcement point inside a private network."""

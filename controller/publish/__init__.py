@@ -1,0 +1,1 @@
+"""publish of the controller."""

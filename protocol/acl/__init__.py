@@ -1,0 +1,1 @@
+"""Who may reach what: one model and one decision function for everybody."""

@@ -1,0 +1,102 @@
+"""Every bound of the protocol, with its unit and the reason for its size."""
+
+from typing import Final
+
+# Tokens (decision D10, threats T-5, T-6)
+TOKEN_MAX_BYTES: Final = 16 * 1024
+"""Every token but the snapshot and the config; an access token for a few hundred resources fits."""
+SNAPSHOT_MAX_BYTES: Final = 1024 * 1024
+"""Snapshot, config and access tokens: 5,000 resources."""
+JSON_MAX_DEPTH: Final = 8
+CLOCK_LEEWAY_S: Final = 30
+"""How far `iat`, `nbf` and `exp` may disagree with our clock; offsets above 2 s are shown to the admin."""
+CLOCK_WARN_S: Final = 2
+
+# Token lives, seconds (design section 3)
+AUTHORISATION_LIFE_S: Final = 60
+CLIENT_TICKET_LIFE_S: Final = 60
+CONNECTOR_TICKET_LIFE_S: Final = 4 * 3600
+ACCESS_LIFE_S: Final = 300
+ASSERTION_LIFE_S: Final = 60
+SNAPSHOT_LIFE_S: Final = 24 * 3600
+CONFIG_LIFE_S: Final = 24 * 3600
+LEASE_DEFAULT_S: Final = 3600
+LEASE_MIN_S: Final = 30
+LEASE_MAX_S: Final = 24 * 3600
+
+# Relay (T-25, T-26)
+UPGRADE_DEADLINE_S: Final = 5.0
+"""TLS handshake and HTTP upgrade together."""
+UPGRADE_HEADER_MAX_BYTES: Final = 8 * 1024
+PAIRING_DEADLINE_S: Final = 5.0
+PARKED_LEGS_DEFAULT: Final = 2
+PARKED_LEGS_MAX: Final = 16
+WAITING_CLIENTS_PER_CONNECTOR: Final = 64
+RELAY_CONNECTIONS_MAX: Final = 20_000
+RELAY_CONNECTIONS_PER_ADDRESS: Final = 2_000
+RELAY_BUFFER_BYTES: Final = 256 * 1024
+"""Each way of a pair: above it reading from the source pauses."""
+LEG_MESSAGE_MAX_BYTES: Final = 1024 * 1024
+LEG_PING_INTERVAL_S: Final = 20.0
+LEG_DEAD_AFTER_S: Final = 50.0
+
+# Control sockets between agents and controller
+CONTROL_MESSAGE_MAX_BYTES: Final = 2 * 1024 * 1024
+HEARTBEAT_INTERVAL_S: Final = 2.0
+HEARTBEAT_MISSED_MAX: Final = 2
+AGENT_STALL_S: Final = 6.0
+"""A peer unheard for this long is gone (fault F-3); above the stall budget of an event loop (F-29)."""
+CONTROL_REQUEST_DEADLINE_S: Final = 5.0
+FAN_OUT_COALESCE_S: Final = 0.03
+
+# Mux (T-39, T-40). Window sizes in bytes
+MUX_WINDOW_INITIAL: Final = 256 * 1024
+MUX_WINDOW_MAX: Final = 16 * 1024 * 1024
+MUX_WINDOW_TOTAL: Final = 64 * 1024 * 1024
+"""Sum of all receive windows of one tunnel above their initial size."""
+MUX_FRAME_DATA_MAX: Final = 64 * 1024
+"""Largest data frame we send; when other streams wait, MUX_FRAME_DATA_SHARED."""
+MUX_FRAME_DATA_SHARED: Final = 16 * 1024
+MUX_STREAMS_MAX: Final = 16_384
+MUX_ACCEPT_BACKLOG: Final = 1_024
+"""Streams opened by the peer and not yet accepted or refused."""
+MUX_OPENS_PER_SECOND: Final = 5_000
+MUX_OPENS_BURST: Final = 10_000
+MUX_RESETS_PER_SECOND: Final = 1_000
+MUX_RESETS_BURST: Final = 5_000
+MUX_PINGS_PER_SECOND: Final = 20
+TUNNEL_WRITE_HIGH_WATER: Final = 512 * 1024
+TUNNEL_KEEPALIVE_S: Final = 15.0
+TUNNEL_DEAD_AFTER_S: Final = 40.0
+
+# Opening a stream (streams.py)
+OPEN_HEADER_MAX_BYTES: Final = 4 * 1024
+PROOF_MAX_BYTES: Final = SNAPSHOT_MAX_BYTES
+PROOF_DEADLINE_S: Final = 10.0
+"""From the end of the inner handshake to an accepted proof; then the connector closes the tunnel."""
+DIAL_DEADLINE_S: Final = 10.0
+RESOLVE_DEADLINE_S: Final = 5.0
+DATAGRAM_MAX_BYTES: Final = 65_507
+DATAGRAM_QUEUE: Final = 256
+"""Datagrams waiting for mux credit per association; the oldest is dropped first."""
+UDP_IDLE_S: Final = 120.0
+ICMP_IDLE_S: Final = 60.0
+
+# Client: hold (C10)
+HOLD_DEADLINE_S: Final = 20.0
+HELD_FLOWS_MAX: Final = 1_024
+FLOWS_MAX: Final = 32_768
+HALF_OPEN_S: Final = 75.0
+PATH_RACE_DELAY_S: Final = 0.25
+DNS_TTL_S: Final = 60
+DNS_NEGATIVE_TTL_S: Final = 10
+SYNTHETIC_RELEASE_S: Final = 600.0
+"""A synthetic address is not given to another name for this long after its last use."""
+
+# HTTP API (D10)
+API_BODY_MAX_BYTES: Final = 256 * 1024
+DEVICE_CODE_LIFE_S: Final = 600
+DEVICE_CODE_INTERVAL_S: Final = 2
+ENROLMENT_LIFE_S: Final = 24 * 3600
+SESSION_LIFE_S: Final = 30 * 24 * 3600
+ADMIN_SESSION_LIFE_S: Final = 12 * 3600

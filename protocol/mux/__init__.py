@@ -1,0 +1,1 @@
+"""The stream multiplexer of a tunnel: yamux wire format, sans-I/O."""

@@ -1,0 +1,141 @@
+"""The one closed vocabulary of failure.
+
+The same member is exception field, log key, metric label, wire code (``number`` on the mux, ``code`` in JSON), API
+problem code and the sentence that a person reads. A number, once given out, is never reused or changed.
+"""
+
+from enum import Enum, unique
+
+
+@unique
+class Reason(Enum):
+    """``(wire number, sentence, next step)``; ``code`` is the member's name in lower case."""
+
+    # 0-19: not failures, or general ones
+    NORMAL = (0, "Closed normally.", "")
+    INTERNAL = (1, "Ostiary itself failed.", "Look into the component's log and report it with `ostiary report`.")
+    PROTOCOL_ERROR = (2, "The other side broke the protocol.", "Check that both sides run supported versions.")
+    VERSION_UNSUPPORTED = (3, "The other side's protocol version is not supported.", "Upgrade the older component.")
+    SHUTTING_DOWN = (4, "The component is shutting down.", "Try again; another one takes over where there is one.")
+    TIMEOUT = (5, "It took too long.", "Try again; `ostiary doctor` names the slow part.")
+    LIMIT_EXCEEDED = (6, "A limit was exceeded.", "Slow down or ask an administrator to raise the limit.")
+    CANCELLED = (7, "The application gave up.", "")
+    UNAVAILABLE = (8, "The component cannot serve this at the moment.", "Try again in a few seconds.")
+    RATE_LIMITED = (9, "Too many attempts.", "Wait for the time that the answer names.")
+
+    # 20-39: policy. What `decide` and the evaluator can say
+    NOT_A_RESOURCE = (20, "This address is not a resource for you.", "Ask an administrator for access.")
+    NO_GRANT = (21, "No grant gives you this resource.", "Ask the people named by `ostiary explain` for access.")
+    PORT_NOT_ALLOWED = (22, "The resource does not include this port.", "Ask an administrator to add the port.")
+    PROTOCOL_NOT_ALLOWED = (23, "The resource does not include this protocol.", "Ask an administrator to add it.")
+    GRANT_EXPIRED = (24, "Your grant for this resource has expired.", "Ask for a new grant.")
+    CONNECTOR_NOT_ALLOWED = (25, "The connector may not serve this destination.", "Ask an administrator.")
+    EGRESS_FORBIDDEN = (26, "The connector never connects to this kind of address.", "Ask an administrator.")
+    USER_DISABLED = (27, "Your account is disabled.", "Ask an administrator.")
+    DEVICE_REVOKED = (28, "This device was revoked.", "Sign in again or ask an administrator.")
+    SESSION_ENDED = (29, "Your sign-in has ended.", "Run `ostiary login`.")
+    ACCESS_REVOKED = (30, "Your access was revoked while the connection was open.", "Ask an administrator.")
+    LEASE_EXPIRED = (31, "The controller was away for longer than the lease allows.", "Wait until it is back.")
+    RESOURCE_CHANGED = (32, "The resource was changed or removed.", "Run `ostiary resources` to see what you have.")
+    SERVICE_ACCOUNT_DISABLED = (33, "The service account is disabled.", "Ask an administrator.")
+
+    # 40-69: tokens, keys and proofs
+    TOKEN_MALFORMED = (40, "A token is malformed.", "Run `ostiary doctor`.")
+    TOKEN_SIGNATURE = (41, "A token's signature is wrong.", "Check that both sides use the same controller.")
+    TOKEN_KEY_UNKNOWN = (42, "A token is signed by an unknown key.", "Check that both sides use the same controller.")
+    TOKEN_EXPIRED = (43, "A token has expired.", "Check the clocks of both hosts.")
+    TOKEN_NOT_YET_VALID = (44, "A token is from the future.", "Check the clocks of both hosts.")
+    TOKEN_AUDIENCE = (45, "A token is meant for somebody else.", "Run `ostiary doctor`.")
+    TOKEN_ISSUER = (46, "A token comes from another controller.", "Check which controller each side uses.")
+    TOKEN_TYPE = (47, "A token is of the wrong kind.", "Run `ostiary doctor`.")
+    TOKEN_CLAIM = (48, "A token lacks a claim or holds a wrong one.", "Check that both sides run the same version.")
+    TOKEN_REVOKED = (49, "The token was revoked.", "Sign in again.")
+    PROOF_INVALID = (50, "The proof of possession is wrong.", "Run `ostiary doctor`.")
+    PROOF_MISSING = (51, "No proof of possession was given.", "Upgrade the client.")
+    PIN_MISMATCH = (52, "The certificate is not the one that the controller named.", "Somebody may be in between.")
+    CERTIFICATE_UNTRUSTED = (53, "The server's certificate is not trusted.", "Check the CA pin.")
+    SNAPSHOT_ROLLBACK = (54, "The policy offered is older than the one already seen.", "Check the controller.")
+    CLOCK_OFFSET = (55, "This host's clock is wrong.", "Set the clock (for example with chrony).")
+    TLS_FAILED = (56, "The encrypted connection could not be set up.", "Run `ostiary doctor`.")
+
+    # 70-89: enrolment, sign-in, API
+    ENROLMENT_INVALID = (70, "The enrolment token is not valid.", "Ask an administrator for a new one.")
+    ENROLMENT_USED = (71, "The enrolment token was already used.", "Ask an administrator for a new one.")
+    ENROLMENT_EXPIRED = (72, "The enrolment token has expired.", "Ask an administrator for a new one.")
+    SIGN_IN_REQUIRED = (73, "You are not signed in.", "Run `ostiary login`.")
+    SIGN_IN_FAILED = (74, "The name or the password is wrong.", "Try again.")
+    AUTHORIZATION_PENDING = (75, "The sign-in was not approved yet.", "Open the page and approve it.")
+    SLOW_DOWN = (76, "The sign-in is polled too often.", "Wait longer between polls.")
+    SIGN_IN_DENIED = (77, "The sign-in was denied.", "Start again with `ostiary login`.")
+    SIGN_IN_EXPIRED = (78, "The sign-in code has expired.", "Start again with `ostiary login`.")
+    FORBIDDEN = (79, "Your role does not permit this.", "Ask an owner.")
+    NOT_FOUND = (80, "There is no such thing, or it is not yours to see.", "List what there is.")
+    CONFLICT = (81, "It was changed by somebody else in the meantime.", "Read it again and repeat the change.")
+    INVALID_INPUT = (82, "The input is not valid.", "Correct the field that is named.")
+    ALREADY_EXISTS = (83, "Something of that name exists already.", "Choose another name.")
+    IN_USE = (84, "It is still in use.", "Remove what uses it first.")
+    LAST_OWNER = (85, "The last owner cannot be removed.", "Make somebody else an owner first.")
+    BODY_TOO_LARGE = (86, "The request is too large.", "Send less at once.")
+    DUPLICATE_AGENT = (87, "Another process runs with the same identity.", "Stop one of the two.")
+
+    # 90-109: relay and paths
+    RELAY_UNREACHABLE = (90, "No relay could be reached.", "Check that this host may connect to the relay's port.")
+    CONNECTOR_NOT_ATTACHED = (91, "The connector is not attached to the relay.", "Start the connector.")
+    PAIRING_TIMEOUT = (92, "The connector did not answer the relay in time.", "Check the connector's host.")
+    CONTROLLER_UNREACHABLE = (93, "The controller cannot be reached.", "Check the network; it is tried again.")
+    NO_CONNECTOR = (94, "No connector of this remote network is online.", "Ask an administrator to start one.")
+    TUNNEL_LOST = (95, "The tunnel to the connector was lost.", "Try again; a new one is made.")
+    PEER_SILENT = (96, "The other side stopped answering.", "Try again.")
+
+    # 110-129: what the connector met at the destination
+    CONNECTION_REFUSED = (110, "The resource refused the connection.", "Check that the service is running.")
+    HOST_UNREACHABLE = (111, "The resource's host cannot be reached from the connector.", "Check the host.")
+    NETWORK_UNREACHABLE = (112, "The connector has no route to the resource.", "Check the connector's network.")
+    CONNECT_TIMEOUT = (113, "The resource did not answer the connector.", "Check the host and its firewall.")
+    NAME_NOT_FOUND = (114, "The connector's resolver does not know this name.", "Check the name.")
+    RESOLVER_FAILED = (115, "The connector's resolver failed.", "Check the resolver of the connector's host.")
+    CONNECTION_RESET = (116, "The resource reset the connection.", "")
+    DATAGRAM_TOO_LARGE = (117, "The datagram is too large.", "Send smaller datagrams.")
+
+    # 130-149: this host
+    NEEDS_ROOT = (130, "This needs root.", "Run it with sudo, or use the proxy mode (`ostiaryd --mode proxy`).")
+    NO_TUN = (131, "There is no TUN device on this host.", "Load the tun module, or use the proxy mode.")
+    DAEMON_NOT_RUNNING = (132, "The client daemon is not running.", "Start it: `sudo systemctl start ostiaryd`.")
+    PERMISSION_DENIED = (133, "You may not do this.", "Use sudo, or ask to be put into group `ostiary`.")
+    PORT_IN_USE = (134, "The port is already in use.", "Stop the other program or choose another port.")
+    CONFIG_INVALID = (135, "The configuration is not valid.", "Correct the key that is named.")
+    ADDRESS_COLLISION = (136, "The address pool collides with this host's network.", "Choose another pool.")
+    ALREADY_RUNNING = (137, "Another instance is already running.", "Stop it first.")
+    DNS_SETUP_FAILED = (138, "The host's resolver settings could not be changed.", "Run `ostiary doctor`.")
+    STATE_CORRUPT = (139, "A state file is damaged.", "Move it away and sign in or enrol again.")
+    SCHEMA_NEWER = (140, "The database was written by a newer version.", "Run that version, or restore a backup.")
+    SCHEMA_OLDER = (141, "The database is of an older version.", "Run `ostiary-controller db upgrade`.")
+    NOT_ENROLLED = (142, "This component is not enrolled.", "Run its `enroll` command with an enrolment token.")
+    SELF_TEST_FAILED = (143, "Traffic through the TUN device is blocked.", "Check firewall rules and rp_filter.")
+
+    def __init__(self, number: int, sentence: str, next_step: str) -> None:
+        self.number = number
+        self.sentence = sentence
+        self.next_step = next_step
+
+    @property
+    def code(self) -> str:
+        """The stable name in JSON, logs, metrics and the API."""
+        return self.name.lower()
+
+    def __str__(self) -> str:
+        return self.code
+
+
+_BY_NUMBER = {reason.number: reason for reason in Reason}
+_BY_CODE = {reason.code: reason for reason in Reason}
+
+
+def reason_from_number(number: int) -> Reason:
+    """Returns the member with this wire number; an unknown one (a newer peer's) becomes INTERNAL."""
+    return _BY_NUMBER.get(number, Reason.INTERNAL)
+
+
+def reason_from_code(code: str) -> Reason:
+    """Returns the member with this code; an unknown one (a newer peer's) becomes INTERNAL."""
+    return _BY_CODE.get(code, Reason.INTERNAL)

@@ -1,0 +1,1 @@
+"""Strict JWS tokens: one class per kind, one verifier (design section 3)."""

@@ -1,0 +1,1 @@
+"""The asyncio plumbing that all four parts share."""
