@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, RelayId, ResourceId, Revision, SpkiPin
+from protocol.ids import NO_REVISION, ConnectorId, DeviceId, FlowId, NetworkId, RelayId, ResourceId, Revision, SpkiPin
 
 AGENT_PATH = "/agents/v1"
 """Both kinds of agents upgrade here; ``Authorization: Bearer <assertion>`` says who it is (tokens.Assertion)."""
@@ -67,7 +67,7 @@ class Hello(Message):
     software: str
     clock_ms: int
     epoch: int = 0
-    revision: Revision = Revision(0)
+    revision: Revision = NO_REVISION
     hostname: str = ""
     pin: SpkiPin | None = None
     next_pin: SpkiPin | None = None
@@ -298,4 +298,4 @@ class ExplainReply(Message):
     via: tuple[str, ...] = ()
     """For each grant: the name of the group, user or service account that it was given to."""
     ask: tuple[str, ...] = ()
-    revision: Revision = Revision(0)
+    revision: Revision = NO_REVISION

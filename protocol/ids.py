@@ -30,6 +30,9 @@ SpkiPin = NewType("SpkiPin", str)
 Revision = NewType("Revision", int)
 """Position of an event in the controller's log: the policy revision, the resume cursor and the SSE id."""
 
+NO_REVISION: Final = Revision(0)
+"""Before the first event: nothing is known and nothing is enforced."""
+
 Epoch = NewType("Epoch", int)
 """Generation of the log; raised only by restoring a backup (decision D8). Revisions compare within one epoch."""
 

@@ -1,0 +1,54 @@
+# `make help` lists the targets. Everything runs from .venv, which `make install` builds from requirements.lock.
+SHELL := /bin/bash
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := protocol runtime controller relay connector client migrations lab bench tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install host-tools demo test check format lock bench bench-quick clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(STAMP) ## make .venv with everything that the project needs, from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@./lab/ensure-venv $(PY) $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+host-tools: ## install the programs that the demo, the tests and the benchmarks drive (apt; prints the command first)
+	@./lab/ensure-tools
+
+demo: $(STAMP) ## the whole product on this machine, told as it happens (KEEP=1 leaves it up)
+	@$(BIN)/python -m lab.demo $(if $(KEEP),--keep)
+
+test: $(STAMP) host-tools ## the whole test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## format, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --extra controller --extra dev \
+	    --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+
+bench: $(STAMP) host-tools ## the benchmarks, into bench/results/
+	@$(BIN)/python -m bench.run
+
+bench-quick: $(STAMP) host-tools ## the benchmarks, one short round
+	@$(BIN)/python -m bench.run --quick
+
+clean: ## remove what the build made
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
