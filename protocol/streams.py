@@ -16,13 +16,16 @@ A stream that is refused is answered with ``reason`` and then reset with the sam
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from protocol.errors import RemoteProtocolError
+from protocol.ids import is_id
 from protocol.limits import OPEN_HEADER_MAX_BYTES, PROOF_MAX_BYTES
 
 StreamKind = Literal["tcp", "udp", "icmp", "resolve", "dns"]
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*\Z")
 _KINDS: Final = frozenset({"tcp", "udp", "icmp", "resolve", "dns"})
 
 
@@ -37,7 +40,11 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class StreamHeader:
-    """What the client wants. ``host`` is a name or an address literal; ``flow`` is the client's flow id for the record."""
+    """What the client wants. ``host`` is a name or an address literal; ``flow`` is the client's flow id for the record.
+
+    A parsed one has well-formed ids in ``flow`` and ``resource``; ``host`` is still to be parsed
+    (``acl.codec.host_from_wire_untrusted``).
+    """
 
     kind: StreamKind
     host: str
@@ -137,13 +144,18 @@ def parse_header_untrusted(frame: bytes) -> Proof | StreamHeader:
     """Parses the client's header frame. Raises RemoteProtocolError."""
     body = _load(frame)
     match body:
-        case {"kind": "proof", "token": str(token), "number": int(number), "signature": str(signature)} if number > 0:
-            try:
-                return Proof(token, number, bytes.fromhex(signature))
-            except ValueError as exc:
-                raise RemoteProtocolError("proof signature is not hex") from exc
+        case {"kind": "proof", "token": str(token), "number": int(number), "signature": str(signature)} if (
+            not isinstance(number, bool) and 0 < number < 2**32 and token.isascii()
+        ):
+            if _HEX.match(signature) is None:
+                raise RemoteProtocolError("proof signature is not lower-case hex")
+            return Proof(token, number, bytes.fromhex(signature))
         case {"kind": str(kind), "host": str(host), "port": port, "flow": str(flow), "resource": str(resource)} if (
-            kind in _KINDS and len(frame) <= OPEN_HEADER_MAX_BYTES and (port is None or _is_port(port))
+            kind in _KINDS
+            and len(frame) <= OPEN_HEADER_MAX_BYTES
+            and (port is None or _is_port(port))
+            and is_id(flow, "flow")
+            and is_id(resource, "resource")
         ):
             return StreamHeader(cast(StreamKind, kind), host, port, flow, resource)
     raise RemoteProtocolError("malformed stream header")
@@ -154,12 +166,14 @@ def parse_answer_untrusted(frame: bytes) -> StreamAnswer:
     match _load(frame):
         case {"reason": reason, "rcode": int(rcode), "ttl": int(ttl), "families": list(families)} if (
             (reason is None or isinstance(reason, str))
-            and set(families) <= {"v4", "v6"}
+            and all(family in ("v4", "v6") for family in families)
+            and not isinstance(rcode, bool)
             and 0 <= rcode < 4096
-            and ttl >= 0
+            and not isinstance(ttl, bool)
+            and 0 <= ttl < 2**31
         ):
             return StreamAnswer(reason, rcode, ttl, tuple(families))
-        case {"reason": reason} if reason is None or isinstance(reason, str):
+        case {"reason": reason, **rest} if (reason is None or isinstance(reason, str)) and "rcode" not in rest:
             return StreamAnswer(reason)
     raise RemoteProtocolError("malformed stream answer")
 
