@@ -1,0 +1,131 @@
+"""``make demo``: the whole product on this machine, told on the terminal as it really happens.
+
+Each line is a fact that was just observed, with the time since the start. Exit status 0 only if every step held.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from lab.hosts import IP, Lab, LabError
+from lab.product import Product
+from lab.story import Story
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Narrator:
+    """Prints one line per fact."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.failed: list[str] = []
+        self.held = 0
+        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+    def say(self, text: str, mark: str = " ") -> None:
+        shown = mark
+        if self._colour:
+            shown = {"✓": "\033[32m✓\033[0m", "✗": "\033[31m✗\033[0m"}.get(mark, mark)
+        print(f"{time.monotonic() - self._began:7.2f} s {shown} {text}", flush=True)
+
+    def step(self, title: str, text: str) -> None:
+        self.held += 1
+        self.say(f"{title}: {text}", "✓")
+
+    def failure(self, title: str, text: str) -> None:
+        self.failed.append(title)
+        self.say(f"{title}: {text}", "✗")
+
+
+def missing_for_tun() -> str:
+    """Why the story cannot be told through a TUN device here; empty when it can."""
+    if os.geteuid() != 0:
+        return "this is not root"
+    if not Path("/dev/net/tun").exists():
+        return "there is no /dev/net/tun"
+    return ""
+
+
+def run(lab: Lab, narrator: Narrator) -> Product:
+    """Builds everything and tells the story."""
+    narrator.say("lab: laptop, internet, cloud, office gateway, office and servers are up (network namespaces)")
+    product = Product(lab)
+    product.start_world()
+    narrator.say(
+        "office: wiki, PostgreSQL, sshd, echo and its own DNS are running; nothing can connect in from outside"
+    )
+    product.start_controller()
+    narrator.say(f"controller: serving, CA pin {product.ca_pin}")
+    product.start_relay()
+    narrator.say("relay: enrolled and listening")
+    product.start_connector()
+    narrator.say("connector: enrolled from inside the office, attached to the relay, outbound connections only")
+    product.create_policy()
+    narrator.say("admin: made resources, the group engineers with one user, and its grants")
+    product.start_client()
+    product.sign_in()
+    narrator.say("laptop: signed in; the browser page was approved for the shown code")
+    story = Story(product)
+    for title, step in story.steps():
+        try:
+            narrator.step(title, step())
+        except (LabError, OSError, KeyError, subprocess.SubprocessError) as exc:
+            narrator.failure(title, str(exc))
+    return product
+
+
+def keep(product: Product) -> None:
+    """Tells how to enter each host, and waits."""
+    print("\nThe lab stays up. To enter a host:")
+    for name, host in product.lab.hosts.items():
+        print(f"  {name:10} {IP} netns exec {host.namespace} bash")
+    folder = product.lab.folder
+    print(f"Logs and state: {folder}. The user's command on the laptop:")
+    env = f"OSTIARY_RUNTIME_DIR={folder}/run/client OSTIARY_STATE_DIR={folder}/client"
+    print(f"  {IP} netns exec {product.lab['laptop'].namespace} env {env} {Path(sys.executable).parent}/ostiary status")
+    print("Press Enter (or Ctrl-C) to remove it.")
+    try:
+        input()
+    except (EOFError, KeyboardInterrupt):
+        if not sys.stdin.isatty():
+            product.lab["laptop"].run("/usr/bin/sleep", "infinity", deadline=24 * 3600)
+
+
+def main() -> int:
+    """Runs the demo; returns the exit status."""
+    parser = argparse.ArgumentParser(description="The whole product on this machine, told as it happens.")
+    parser.add_argument("--keep", action="store_true", help="leave everything up and print how to enter each host")
+    options = parser.parse_args()
+    narrator = Narrator()
+    if why := missing_for_tun():
+        from lab.rootless import tell
+
+        narrator.say(f"{why}: telling the story through the client's proxy mode, on loopback")
+        return tell(narrator)
+    subprocess.run([str(ROOT / "lab" / "ensure-tools")], check=True)
+    folder = Path(tempfile.mkdtemp(prefix="ostiary-demo-"))
+    try:
+        with Lab(folder, f"ost{os.getpid() % 10000}") as lab:
+            product = run(lab, narrator)
+            if options.keep:
+                keep(product)
+    except LabError as exc:
+        narrator.failure("the lab", str(exc))
+    except Exception:  # noqa: BLE001 - told like any other failed step, with what is needed to look into it
+        narrator.failure("the lab", traceback.format_exc())
+    total = narrator.held + len(narrator.failed)
+    print(
+        f"\n{narrator.held} of {total} steps held.", f"Failed: {', '.join(narrator.failed)}." if narrator.failed else ""
+    )
+    print(f"Logs: {folder}")
+    return 1 if narrator.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
