@@ -213,6 +213,19 @@ class Lab:
         """Takes over the ending of a process started elsewhere."""
         self._processes.append((name, process))
 
+    def pids(self, name: str) -> list[int]:
+        """The processes of a daemon: its whole process group."""
+        groups = {process.pid for given, process in self._processes if given == name and process.poll() is None}
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    if os.getpgid(int(entry.name)) in groups:
+                        found.append(int(entry.name))
+                except ProcessLookupError:
+                    continue
+        return found
+
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""

@@ -4,6 +4,7 @@ A step raises LabError when the fact is not so. Steps use unmodified programs on
 controller's host.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -199,10 +200,9 @@ class Story:
 
     def relay_capture(self) -> str:
         assert self._capture is not None
-        try:
+        # It may have its packets, and have ended, already.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._capture.pid, signal.SIGINT)
-        except ProcessLookupError:
-            pass  # it has its packets already
         data = self._capture.path.read_bytes()
         _expect(len(data) > 100_000, f"the capture holds only {len(data)} bytes")
         secrets = [b"company wiki", b"corp.internal", b"SSH-2.0", b"grace", b"engineers", b"GET /", b"rows: 1000"]
