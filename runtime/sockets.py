@@ -1,0 +1,114 @@
+"""Outgoing TCP sockets of our own: name or address to connected socket, with a mark that our own routes know (T-53)."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from protocol.errors import RemoteError
+from protocol.limits import PATH_RACE_DELAY_S
+from protocol.reasons import Reason
+from runtime.race import first_success
+
+ADDRESSES_MAX: Final = 8
+"""Of one name; more are not tried."""
+
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+_BY_ERRNO: Final = {
+    errno.ECONNREFUSED: Reason.CONNECTION_REFUSED,
+    errno.EHOSTUNREACH: Reason.HOST_UNREACHABLE,
+    errno.EHOSTDOWN: Reason.HOST_UNREACHABLE,
+    errno.ENETUNREACH: Reason.NETWORK_UNREACHABLE,
+    errno.ENETDOWN: Reason.NETWORK_UNREACHABLE,
+    errno.EADDRNOTAVAIL: Reason.NETWORK_UNREACHABLE,
+    errno.EAFNOSUPPORT: Reason.NETWORK_UNREACHABLE,
+    errno.ETIMEDOUT: Reason.CONNECT_TIMEOUT,
+    errno.ECONNRESET: Reason.CONNECTION_RESET,
+    errno.EPIPE: Reason.CONNECTION_RESET,
+    errno.EMSGSIZE: Reason.DATAGRAM_TOO_LARGE,
+    errno.EPERM: Reason.HOST_UNREACHABLE,
+    errno.EACCES: Reason.HOST_UNREACHABLE,
+    errno.EMFILE: Reason.LIMIT_EXCEEDED,
+    errno.ENFILE: Reason.LIMIT_EXCEEDED,
+    errno.ENOBUFS: Reason.LIMIT_EXCEEDED,
+    errno.ENOMEM: Reason.LIMIT_EXCEEDED,
+}
+
+
+def reason_of_os_error(error: OSError) -> Reason:
+    """Names what the kernel said about a peer, truthfully (F-33). EPERM is a local firewall's REJECT or DROP."""
+    if isinstance(error, TimeoutError):
+        return Reason.CONNECT_TIMEOUT
+    return _BY_ERRNO.get(error.errno or 0, Reason.HOST_UNREACHABLE)
+
+
+async def connect_socket(
+    host: str, port: int, *, mark: int | None = None, deadline_s: float, what: Reason = Reason.CONTROLLER_UNREACHABLE
+) -> socket.socket:
+    """Resolves ``host`` with the host's own resolver and connects to the first address that answers.
+
+    Args:
+        host: name or address literal.
+        port: TCP port.
+        mark: SO_MARK of the socket (needs CAP_NET_ADMIN).
+        deadline_s: for everything together.
+        what: reason of the RemoteError that every failure becomes.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(deadline_s):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+            addresses = _interleave([info[4] for info in found])[:ADDRESSES_MAX]
+            return await connect_first(addresses, mark=mark)
+    except TimeoutError as exc:
+        raise RemoteError(what, f"{host}:{port} did not answer within {deadline_s:g} s") from exc
+    except socket.gaierror as exc:
+        raise RemoteError(what, f"{host}: {exc.strerror}") from exc
+    except OSError as exc:
+        raise RemoteError(what, f"{host}:{port}: {exc.strerror or exc}") from exc
+
+
+async def connect_first(addresses: Sequence[Any], *, mark: int | None = None) -> socket.socket:
+    """Connects to the first of ``addresses`` (socket addresses, best first) that answers. Raises OSError."""
+    if not addresses:
+        raise OSError(errno.EADDRNOTAVAIL, "no address")
+    return await first_success(
+        [partial(connect_one, address, mark=mark) for address in addresses],
+        delay_s=PATH_RACE_DELAY_S,
+        discard=socket.socket.close,
+    )
+
+
+async def connect_one(address: Any, *, mark: int | None = None) -> socket.socket:
+    """Connects one non-blocking TCP socket. Raises OSError."""
+    family = socket.AF_INET6 if len(address) == 4 or ":" in address[0] else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_TCP)
+    try:
+        if mark is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _interleave(addresses: Sequence[Any]) -> list[Any]:
+    """Takes turns between the families, beginning with the resolver's favourite (RFC 8305 section 4)."""
+    unique = list(dict.fromkeys(addresses))
+    if not unique:
+        return []
+    favourite = len(unique[0])
+    first = [item for item in unique if len(item) == favourite]
+    second = [item for item in unique if len(item) != favourite]
+    mixed = []
+    while first or second:
+        if first:
+            mixed.append(first.pop(0))
+        if second:
+            mixed.append(second.pop(0))
+    return mixed
