@@ -1,0 +1,87 @@
+"""ES256 signatures over compact JWS; the only module that imports a JWT library (decision D10, threats T-4 to T-6).
+
+What PyJWT does not check is checked here, before it sees the token: exactly the three header members, the one algorithm,
+the expected ``typ``, the key by ``kid`` from the verifier's own map. PyJWT verifies the signature only; claims are
+``verify``'s work.
+"""
+
+import json
+from collections.abc import Mapping
+from enum import Enum, unique
+from typing import Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from protocol.errors import LocalError, RemoteError
+from protocol.limits import SNAPSHOT_MAX_BYTES, TOKEN_MAX_BYTES
+from protocol.reasons import Reason
+from protocol.tokens.keys import SigningKey
+from protocol.tokens.strict import Compact, malformed, parse_object_untrusted, split_compact_untrusted
+
+_ALGORITHM: Final = "ES256"
+_JWS: Final = jwt.PyJWS(algorithms=[_ALGORITHM])
+_HEADER_MEMBERS: Final = frozenset({"alg", "kid", "typ"})
+
+
+@unique
+class Kind(Enum):
+    """Every kind of token: its ``typ`` and its largest size in characters."""
+
+    SNAPSHOT = ("ostiary-snapshot+jwt", SNAPSHOT_MAX_BYTES)
+    CONFIG = ("ostiary-config+jwt", SNAPSHOT_MAX_BYTES)
+    AUTHORISATION = ("ostiary-authorisation+jwt", TOKEN_MAX_BYTES)
+    TICKET = ("ostiary-ticket+jwt", TOKEN_MAX_BYTES)
+    ACCESS = ("ostiary-access+jwt", SNAPSHOT_MAX_BYTES)
+    ASSERTION = ("ostiary-assertion+jwt", TOKEN_MAX_BYTES)
+    KEYSET = ("ostiary-keyset+jwt", TOKEN_MAX_BYTES)
+
+    def __init__(self, typ: str, limit: int) -> None:
+        self.typ = typ
+        self.limit = limit
+
+
+def sign(kind: Kind, claims: Mapping[str, object], key: SigningKey) -> str:
+    """Returns the compact JWS. Raises LocalError(LIMIT_EXCEEDED) when no verifier would take one of that size."""
+    payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
+    token = _JWS.encode(payload, key.private, algorithm=_ALGORITHM, headers={"typ": kind.typ, "kid": key.kid})
+    if len(token) > kind.limit:
+        raise LocalError(Reason.LIMIT_EXCEEDED, f"{kind.typ} of {len(token)} characters, limit {kind.limit}")
+    return token
+
+
+def verify(kind: Kind, token: str, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> dict[str, object]:
+    """Returns the claims of a token of this kind signed by one of ``keys``; the claims themselves are unchecked.
+
+    Raises:
+        RemoteError: TOKEN_MALFORMED, TOKEN_TYPE, TOKEN_KEY_UNKNOWN or TOKEN_SIGNATURE.
+    """
+    compact = _split(kind, token)
+    kid = compact.header["kid"]
+    key = keys.get(kid) if isinstance(kid, str) else None
+    if key is None:
+        raise RemoteError(Reason.TOKEN_KEY_UNKNOWN, f"{kind.typ} signed by key {str(kid)[:64]!r}")
+    try:
+        _JWS.decode(token, key, algorithms=[_ALGORITHM])
+    except jwt.InvalidSignatureError as exc:
+        raise RemoteError(Reason.TOKEN_SIGNATURE, kind.typ) from exc
+    except jwt.PyJWTError as exc:
+        raise malformed(f"{kind.typ}: {exc}") from exc
+    return parse_object_untrusted(compact.payload, limit=kind.limit)
+
+
+def unverified_claims(kind: Kind, token: str) -> dict[str, object]:
+    """Returns claims that nobody has verified; good for nothing but looking up the key to verify them with."""
+    return parse_object_untrusted(_split(kind, token).payload, limit=kind.limit)
+
+
+def _split(kind: Kind, token: str) -> Compact:
+    compact = split_compact_untrusted(token, limit=kind.limit)
+    header = compact.header
+    if header.keys() != _HEADER_MEMBERS:
+        raise malformed("a token's header holds exactly alg, kid and typ")
+    if header["typ"] != kind.typ:
+        raise RemoteError(Reason.TOKEN_TYPE, f"{str(header['typ'])[:64]!r} instead of {kind.typ}")
+    if header["alg"] != _ALGORITHM:
+        raise RemoteError(Reason.TOKEN_SIGNATURE, f"algorithm {str(header['alg'])[:16]!r} instead of {_ALGORITHM}")
+    return compact
