@@ -1,0 +1,332 @@
+"""One leg: a WebSocket over TLS that carries a byte stream and, on control legs, small text messages.
+
+The class is the asyncio protocol itself; both sides use it once the upgrade is through (``runtime.leg`` dials,
+``runtime.leg_accept`` accepts). Bytes in are handed out as they arrive, message boundaries mean nothing
+(protocol.rendezvous). Nothing is queued here: what is written goes to the transport, whose high-water mark pauses the
+writer; who cannot take more bytes pauses reading, and TCP does the rest.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, cast
+
+from protocol.limits import (
+    LEG_DEAD_AFTER_S,
+    LEG_MESSAGE_MAX_BYTES,
+    LEG_PING_INTERVAL_S,
+    TUNNEL_WRITE_HIGH_WATER,
+)
+from protocol.reasons import Reason
+from runtime.leg_frames import (
+    BINARY,
+    PING,
+    PONG,
+    TEXT,
+    CloseReceived,
+    FrameError,
+    FrameReader,
+    Piece,
+    PingReceived,
+    TextReceived,
+    encode_close,
+    encode_frame,
+)
+
+READ_BUFFER_BYTES: Final = 256 * 1024
+SHUTDOWN_DEADLINE_S: Final = 2.0
+"""How long closing waits for a peer that does not read."""
+NOTSENT_LOWAT_BYTES: Final = 128 * 1024
+"""What the kernel keeps unsent per leg (TCP_NOTSENT_LOWAT): more would only queue urgent frames behind bulk."""
+_TCP_NOTSENT_LOWAT: Final = 25
+
+_thread = threading.local()
+
+
+class LegReceiver(Protocol):
+    """Who gets what arrives on a leg. All calls come from the event loop."""
+
+    def data_received(self, data: Piece) -> None:
+        """The next bytes of the stream; a memoryview is valid during the call only."""
+
+    def text_received(self, text: str) -> None:
+        """A text message of a control leg."""
+
+    def leg_lost(self, reason: Reason) -> None:
+        """The leg ended, and not by our own close(); called once, nothing follows."""
+
+    def pause_writing(self) -> None:
+        """The transport is above its high-water mark: stop writing."""
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+
+
+class Leg(asyncio.BufferedProtocol):
+    """An established leg. Made by ``dial_leg`` or ``LegAcceptor.accept``, never directly.
+
+    Attributes:
+        paused: The transport is above its high-water mark; writes are still taken but should wait.
+        lost: Why the leg ended; None while it lives.
+        peer_address: The other end's IP address, for logs at DEBUG.
+    """
+
+    def __init__(
+        self,
+        *,
+        dialled: bool,
+        high_water: int = TUNNEL_WRITE_HIGH_WATER,
+        ping_interval_s: float = LEG_PING_INTERVAL_S,
+        dead_after_s: float = LEG_DEAD_AFTER_S,
+        on_closed: Callable[[], None] | None = None,
+    ) -> None:
+        self.paused = False
+        self.lost: Reason | None = None
+        self.peer_address = ""
+        self._dialled = dialled
+        self._high_water = high_water
+        self._ping_interval_s = ping_interval_s
+        self._dead_after_s = dead_after_s
+        self._on_closed = on_closed
+        self._reader = FrameReader(masked=not dialled)
+        self._receiver: LegReceiver | None = None
+        self._on_pieces: Callable[[Sequence[Piece]], None] | None = None
+        self._early: list[bytes | str] = []
+        """What came before there was a receiver; reading is paused as soon as there is something."""
+        self._receiver_full = False
+        self._reading_paused = False
+        self._buffer = _shared_buffer()
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def set_receiver(
+        self, receiver: LegReceiver, *, on_pieces: Callable[[Sequence[Piece]], None] | None = None
+    ) -> None:
+        """Names who gets what arrives; what came earlier follows in the next turn of the loop.
+
+        Args:
+            receiver: Gets every event.
+            on_pieces: Gets all payload of one read at once in place of ``receiver.data_received`` per piece.
+        """
+        self._receiver = receiver
+        self._on_pieces = on_pieces
+        if self.paused:
+            receiver.pause_writing()
+        if self._early or self.lost is not None:
+            self._loop.call_soon(self._deliver_early)
+
+    def write(self, data: Piece) -> None:
+        """Sends ``data``; one binary message up to LEG_MESSAGE_MAX_BYTES. Silent on a leg that has ended."""
+        if len(data) <= LEG_MESSAGE_MAX_BYTES:
+            self._send(BINARY, data)
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), LEG_MESSAGE_MAX_BYTES):
+            self._send(BINARY, view[start : start + LEG_MESSAGE_MAX_BYTES])
+
+    def write_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Sends several pieces as one message."""
+        self.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def write_text(self, text: str) -> None:
+        """Sends a text message (control legs only)."""
+        self._send(TEXT, text.encode())
+
+    def pause_reading(self) -> None:
+        """Stops reading; the peer feels it through TCP. The leg is not held to be dead while reading is paused."""
+        self._receiver_full = True
+        self._control_reading()
+
+    def resume_reading(self) -> None:
+        """Goes on reading."""
+        self._receiver_full = False
+        self._control_reading()
+
+    def close(self, reason: Reason = Reason.NORMAL) -> None:
+        """Sends what is buffered and a close frame with ``reason``, then closes. The receiver hears nothing more."""
+        self._receiver = None
+        if self.lost is None:
+            self._shut(reason, reason)
+
+    def abort(self) -> None:
+        """Drops the connection at once; buffered bytes are lost. The receiver hears nothing more."""
+        self._receiver = None
+        if self.lost is None:
+            self.lost = Reason.CANCELLED
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Takes over an upgraded transport."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=self._high_water, low=self._high_water // 4)
+        peer = transport.get_extra_info("peername")
+        self.peer_address = str(peer[0]) if peer else ""
+        tune_socket(transport)
+        self._timer = self._loop.call_later(self._ping_interval_s, self._on_timer)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lends the buffer that all legs of this thread share: it is read out before this protocol returns."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Takes what arrived."""
+        self.receive_data(self._buffer[:nbytes])
+
+    def receive_data(self, data: Piece) -> None:
+        """Takes bytes of the WebSocket; also called with what came in one packet with the upgrade."""
+        if self.lost is not None:
+            return
+        self._heard_at = self._loop.time()
+        try:
+            pieces = self._reader.receive_data(data)
+            if pieces:
+                self._deliver(pieces)
+            while (event := self._reader.next_event()) is not None:
+                match event:
+                    case TextReceived(text):
+                        self._deliver_text(text)
+                    case PingReceived(payload):
+                        # Above the high-water mark a pong would only add to a queue that the peer does not read.
+                        if not self.paused:
+                            self._send(PONG, payload)
+                    case CloseReceived(reason):
+                        self._end(reason, answer=reason)
+        except FrameError as exc:
+            self._end(Reason.PROTOCOL_ERROR, answer=Reason.PROTOCOL_ERROR, code=exc.close_code)
+
+    def eof_received(self) -> bool:
+        """The peer closed without a close frame: the transport closes itself."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end(Reason.TUNNEL_LOST)
+        self._transport = None
+        if self._on_closed is not None:
+            self._on_closed()
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is above the high-water mark."""
+        self.paused = True
+        if self._receiver is not None:
+            self._receiver.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The transport's buffer is below the low-water mark."""
+        self.paused = False
+        if self._receiver is not None:
+            self._receiver.resume_writing()
+
+    # Inside
+
+    def _send(self, opcode: int, payload: Piece) -> None:
+        transport = self._transport
+        # uvloop raises on a write to a closed transport: one dead leg must not take its callers with it.
+        if transport is None or self.lost is not None or transport.is_closing():
+            return
+        transport.write(encode_frame(opcode, payload, os.urandom(4) if self._dialled else b""))
+
+    def _control_reading(self) -> None:
+        pause = self._receiver_full or bool(self._early)
+        if pause == self._reading_paused:
+            return
+        self._reading_paused = pause
+        self._heard_at = self._loop.time()
+        if self._transport is None or self._transport.is_closing():
+            return
+        if pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _deliver(self, pieces: Sequence[Piece]) -> None:
+        if self._receiver is None or self._early:
+            self._early.extend(bytes(piece) for piece in pieces)
+            self._control_reading()
+        elif self._on_pieces is not None:
+            self._on_pieces(pieces)
+        else:
+            for piece in pieces:
+                if self._receiver is not None:
+                    self._receiver.data_received(piece)
+
+    def _deliver_text(self, text: str) -> None:
+        if self._receiver is None or self._early:
+            self._early.append(text)
+            self._control_reading()
+        else:
+            self._receiver.text_received(text)
+
+    def _deliver_early(self) -> None:
+        early, self._early = self._early, []
+        self._control_reading()
+        for item in early:
+            if self._receiver is None:
+                return
+            if isinstance(item, str):
+                self._receiver.text_received(item)
+            elif self._on_pieces is not None:
+                self._on_pieces([item])
+            else:
+                self._receiver.data_received(item)
+        if self.lost is not None:
+            self._tell_lost(self.lost)
+
+    def _end(self, reason: Reason, *, answer: Reason | None = None, code: int | None = None) -> None:
+        """The leg ended by the peer's doing or by the keepalive: closes, and tells the receiver."""
+        if self.lost is None:
+            self._shut(reason, answer, code)
+            self._tell_lost(reason)
+
+    def _tell_lost(self, reason: Reason) -> None:
+        # Bytes that wait for a receiver come first; _deliver_early calls again.
+        if self._receiver is not None and not self._early:
+            receiver, self._receiver = self._receiver, None
+            receiver.leg_lost(reason)
+
+    def _shut(self, reason: Reason, answer: Reason | None, code: int | None = None) -> None:
+        self.lost = reason
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if answer is not None:
+            transport.write(encode_close(answer, os.urandom(4) if self._dialled else b"", code))
+        transport.close()
+
+    def _on_timer(self) -> None:
+        # Bytes of any kind count as life; a quiet leg is kept alive by the pings of both ends.
+        if not self._reading_paused and self._loop.time() - self._heard_at >= self._dead_after_s:
+            transport = self._transport
+            self._end(Reason.PEER_SILENT)
+            if transport is not None:
+                transport.abort()
+            return
+        if not self.paused:
+            self._send(PING, b"")
+        self._timer = self._loop.call_later(self._ping_interval_s, self._on_timer)
+
+
+def tune_socket(transport: asyncio.BaseTransport) -> None:
+    """Sets what every leg's TCP socket has: no Nagle delay, a small unsent queue."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+
+
+def _shared_buffer() -> memoryview:
+    """One read buffer per thread: a loop fills and empties it within one callback, so legs never overlap in it."""
+    buffer: memoryview | None = getattr(_thread, "buffer", None)
+    if buffer is None:
+        buffer = _thread.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
+    return buffer
