@@ -1,0 +1,124 @@
+"""Packets that the client makes itself: resets, ICMP errors, echo replies, datagrams. All checksums are complete.
+
+Every function returns one IP packet without a vnet header; ``framed`` puts an empty one in front.
+"""
+
+from enum import Enum
+from struct import Struct
+from typing import Final
+
+from client.packet.checksum import Buffer, checksum, pseudo_header_sum
+from client.packet.model import ICMP, ICMPV6, TCP, UDP, Echo, TcpFlag, TcpSegment
+from client.packet.vnet import NO_OFFLOAD
+
+_TTL: Final = 64
+_IPV4: Final = Struct("!BBHHHBBH4s4s")
+_IPV6: Final = Struct("!IHBB16s16s")
+_TCP: Final = Struct("!HHIIBBHHH")
+_UDP: Final = Struct("!HHHH")
+_ICMP: Final = Struct("!BBHI")
+_ECHO: Final = Struct("!BBHHH")
+_ICMP_QUOTE_V4: Final = 576 - 20 - 8
+"""RFC 1812 section 4.3.2.3: as much of the original as fits into 576 bytes."""
+_ICMP_QUOTE_V6: Final = 1280 - 40 - 8
+"""RFC 4443 section 3.1: as much as fits into the minimum MTU."""
+
+
+class Unreachable(Enum):
+    """Destination unreachable: (code in ICMP (RFC 792, RFC 1812), code in ICMPv6 (RFC 4443))."""
+
+    NETWORK = (0, 0)
+    HOST = (1, 3)
+    PORT = (3, 4)
+    PROHIBITED = (13, 1)
+
+
+def framed(packet: bytes) -> bytes:
+    """Returns the frame that writes ``packet`` as it is."""
+    return NO_OFFLOAD + packet
+
+
+def ip_packet(source: bytes, destination: bytes, protocol: int, payload: bytes) -> bytes:
+    """Returns an IPv4 or IPv6 packet (by the length of the addresses) around a finished transport payload."""
+    if len(source) == 4:
+        header = _IPV4.pack(0x45, 0, 20 + len(payload), 0, 0x4000, _TTL, protocol, 0, source, destination)
+        return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + payload
+    return _IPV6.pack(0x60000000, len(payload), protocol, _TTL, source, destination) + payload
+
+
+def tcp_reset(segment: TcpSegment) -> bytes:
+    """Returns the reset that RFC 9293 section 3.5.2 (group 1) prescribes as the answer to ``segment``.
+
+    To a SYN it is RST|ACK acknowledging it, which makes ``connect()`` fail at once with ECONNREFUSED. Never call it for a
+    segment that is itself a reset.
+    """
+    if segment.flags & TcpFlag.ACK:
+        sequence, acknowledgement, flags = segment.acknowledgement, 0, int(TcpFlag.RST)
+    else:
+        taken = segment.length + bool(segment.flags & TcpFlag.SYN) + bool(segment.flags & TcpFlag.FIN)
+        sequence, acknowledgement = 0, (segment.sequence + taken) & 0xFFFFFFFF
+        flags = int(TcpFlag.RST | TcpFlag.ACK)
+    header = _TCP.pack(segment.destination_port, segment.source_port, sequence, acknowledgement, 5 << 4, flags, 0, 0, 0)
+    pseudo = pseudo_header_sum(segment.destination, segment.source, TCP, len(header))
+    header = header[:16] + checksum(header, pseudo).to_bytes(2, "big") + header[18:]
+    return ip_packet(segment.destination, segment.source, TCP, header)
+
+
+def udp_datagram(source: bytes, destination: bytes, source_port: int, destination_port: int, payload: bytes) -> bytes:
+    """Returns a UDP packet. A payload of more than 65,507 bytes does not fit (the caller checks)."""
+    length = 8 + len(payload)
+    header = _UDP.pack(source_port, destination_port, length, 0)
+    total = checksum(header + payload, pseudo_header_sum(source, destination, UDP, length))
+    # A sum of zero would read as "no checksum" (RFC 768), which IPv6 forbids.
+    return ip_packet(source, destination, UDP, header[:6] + (total or 0xFFFF).to_bytes(2, "big") + payload)
+
+
+def echo_reply(request: Echo, payload: bytes | None = None) -> bytes:
+    """Returns the reply to ``request``, by default with the request's own payload."""
+    body = request.payload if payload is None else payload
+    return echo(request.destination, request.source, request.identifier, request.sequence, body, reply=True)
+
+
+def echo(source: bytes, destination: bytes, identifier: int, sequence: int, payload: bytes, *, reply: bool) -> bytes:
+    """Returns an echo request or reply."""
+    if len(source) == 4:
+        kind = 0 if reply else 8
+        protocol, pseudo = ICMP, 0
+    else:
+        kind = 129 if reply else 128
+        protocol, pseudo = ICMPV6, pseudo_header_sum(source, destination, ICMPV6, 8 + len(payload))
+    message = _ECHO.pack(kind, 0, 0, identifier, sequence) + payload
+    message = message[:2] + checksum(message, pseudo).to_bytes(2, "big") + message[4:]
+    return ip_packet(source, destination, protocol, message)
+
+
+def unreachable(original: Buffer, why: Unreachable) -> bytes:
+    """Returns a destination-unreachable error about ``original``, a packet that ``parse`` accepted.
+
+    It comes from the original's destination and goes to its source, as if the far host had said it.
+    """
+    code_v4, code_v6 = why.value
+    if original[0] >> 4 == 4:
+        return _icmp_error(original, 3, code_v4, 0)
+    return _icmp_error(original, 1, code_v6, 0)
+
+
+def packet_too_big(original: Buffer, mtu: int) -> bytes:
+    """Returns "fragmentation needed" (RFC 1191) or "packet too big" (RFC 4443) about ``original``."""
+    if original[0] >> 4 == 4:
+        return _icmp_error(original, 3, 4, mtu)
+    return _icmp_error(original, 2, 0, mtu)
+
+
+def _icmp_error(original: Buffer, kind: int, code: int, rest: int) -> bytes:
+    if original[0] >> 4 == 4:
+        source, destination = bytes(original[16:20]), bytes(original[12:16])
+        quote, protocol = bytes(original[:_ICMP_QUOTE_V4]), ICMP
+        pseudo = 0
+    else:
+        source, destination = bytes(original[24:40]), bytes(original[8:24])
+        quote, protocol = bytes(original[:_ICMP_QUOTE_V6]), ICMPV6
+        pseudo = pseudo_header_sum(source, destination, ICMPV6, 8 + len(quote))
+    message = _ICMP.pack(kind, code, 0, rest) + quote
+    message = message[:2] + checksum(message, pseudo).to_bytes(2, "big") + message[4:]
+    return ip_packet(source, destination, protocol, message)
