@@ -1,0 +1,93 @@
+"""The controller's settings: what `serve`, `init` and `check-config` read (ecosystem 3.5)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+
+COMPONENT: Final = "controller"
+TLS_MODES: Final = ("internal", "files", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One value per process; built by ``runtime.settings.load``."""
+
+    state_dir: Path = field(
+        default=Path("/var/lib/ostiary/controller"),
+        metadata={"help": "Directory of the master secret and, by default, of the SQLite database."},
+    )
+    database_url: str | None = field(
+        default=None,
+        metadata={
+            "help": "SQLAlchemy URL: sqlite:////path or postgresql://user:password@host/db. "
+            "Default: controller.db in state_dir.",
+            "secret": True,
+        },
+    )
+    public_url: str | None = field(
+        default=None,
+        metadata={"help": "https URL under which agents and people reach the controller. Default: the one of `init`."},
+    )
+    extra_hostnames: tuple[str, ...] = field(
+        default=(), metadata={"help": "Further host names and addresses in the TLS certificate (tls = internal)."}
+    )
+    listen_host: str = field(default="0.0.0.0", metadata={"help": "Address to listen on."})  # noqa: S104 - a server
+    listen_port: int = field(default=8443, metadata={"help": "TCP port to listen on.", "min": 1, "max": 65535})
+    tls: str = field(
+        default="internal",
+        metadata={
+            "help": "internal: certificate by the built-in CA. files: tls_certificate and tls_key. "
+            "off: plain HTTP behind a proxy that does TLS.",
+            "choices": TLS_MODES,
+        },
+    )
+    tls_certificate: Path | None = field(default=None, metadata={"help": "PEM chain (tls = files)."})
+    tls_key: Path | None = field(default=None, metadata={"help": "PEM private key (tls = files)."})
+    trusted_proxies: tuple[str, ...] = field(
+        default=(), metadata={"help": "Addresses of proxies whose X-Forwarded-For is believed."}
+    )
+    log_level: str = field(
+        default="info", metadata={"help": "How much is logged.", "choices": ("debug", "info", "warning", "error")}
+    )
+    log_json: bool | None = field(default=None, metadata={"help": "JSON lines. Default: when stderr is no terminal."})
+    connections_max: int = field(
+        default=10_000, metadata={"help": "Open connections, agents included.", "min": 16, "max": 1_000_000}
+    )
+
+    def __post_init__(self) -> None:
+        if self.public_url is not None:
+            parse_public_url(self.public_url)
+        if self.tls == "files" and (self.tls_certificate is None or self.tls_key is None):
+            raise LocalError(Reason.CONFIG_INVALID, "tls is `files`: set tls_certificate and tls_key")
+
+    @property
+    def effective_database_url(self) -> str:
+        """The URL to open: the given one, or SQLite in the state directory."""
+        return self.database_url or f"sqlite:///{self.state_dir.absolute() / 'controller.db'}"
+
+
+def parse_public_url(url: str) -> str:
+    """Returns ``url`` in its canonical form (no trailing slash). Raises LocalError(CONFIG_INVALID).
+
+    It must be https: session cookies are ``__Host-`` cookies and agents refuse anything else.
+    """
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise LocalError(Reason.CONFIG_INVALID, f"public_url: the port of {url!r} is not a number") from exc
+    if parts.scheme != "https" or not parts.hostname:
+        raise LocalError(Reason.CONFIG_INVALID, f"public_url: {url!r} is not of the form https://HOST[:PORT]")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
+        raise LocalError(Reason.CONFIG_INVALID, "public_url: only https://HOST[:PORT], without a path")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"https://{host}" if port in (None, 443) else f"https://{host}:{port}"
+
+
+def host_of(public_url: str) -> str:
+    """Returns the host name of a public URL."""
+    return urlsplit(public_url).hostname or ""
