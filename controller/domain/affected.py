@@ -1,0 +1,104 @@
+"""From events to the agents whom they touch (C22): the index that keeps fan-out proportional to the change.
+
+An event is judged against the state before and the state after it, because what was removed is only in the former and
+what was added only in the latter.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from controller.domain import events as e
+from controller.domain.model import SubjectKind, SubjectRef
+from controller.domain.state import PolicyState
+from protocol.ids import ConnectorId, DeviceId, GroupId, NetworkId, ResourceId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """Whom a change touches. ``everybody``: keys or the epoch changed, all tokens are new. ``relays``: their list did."""
+
+    devices: frozenset[DeviceId] = field(default_factory=frozenset)
+    connectors: frozenset[ConnectorId] = field(default_factory=frozenset)
+    everybody: bool = False
+    relays: bool = False
+
+    def __or__(self, other: "Affected") -> "Affected":
+        return Affected(
+            self.devices | other.devices,
+            self.connectors | other.connectors,
+            self.everybody or other.everybody,
+            self.relays or other.relays,
+        )
+
+
+def affected_by(before: PolicyState, after: PolicyState, event: e.Event) -> Affected:
+    """Returns a superset of the agents whose snapshot, config or standing differs between the two states."""
+    match event:
+        case e.ControllerInitialised() | e.EpochRaised():
+            return Affected(everybody=True)
+        case e.SigningKeyAdded() | e.SigningKeyActivated() | e.SigningKeyRetired() | e.SigningKeyDistrusted():
+            return Affected(everybody=True, relays=True)
+        case e.RelayCreated() | e.RelayEnrolled() | e.RelayRemoved():
+            return Affected(connectors=frozenset(after.connectors), relays=True)
+        case e.NetworkRenamed(network=network) | e.NetworkEgressChanged(network=network):
+            return _of_network(after, network)
+        case e.ConnectorEnrolled(connector=connector) | e.ConnectorRemoved(connector=connector):
+            return Affected(connectors=frozenset((connector,)))
+        case (
+            e.ResourceCreated(resource=resource)
+            | e.ResourceChanged(resource=resource)
+            | e.ResourceRemoved(resource=resource)
+        ):
+            return _of_resource(before, resource) | _of_resource(after, resource)
+        case e.GrantCreated(subject_kind=kind, subject=subject):
+            return _of_subject(after, SubjectRef(kind, subject))
+        case e.GrantRevoked(grant=grant):
+            return _of_subject(before, before.grants[grant].subject)
+        case e.SessionStarted(device=device) | e.DeviceRegistered(device=device) | e.DeviceRevoked(device=device):
+            return Affected(devices=frozenset((device,)))
+        case e.SessionEnded(session=session):
+            old = before.sessions.get(session)
+            return Affected(devices=frozenset((old.device,) if old is not None else ()))
+        case e.GroupMemberAdded(user=user) | e.GroupMemberRemoved(user=user):
+            return _of_subject(before, SubjectRef(SubjectKind.USER, user))
+        case e.GroupRemoved(group=group):
+            return _of_subject(before, SubjectRef(SubjectKind.GROUP, group))
+        case e.UserDisabled(user=user) | e.UserEnabled(user=user) | e.UserRemoved(user=user):
+            return _of_subject(before, SubjectRef(SubjectKind.USER, user))
+        case (
+            e.ServiceAccountDisabled(service_account=account)
+            | e.ServiceAccountEnabled(service_account=account)
+            | e.ServiceAccountRemoved(service_account=account)
+        ):
+            return _of_subject(before, SubjectRef(SubjectKind.SERVICE_ACCOUNT, account))
+    return Affected()
+
+
+def _of_network(state: PolicyState, network: NetworkId) -> Affected:
+    affected = Affected(connectors=frozenset(state.connectors_in.get(network, ())))
+    for resource in state.resources_in.get(network, ()):
+        affected |= _of_resource(state, resource)
+    return affected
+
+
+def _of_resource(state: PolicyState, resource_id: ResourceId) -> Affected:
+    resource = state.resources.get(resource_id)
+    if resource is None:
+        return Affected()
+    subjects = {state.grants[grant].subject for grant in state.grants_on.get(resource_id, ())}
+    devices: set[DeviceId] = set()
+    for subject in subjects:
+        devices |= devices_of(state, subject)
+    return Affected(frozenset(devices), frozenset(state.connectors_in.get(resource.network, ())))
+
+
+def _of_subject(state: PolicyState, subject: SubjectRef) -> Affected:
+    return Affected(devices=frozenset(devices_of(state, subject)))
+
+
+def devices_of(state: PolicyState, subject: SubjectRef) -> set[DeviceId]:
+    """Returns the devices that act for a subject: for a group, those of its members."""
+    if subject.kind is not SubjectKind.GROUP:
+        return set(state.devices_of.get(subject, ()))
+    users: Iterable[UserId] = state.members.get(GroupId(subject.id), ())
+    return {device for user in users for device in state.devices_of.get(SubjectRef(SubjectKind.USER, user), ())}

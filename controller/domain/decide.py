@@ -1,0 +1,32 @@
+"""``decide(state, command)``: the events that a command leads to, or why not. Pure and total.
+
+The rules per noun are in ``decide_control``, ``decide_places`` and ``decide_people``; each is registered here by the type
+of its command. An empty tuple means that what was asked is already so.
+"""
+
+from controller.domain import decide_control, decide_people, decide_places
+from controller.domain.commands import Command
+from controller.domain.events import Event
+from controller.domain.rules import Refusal, RuleBrokenError, printable
+from controller.domain.state import PolicyState
+from protocol.reasons import Reason
+
+__all__ = ["Refusal", "decide"]
+
+_HANDLERS = {**decide_control.HANDLERS, **decide_places.HANDLERS, **decide_people.HANDLERS}
+
+
+def decide(state: PolicyState, command: Command) -> tuple[Event, ...] | Refusal:
+    """Applies the rules.
+
+    Refusal reasons: NOT_FOUND, ALREADY_EXISTS, IN_USE, LAST_OWNER, INVALID_INPUT, and CONFLICT when
+    ``command.expected_version`` is not the version of the stream that would change.
+    """
+    try:
+        stream, events = _HANDLERS[type(command)](state, command)
+    except RuleBrokenError as broken:
+        return broken.refusal
+    expected = command.expected_version
+    if expected is not None and expected != state.version_of(stream):
+        return Refusal(Reason.CONFLICT, f"{printable(stream)} is at version {state.version_of(stream)}")
+    return events

@@ -1,0 +1,115 @@
+"""Events to and from the JSON that is stored for ever (T-71).
+
+The shape of an event is its fields by name. Reading is strict: an unknown type, a missing, surplus or mistyped field
+means that the log is damaged or newer than this code. A field of an old version is brought to the current shape by its
+upcaster in ``UPCASTERS`` before it is read.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from controller.domain.events import EVENT_TYPES, Event
+from controller.domain.model import PublicKey, Role, SubjectKind
+from protocol.acl.model import PortRange, Ports
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+
+Json = Any
+Fields = dict[str, Json]
+Upcaster = Callable[[Fields], tuple[str, Fields]]
+
+UPCASTERS: Final[dict[str, Upcaster]] = {}
+"""Old type -> function that returns the next type and its fields."""
+
+
+def event_to_json(event: Event) -> Fields:
+    """Returns the stored fields of ``event``."""
+    return {name: _encode(getattr(event, name)) for name in _HINTS[type(event)]}
+
+
+def event_from_json(event_type: str, fields: Mapping[str, Json]) -> Event:
+    """Returns the event that was stored.
+
+    Raises:
+        LocalError: SCHEMA_NEWER for a type that this code does not know, STATE_CORRUPT for fields that do not fit.
+    """
+    current = dict(fields)
+    while event_type in UPCASTERS:
+        event_type, current = UPCASTERS[event_type](current)
+    cls = _BY_TYPE.get(event_type)
+    if cls is None:
+        raise LocalError(Reason.SCHEMA_NEWER, f"event type {event_type!r}")
+    hints = _HINTS[cls]
+    if current.keys() != hints.keys():
+        raise LocalError(Reason.STATE_CORRUPT, f"fields of {event_type}: {sorted(current)}")
+    try:
+        return cls(**{name: _decode(hint, current[name]) for name, hint in hints.items()})
+    except (TypeError, ValueError, KeyError) as exc:
+        raise LocalError(Reason.STATE_CORRUPT, f"a field of {event_type}: {exc}") from exc
+
+
+def _encode(value: object) -> Json:
+    match value:
+        case Role() | SubjectKind():
+            return value.value
+        case PublicKey():
+            return value.to_jwk()
+        case Ports(tcp, udp, icmp):
+            return {"tcp": [[r.first, r.last] for r in tcp], "udp": [[r.first, r.last] for r in udp], "icmp": icmp}
+        case tuple():
+            return list(value)
+    return value
+
+
+def _decode(hint: Any, value: Json) -> object:
+    if get_origin(hint) is UnionType:
+        if value is None:
+            return None
+        hint = next(arm for arm in get_args(hint) if arm is not type(None))
+    base = getattr(hint, "__supertype__", hint)
+    decoder = _DECODERS.get(base)
+    if decoder is not None:
+        return decoder(value)
+    if get_origin(hint) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if base in (str, int) and type(value) is base:
+        return value
+    raise TypeError(f"{value!r} is not {hint}")
+
+
+def _decode_ports(value: Json) -> Ports:
+    if not isinstance(value["icmp"], bool) or len(value) != 3:
+        raise TypeError("ports")
+    return Ports(_decode_ranges(value["tcp"]), _decode_ranges(value["udp"]), value["icmp"])
+
+
+def _decode_ranges(value: Json) -> tuple[PortRange, ...]:
+    ranges = tuple(PortRange(first, last) for first, last in value)
+    if any(type(item.first) is not int or type(item.last) is not int for item in ranges):
+        raise TypeError("port range")
+    return ranges
+
+
+def _decode_key(value: Json) -> PublicKey:
+    if (
+        value["kty"] != "EC"
+        or value["crv"] != "P-256"
+        or not isinstance(value["x"], str)
+        or not isinstance(value["y"], str)
+    ):
+        raise TypeError("jwk")
+    return PublicKey.from_jwk(value)
+
+
+_DECODERS: Final[dict[Any, Callable[[Json], object]]] = {
+    Ports: _decode_ports,
+    PublicKey: _decode_key,
+    Role: Role,
+    SubjectKind: SubjectKind,
+}
+_BY_TYPE: Final = {cls.TYPE: cls for cls in EVENT_TYPES}
+_HINTS: Final[dict[type[Event], dict[str, Any]]] = {
+    cls: {field.name: get_type_hints(cls)[field.name] for field in dataclasses.fields(cls)} for cls in EVENT_TYPES
+}

@@ -1,0 +1,103 @@
+"""The policy state: the fold of the whole log into one immutable value (design section 4).
+
+Only the living are in it. What is removed takes along what hangs on it (sessions, memberships, grants), so nothing can
+dangle; devices and connectors leave a FormerAgent behind, so that they can be told why they have no standing.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Any, Final
+
+from immutables import Map
+
+from controller.domain.model import (
+    Connector,
+    Device,
+    FormerAgent,
+    Grant,
+    Group,
+    Network,
+    PublicKey,
+    Relay,
+    ServiceAccount,
+    Session,
+    SigningKeyRecord,
+    SubjectRef,
+    User,
+)
+from protocol.acl.model import Resource
+from protocol.ids import (
+    ConnectorId,
+    DeviceId,
+    Epoch,
+    GrantId,
+    GroupId,
+    NetworkId,
+    RelayId,
+    ResourceId,
+    Revision,
+    ServiceAccountId,
+    SessionId,
+    UserId,
+)
+
+_EMPTY: Final[Map[Any, Any]] = Map()
+_START: Final = Revision(0)
+_NO_EPOCH: Final = Epoch(0)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyState:
+    """Everything that the log says, as of ``position``. Times ending in ``_ms`` are Unix milliseconds."""
+
+    position: Revision = _START
+    at_ms: int = 0
+    issuer: str = ""
+    """The controller's instance id; empty until it is initialised."""
+    epoch: Epoch = _NO_EPOCH
+    public_url: str = ""
+
+    networks: Map[NetworkId, Network] = _EMPTY
+    connectors: Map[ConnectorId, Connector] = _EMPTY
+    relays: Map[RelayId, Relay] = _EMPTY
+    resources: Map[ResourceId, Resource] = _EMPTY
+    users: Map[UserId, User] = _EMPTY
+    groups: Map[GroupId, Group] = _EMPTY
+    service_accounts: Map[ServiceAccountId, ServiceAccount] = _EMPTY
+    devices: Map[DeviceId, Device] = _EMPTY
+    sessions: Map[SessionId, Session] = _EMPTY
+    grants: Map[GrantId, Grant] = _EMPTY
+    signing_keys: Map[str, SigningKeyRecord] = _EMPTY
+    distrusted_keys: Map[str, None] = _EMPTY
+    former_agents: Map[str, FormerAgent] = _EMPTY
+
+    versions: Map[str, int] = _EMPTY
+    """Number of events per stream; also of streams whose thing is gone, so that no id is ever used twice."""
+    names: Map[tuple[str, str], str] = _EMPTY
+    """(kind, folded name) of the living -> id."""
+    addresses: Map[tuple[NetworkId, str], ResourceId] = _EMPTY
+    """(network, canonical address) -> resource."""
+
+    connectors_in: Map[NetworkId, Map[ConnectorId, None]] = _EMPTY
+    resources_in: Map[NetworkId, Map[ResourceId, None]] = _EMPTY
+    members: Map[GroupId, Map[UserId, None]] = _EMPTY
+    groups_of: Map[UserId, Map[GroupId, None]] = _EMPTY
+    devices_of: Map[SubjectRef, Map[DeviceId, None]] = _EMPTY
+    grants_to: Map[SubjectRef, Map[GrantId, None]] = _EMPTY
+    grants_on: Map[ResourceId, Map[GrantId, None]] = _EMPTY
+    device_by_key: Map[PublicKey, DeviceId] = _EMPTY
+    session_of: Map[DeviceId, SessionId] = _EMPTY
+
+    @property
+    def initialised(self) -> bool:
+        """Whether the log has its first event."""
+        return self.issuer != ""
+
+    def version_of(self, stream: str) -> int:
+        """The version of a stream (0: it never existed): the API's entity tag."""
+        return self.versions.get(stream, 0)
+
+
+def fold_name(name: str) -> str:
+    """The form under which names are compared: case and width do not tell two names apart."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
