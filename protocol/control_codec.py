@@ -107,9 +107,12 @@ def _parse_int(value: object, path: str) -> int:
 
 
 def _parse_float(value: object, path: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise _wrong(path, "a number")
-    return float(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    try:
+        return float(_parse_int(value, path))
+    except RemoteProtocolError as exc:
+        raise _wrong(path, "a number") from exc
 
 
 def _parse_json(value: object, path: str) -> object:

@@ -82,8 +82,8 @@ def test_parse_pattern_is_total_and_canonical(text: str) -> None:
 def test_host_bits_name_the_right_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, data: Any) -> None:
     prefix = data.draw(st.integers(0, address.max_prefixlen))
     right = ipaddress.ip_network((address, prefix), strict=False)
-    mapped = ipaddress.ip_network("::ffff:0:0/96")
-    if right.version == 6 and right.subnet_of(mapped):
+    mapped = ipaddress.IPv6Network("::ffff:0:0/96")
+    if isinstance(right, ipaddress.IPv6Network) and right.subnet_of(mapped):
         return
     if right.network_address == address:
         assert parse_pattern(f"{address}/{prefix}") == CidrPattern(right)
