@@ -1,0 +1,156 @@
+"""What happened and what is in force: connections, events, enforcement, signing keys."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from controller.api.schemas.common import Output, Page, example
+
+_DEVICE = "dev_q1w2e3r4t5y6u7i8o9p0aA"
+_USER = "usr_q1w2e3r4t5y6u7i8o9p0aA"
+
+
+class Connection(Output):
+    """One flow, served or denied, as the connector (or, when it never got that far, the client) reported it."""
+
+    model_config = example(
+        flow="flw_q1w2e3r4t5y6u7i8o9p0aA",
+        reporter="connector",
+        device=_DEVICE,
+        user=_USER,
+        resource="res_q1w2e3r4t5y6u7i8o9p0aA",
+        network="net_q1w2e3r4t5y6u7i8o9p0aA",
+        connector="con_q1w2e3r4t5y6u7i8o9p0aA",
+        relay="rel_q1w2e3r4t5y6u7i8o9p0aA",
+        host="db.prod.internal",
+        address="10.20.0.5",
+        transport="tcp",
+        port=5432,
+        started_at="2026-11-22T12:00:00Z",
+        ended_at="2026-11-22T12:00:09Z",
+        bytes_up=1200,
+        bytes_down=88000,
+        outcome="normal",
+        revision=41,
+        grants=["gra_q1w2e3r4t5y6u7i8o9p0aA"],
+    )
+
+    flow: str
+    reporter: str = Field(description="`connector` or `client`.")
+    device: str
+    user: str = Field(description="User or service account.")
+    resource: str | None
+    network: str | None
+    connector: str | None
+    relay: str | None
+    host: str = Field(description="What was asked for.")
+    address: str = Field(description="What was dialled; empty when nothing was.")
+    transport: str
+    port: int | None
+    started_at: datetime
+    ended_at: datetime
+    bytes_up: int
+    bytes_down: int
+    outcome: str = Field(description="Reason code; `normal` when it was served.")
+    revision: int = Field(description="The policy revision that decided.")
+    grants: list[str]
+
+
+class ConnectionPage(Page[Connection]):
+    """One page of connection records, newest first."""
+
+
+class Event(Output):
+    """One entry of the audit trail. The log is append-only and hash-chained."""
+
+    model_config = example(
+        position=42,
+        type="grant.created/1",
+        at="2026-11-22T12:00:00Z",
+        actor=_USER,
+        stream="gra_q1w2e3r4t5y6u7i8o9p0aA",
+        request_id="req_2f8a5bb0c1d94f7e",
+        data={"grant": "gra_q1w2e3r4t5y6u7i8o9p0aA", "subject_kind": "user", "subject": _USER},
+        names={_USER: "Ada"},
+        hash="c2hhMjU2",
+    )
+
+    position: int = Field(description="Also the policy revision that it made.")
+    type: str
+    at: datetime
+    actor: str = Field(description="Who caused it: a user, an agent, or `system`.")
+    stream: str = Field(description="The thing it is about.")
+    request_id: str
+    data: dict[str, Any]
+    names: dict[str, str] = Field(
+        description="Names of the people and devices in it, as far as they are not erased; not part of the log."
+    )
+    hash: str
+
+
+class EventPage(Page[Event]):
+    """One page of events."""
+
+
+class AgentEnforcement(Output):
+    """What one agent enforces."""
+
+    agent: str
+    kind: Literal["client", "connector"]
+    online: bool
+    enforced_revision: int = Field(description="0: nothing yet.")
+    enforced_at: datetime | None
+    wanted_revision: int = Field(description="The newest revision that concerns this agent.")
+    current: bool
+
+
+class Enforcement(Output):
+    """Which agent enforces which revision: when all are current, the policy is in force everywhere."""
+
+    model_config = example(
+        revision=42,
+        behind=0,
+        items=[
+            {
+                "agent": "con_q1w2e3r4t5y6u7i8o9p0aA",
+                "kind": "connector",
+                "online": True,
+                "enforced_revision": 42,
+                "enforced_at": "2026-11-22T14:02:09Z",
+                "wanted_revision": 42,
+                "current": True,
+            }
+        ],
+        next_cursor=None,
+    )
+
+    revision: int = Field(description="The controller's policy revision.")
+    behind: int = Field(description="How many online agents do not enforce their wanted revision yet.")
+    items: list[AgentEnforcement]
+    next_cursor: str | None = None
+
+
+class Key(Output):
+    """A key that signs tokens."""
+
+    model_config = example(kid="k-7f3a9c", status="active", added_at="2026-11-22T12:00:00Z", version=2)
+
+    kid: str
+    status: Literal["next", "active", "previous", "distrusted"]
+    added_at: datetime | None
+    version: int
+
+
+class KeyPage(Page[Key]):
+    """The signing keys."""
+
+
+class Health(Output):
+    """Whether the controller works."""
+
+    model_config = example(status="ok", checks={"database": "ok"}, software="0.1.0")
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, str] = Field(default_factory=dict)
+    software: str

@@ -1,0 +1,297 @@
+"""Users, groups, service accounts, devices, grants, sign-ins."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from controller.api.schemas.common import (
+    Id,
+    Input,
+    Moment,
+    Name,
+    Output,
+    Page,
+    Role,
+    SubjectKind,
+    Text,
+    example,
+    input_example,
+)
+from controller.identity.passwords import PASSWORD_MAX
+
+_USER = "usr_q1w2e3r4t5y6u7i8o9p0aA"
+_GROUP = "grp_q1w2e3r4t5y6u7i8o9p0aA"
+_DEVICE = "dev_q1w2e3r4t5y6u7i8o9p0aA"
+_SERVICE = "svc_q1w2e3r4t5y6u7i8o9p0aA"
+_RESOURCE = "res_q1w2e3r4t5y6u7i8o9p0aA"
+EMAIL_MAX = 254
+"""RFC 5321 section 4.5.3.1.3, less the angle brackets."""
+
+
+class SessionCreate(Input):
+    """Credentials of a local account."""
+
+    model_config = input_example(email="ada@corp.example", password="correct horse battery staple")  # noqa: S106 - an example
+
+    email: Text = Field(min_length=1, max_length=EMAIL_MAX)
+    password: Text = Field(min_length=1, max_length=PASSWORD_MAX, json_schema_extra={"format": "password"})
+
+
+class Session(Output):
+    """One sign-in to the API or to the sign-in page."""
+
+    model_config = example(
+        id="tok_q1w2e3r4t5y6u7i8o9p0aA",
+        kind="api",
+        created_at="2026-11-22T12:00:00Z",
+        seen_at="2026-11-22T12:30:00Z",
+        expires_at="2026-11-23T00:00:00Z",
+        address="198.51.100.7",
+        agent="ostiary/0.1.0",
+        current=True,
+    )
+
+    id: str
+    kind: Literal["api", "page"]
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    address: str = Field(description="Where it was made from.")
+    agent: str = Field(description="The User-Agent that made it.")
+    current: bool = Field(description="Whether this very request uses it.")
+
+
+class SessionCreated(Session):
+    """The new session with its bearer token, which is shown this once."""
+
+    token: str
+    user: str
+    role: Role
+
+
+class SessionPage(Page[Session]):
+    """One page of sessions."""
+
+
+class User(Output):
+    """A person."""
+
+    model_config = example(
+        id=_USER,
+        email="grace@corp.example",
+        name="Grace",
+        role="member",
+        disabled=False,
+        created_at="2026-11-22T12:00:00Z",
+        version=1,
+    )
+
+    id: str
+    email: str | None = Field(description="Null after the personal data was erased.")
+    name: str | None
+    role: Role
+    disabled: bool
+    created_at: datetime
+    version: int
+
+
+class Me(User):
+    """The caller."""
+
+    session: Session
+
+
+class UserCreate(Input):
+    """A new account. Without a password one is made up and shown once."""
+
+    model_config = input_example(email="grace@corp.example", name="Grace", role="member")
+
+    email: Text = Field(min_length=3, max_length=EMAIL_MAX)
+    name: Name
+    role: Role = "member"
+    password: Text | None = Field(None, max_length=PASSWORD_MAX, json_schema_extra={"format": "password"})
+
+
+class UserCreated(User):
+    """The new user."""
+
+    initial_password: str | None = Field(None, description="Only when it was made up; shown this once.")
+
+
+class UserChange(Input):
+    """What is not given stays as it is."""
+
+    model_config = input_example(role="admin")
+
+    role: Role | None = None
+    disabled: bool | None = Field(None, description="A disabled user reaches nothing, at once.")
+    name: Name | None = None
+
+
+class PasswordSet(Input):
+    """A new password. Users name their present one too; owners and admins set those of others without it."""
+
+    model_config = input_example(password="correct horse battery staple")  # noqa: S106 - an example
+
+    password: Text = Field(min_length=1, max_length=PASSWORD_MAX, json_schema_extra={"format": "password"})
+    current_password: Text | None = Field(None, max_length=PASSWORD_MAX, json_schema_extra={"format": "password"})
+
+
+class UserPage(Page[User]):
+    """One page of users."""
+
+
+class Group(Output):
+    """A set of users."""
+
+    model_config = example(id=_GROUP, name="engineers", members=12, created_at="2026-11-22T12:00:00Z", version=13)
+
+    id: str
+    name: str
+    members: int = Field(description="How many users are in it.")
+    created_at: datetime
+    version: int
+
+
+class GroupCreate(Input):
+    """A new group without members."""
+
+    model_config = input_example(name="engineers")
+
+    name: Name
+
+
+class GroupChange(Input):
+    """A new name."""
+
+    model_config = input_example(name="developers")
+
+    name: Name
+
+
+class GroupPage(Page[Group]):
+    """One page of groups."""
+
+
+class Device(Output):
+    """One installation of the client."""
+
+    model_config = example(
+        id=_DEVICE,
+        name="grace-laptop",
+        platform="linux",
+        owner_kind="user",
+        owner=_USER,
+        registered_at="2026-11-22T12:00:00Z",
+        session="ses_q1w2e3r4t5y6u7i8o9p0aA",
+        session_expires_at="2026-12-22T12:00:00Z",
+        online=True,
+        since="2026-11-22T12:00:05Z",
+        software="0.1.0",
+        clock_offset_ms=-12,
+        enforced_revision=41,
+        version=1,
+    )
+
+    id: str
+    name: str | None
+    platform: str
+    owner_kind: Literal["user", "service_account"]
+    owner: str
+    registered_at: datetime
+    session: str | None = Field(None, description="The sign-in on it; null for service accounts and after sign-out.")
+    session_expires_at: datetime | None = None
+    online: bool
+    since: datetime | None = None
+    software: str = ""
+    clock_offset_ms: int | None = None
+    enforced_revision: int | None = None
+    version: int
+
+
+class DevicePage(Page[Device]):
+    """One page of devices."""
+
+
+class ServiceAccount(Output):
+    """A principal without a person: servers and jobs."""
+
+    model_config = example(
+        id=_SERVICE, name="ci", disabled=False, devices=1, created_at="2026-11-22T12:00:00Z", version=1
+    )
+
+    id: str
+    name: str
+    disabled: bool
+    devices: int = Field(description="How many hosts are enrolled for it.")
+    created_at: datetime
+    version: int
+
+
+class ServiceAccountCreate(Input):
+    """A new service account."""
+
+    model_config = input_example(name="ci")
+
+    name: Name
+
+
+class ServiceAccountChange(Input):
+    """Disable or enable it."""
+
+    model_config = input_example(disabled=True)
+
+    disabled: bool
+
+
+class ServiceAccountCreated(ServiceAccount):
+    """The new service account with a first enrolment token, which is shown this once."""
+
+    enrolment_token: str
+    enrolment_expires_at: datetime
+
+
+class ServiceAccountPage(Page[ServiceAccount]):
+    """One page of service accounts."""
+
+
+class Grant(Output):
+    """The subject may reach the resource."""
+
+    model_config = example(
+        id="gra_q1w2e3r4t5y6u7i8o9p0aA",
+        subject_kind="group",
+        subject=_GROUP,
+        resource=_RESOURCE,
+        expires_at=None,
+        expired=False,
+        created_at="2026-11-22T12:00:00Z",
+        version=1,
+    )
+
+    id: str
+    subject_kind: SubjectKind
+    subject: str
+    resource: str
+    expires_at: datetime | None
+    expired: bool
+    created_at: datetime
+    version: int
+
+
+class GrantCreate(Input):
+    """A new grant; without `expires_at` it has no end."""
+
+    model_config = input_example(
+        subject_kind="group", subject=_GROUP, resource=_RESOURCE, expires_at="2026-12-24T18:00:00+01:00"
+    )
+
+    subject_kind: SubjectKind
+    subject: Id
+    resource: Id
+    expires_at: Moment | None = None
+
+
+class GrantPage(Page[Grant]):
+    """One page of grants."""

@@ -1,0 +1,165 @@
+"""Bounds before everything else (D10, T-12), request ids, security headers (T-72), log lines (T-74)."""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from fastapi import Body, FastAPI, Request
+from starlette.responses import PlainTextResponse, StreamingResponse
+
+from controller.api import middleware, problems
+from controller.api.middleware import Bounds, RequestIds
+from protocol.errors import LocalError, RefusedError
+from protocol.reasons import Reason
+
+
+def build() -> tuple[FastAPI, list[bytes]]:
+    app = FastAPI()
+    problems.install(app)
+    bodies: list[bytes] = []
+
+    @app.post("/echo")
+    async def echo(request: Request) -> PlainTextResponse:
+        bodies.append(await request.body())
+        return PlainTextResponse("ok")
+
+    @app.post("/json")
+    async def parse(value: dict[str, int] = Body(...)) -> dict[str, int]:  # noqa: B008 - FastAPI's way
+        return value
+
+    @app.get("/refused")
+    async def refused() -> None:
+        raise RefusedError(Reason.IN_USE, "two connectors")
+
+    @app.get("/local")
+    async def local() -> None:
+        raise LocalError(Reason.STATE_CORRUPT, "/secret/path is damaged")
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise ZeroDivisionError("secret detail")
+
+    @app.get("/late-crash")
+    async def late_crash() -> StreamingResponse:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"part"
+
+        return StreamingResponse(body())
+
+    return app, bodies
+
+
+@pytest.fixture
+def bodies() -> list[bytes]:
+    return []
+
+
+@pytest.fixture
+async def client(bodies: list[bytes]) -> AsyncIterator[httpx2.AsyncClient]:
+    app, seen = build()
+    bodies_alias = seen
+    transport = httpx2.ASGITransport(RequestIds(Bounds(app, body_max=1000)), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="https://c.example") as made:
+        yield made
+    bodies.extend(bodies_alias)
+
+
+async def test_every_answer_has_the_security_headers_and_an_id(client: httpx2.AsyncClient) -> None:
+    for path in ("/refused", "/nothing-here", "/crash"):
+        answer = await client.get(path)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "max-age=" in answer.headers["strict-transport-security"]
+        assert answer.headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in answer.headers
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_a_well_formed_request_id_is_kept_and_others_are_not(client: httpx2.AsyncClient) -> None:
+    kept = await client.get("/refused", headers={"X-Request-Id": "trace-12345678"})
+    assert kept.headers["x-request-id"] == "trace-12345678"
+    for bad in ("short", "a b c d e f g h", "x" * 65, 'quote"quote"'):
+        made = await client.get("/refused", headers={"X-Request-Id": bad})
+        assert made.headers["x-request-id"].startswith("req_")
+
+
+async def test_a_refusal_is_a_problem_with_code_and_next_step(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/refused")
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["code"] == "in_use"
+    assert body["detail"] == "two connectors"
+    assert body["next"] == Reason.IN_USE.next_step
+    assert body["status"] == 409
+
+
+async def test_nothing_of_a_fault_of_ours_reaches_the_client(client: httpx2.AsyncClient) -> None:
+    for path in ("/local", "/crash"):
+        answer = await client.get(path)
+        assert answer.status_code == 500
+        assert answer.json()["code"] == "internal"
+        assert "secret" not in answer.text
+
+
+async def test_http_errors_are_problems_too(client: httpx2.AsyncClient) -> None:
+    missing = await client.get("/nothing-here")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    method = await client.delete("/refused")
+    assert (method.status_code, method.json()["code"]) == (405, "invalid_input")
+    assert method.headers["allow"] == "GET"
+    wrong = await client.post("/json", json={"a": "not a number"})
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "a")
+    broken = await client.post("/json", content=b"{", headers={"Content-Type": "application/json"})
+    assert (broken.status_code, broken.json()["code"]) == (422, "invalid_input")
+
+
+async def test_t12_a_declared_body_above_the_cap_is_refused_unread(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/echo", content=b"x" * 1001)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert answer.headers["connection"] == "close"
+    assert (await client.post("/echo", content=b"x" * 1000)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/echo", "/json"])
+async def test_t12_a_chunked_body_is_counted(client: httpx2.AsyncClient, path: str) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield b"y" * 100
+
+    answer = await client.post(path, content=chunks(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+async def test_t12_a_body_that_does_not_come_is_not_waited_for(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    monkeypatch.setattr(middleware, "BODY_DEADLINE_S", 0.05)
+    never = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"y"
+        await never.wait()
+
+    answer = await client.post("/echo", content=chunks())
+    assert answer.status_code == 408
+
+
+async def test_d10_heads_are_bounded(client: httpx2.AsyncClient) -> None:
+    many = {f"x-{number}": "v" for number in range(100)}
+    long = {"x-long": "v" * 20_000}
+    for headers in (many, long):
+        answer = await client.get("/refused", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (431, "body_too_large")
+    assert (await client.get("/refused?" + "q" * 5000)).status_code == 431
+    bad = await client.post("/echo", content=b"", headers={"Content-Length": "nonsense"})
+    assert bad.status_code == 413
+
+
+async def test_a_rate_limit_names_the_wait() -> None:
+    from controller.identity.rate_limit import RateLimitedError
+
+    answer = problems.response_of_error(RateLimitedError(12.3, "sign-in limit"), "req_12345678")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "13")
