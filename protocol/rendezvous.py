@@ -122,7 +122,9 @@ def parse_relay_message_untrusted(text: str) -> RelayMessage | None:
             "parked": int(parked),
             "pairs": int(pairs),
             "bytes_copied": int(bytes_copied),
-        } if all(isinstance(name, str) for name in attachments):
+        } if all(isinstance(name, str) for name in attachments) and not any(
+            isinstance(number, bool) or number < 0 for number in (clock_ms, parked, pairs, bytes_copied)
+        ):
             return RelayReport(software, clock_ms, tuple(attachments), parked, pairs, bytes_copied)
         case {"type": "legs_wanted" | "goodbye" | "keys" | "report"}:
             raise RemoteProtocolError(f"malformed relay message {body['type']!r}")
