@@ -1,0 +1,145 @@
+"""What UDP and ICMP echo have in common: associations that begin with a datagram and end by silence or refusal.
+
+A refused association answers further datagrams by itself for REFUSAL_MEMORY_S, so that an application that goes on sending
+does not make a request each time.
+"""
+
+from collections import OrderedDict, deque
+from typing import Final
+
+from client.core.association import Association, AssociationState
+from client.core.classify import Classifier, Denial
+from client.core.commands import CloseAssociation, Command, OpenAssociation, ReportDenial, SendDatagrams, WriteFrame
+from client.core.refusal import refuse_datagram
+from protocol.acl.model import Transport
+from protocol.limits import FLOWS_MAX
+from protocol.reasons import Reason
+
+REFUSAL_MEMORY_S: Final = 1.0
+_REFUSALS_MAX: Final = 4096
+_CHECKS_SLACK: Final = 1024
+"""Ended associations whose idle check is still due; more are thrown out, so that refusals do not pile up."""
+_QUOTE_BYTES: Final = 1232
+"""What an ICMPv6 error can quote at most."""
+
+
+class AssociationTable:
+    """Associations of one transport.
+
+    Args:
+        classifier: judges destinations.
+        transport: UDP or ICMP.
+        idle_s: an association ends after this long without a datagram in either direction.
+        associations_max: more are refused.
+    """
+
+    def __init__(
+        self, classifier: Classifier, transport: Transport, idle_s: float, *, associations_max: int = FLOWS_MAX
+    ) -> None:
+        self._classifier = classifier
+        self._transport = transport
+        self._idle_s = idle_s
+        self._max = associations_max
+        self._by_key: dict[bytes, Association] = {}
+        self._checks: deque[tuple[float, Association]] = deque()
+        self._refused: OrderedDict[bytes, tuple[float, Reason]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def opened(self, association: Association) -> list[Command]:
+        """The connector serves it: queued datagrams may go."""
+        if association.state is not AssociationState.OPENING:
+            return []
+        association.state = AssociationState.OPEN
+        return [SendDatagrams(association)] if association.outgoing else []
+
+    def refuse(self, association: Association, reason: Reason, now: float) -> list[Command]:
+        """The association was refused or its stream was lost: tells the application by an ICMP error."""
+        if association.state is AssociationState.ENDED:
+            return []
+        self._forget(association, now)
+        self._refused[association.key] = (now + REFUSAL_MEMORY_S, reason)
+        self._refused.move_to_end(association.key)
+        if len(self._refused) > _REFUSALS_MAX:
+            self._refused.popitem(last=False)
+        return [WriteFrame(refuse_datagram(association.sample, reason))]
+
+    def close(self, association: Association, now: float) -> None:
+        """The stream ended normally; the next datagram opens a new association."""
+        if association.state is not AssociationState.ENDED:
+            self._forget(association, now)
+
+    def tick(self, now: float) -> list[Command]:
+        """Ends what was silent for too long."""
+        commands: list[Command] = []
+        checks = self._checks
+        while checks and checks[0][0] <= now:
+            _, association = checks.popleft()
+            if association.state is AssociationState.ENDED:
+                continue
+            idle_until = association.last_used + self._idle_s
+            if idle_until > now:
+                checks.append((idle_until, association))
+                continue
+            self._forget(association, now)
+            commands.append(CloseAssociation(association, Reason.NORMAL))
+        while self._refused and next(iter(self._refused.values()))[0] <= now:
+            self._refused.popitem(last=False)
+        return commands
+
+    def deadline(self) -> tuple[float, str] | None:
+        """When ``tick`` has something to do next (or to look again)."""
+        return (self._checks[0][0], f"{self._transport.value}_idle") if self._checks else None
+
+    def receive(
+        self,
+        key: bytes,
+        destination: bytes,
+        ports: tuple[int, int | None],
+        datagrams: list[bytes],
+        packet: bytes,
+        now: float,
+    ) -> list[Command]:
+        """Takes datagrams of one packet from the application; ``ports`` are source (or identifier) and destination."""
+        association = self._by_key.get(key)
+        if association is None:
+            found = self._begin(key, destination, ports, packet, now)
+            if not isinstance(found, Association):
+                return found
+            association = found
+            commands: list[Command] = [OpenAssociation(association)]
+        else:
+            commands = []
+        association.last_used = now
+        association.sample = packet[:_QUOTE_BYTES]
+        wakes = False
+        for datagram in datagrams:
+            wakes = association.queue(datagram) or wakes
+        if wakes and association.state is AssociationState.OPEN:
+            commands.append(SendDatagrams(association))
+        return commands
+
+    def _begin(
+        self, key: bytes, destination: bytes, ports: tuple[int, int | None], packet: bytes, now: float
+    ) -> Association | list[Command]:
+        refused = self._refused.get(key)
+        if refused is not None and refused[0] > now:
+            return [WriteFrame(refuse_datagram(packet, refused[1]))]
+        target = self._classifier.classify(destination, self._transport, ports[1], now)
+        if not isinstance(target, Denial) and len(self._by_key) >= self._max:
+            target = Denial(target.host, self._transport, target.port, Reason.LIMIT_EXCEEDED, target.resource)
+        if isinstance(target, Denial):
+            return [WriteFrame(refuse_datagram(packet, target.reason)), ReportDenial(target)]
+        association = self._by_key[key] = Association(key, target, ports[0], now)
+        if len(self._checks) > 2 * len(self._by_key) + _CHECKS_SLACK:
+            self._checks = deque(each for each in self._checks if each[1].state is not AssociationState.ENDED)
+        self._checks.append((now + self._idle_s, association))
+        self._classifier.begin(target)
+        return association
+
+    def _forget(self, association: Association, now: float) -> None:
+        association.state = AssociationState.ENDED
+        association.outgoing.clear()
+        del self._by_key[association.key]
+        self._classifier.end(association.target, now)
