@@ -2,7 +2,7 @@
 
 A sans-I/O machine around pyOpenSSL, which unlike the standard library has the exporter that proofs are bound to (D1).
 The server shows a self-signed certificate, the client knows it by its pin alone: no CA, no client certificate, no
-tickets, no early data. Feed it with ``receive_data`` and ``send``; after each call drain ``next_event`` and hand
+resumption, no early data. Feed it with ``receive_data`` and ``send``; after each call drain ``next_event`` and hand
 ``data_to_send`` to the transport, also after an error, because an alert may be in it.
 
 Per-byte costs decide here: one OpenSSL write for any amount of plaintext, one large read of the outgoing BIO, one joined
@@ -40,7 +40,6 @@ _GROUPS: Final = frozenset({"x25519", "secp256r1", "prime256v1", "x25519mlkem768
 _MODE_PARTIAL_WRITE: Final = 0x1
 """SSL_MODE_ENABLE_PARTIAL_WRITE: pyOpenSSL sets it; without it one write takes any number of records."""
 _RECORD_BYTES: Final = 16 * 1024
-_DRAIN_BYTES: Final = 256 * 1024
 _PROBE_BYTES: Final = 4 * 1024
 _EVENT_BYTES: Final = 256 * 1024
 """Plaintext of several records is joined up to this size."""
@@ -81,7 +80,7 @@ class TunnelTls:
         self._exporter: bytes | None = None
         self._failure: RemoteError | None = None
         self._handshake_bytes = 0
-        self._unread_plaintext = 0
+        self._waiting = 0
         self._drain_size = 0
         self._peer_closed = False
         self._closed = False
@@ -143,8 +142,7 @@ class TunnelTls:
             raise self._failure or LocalProtocolError("TLS sends only between handshake and close")
         if not data:
             return
-        self._unread_plaintext += len(data)
-        if self._unread_plaintext > PLAINTEXT_MAX_BYTES:
+        if self._waiting + len(data) > PLAINTEXT_MAX_BYTES:
             raise LocalProtocolError(f"more than {PLAINTEXT_MAX_BYTES} bytes wait for data_to_send")
         try:
             written = self._connection.send(data)
@@ -152,7 +150,9 @@ class TunnelTls:
             raise self._fail(Reason.TLS_FAILED, _describe(exc)) from exc
         if written != len(data):
             raise LocalProtocolError(f"OpenSSL took {written} of {len(data)} bytes")
-        self._drain_size = _DRAIN_BYTES
+        self._waiting += len(data)
+        # Records add 22 bytes to each 16 KiB: one read of this size leaves the BIO empty but after many small sends.
+        self._drain_size = self._waiting + (self._waiting >> 8) + _PROBE_BYTES
 
     def close(self) -> None:
         """Queues a close_notify; nothing can be sent after it. Harmless at any time."""
@@ -171,7 +171,7 @@ class TunnelTls:
         size = self._drain_size
         if size == 0:
             return b""
-        self._drain_size = self._unread_plaintext = 0
+        self._drain_size = self._waiting = 0
         first = self._bio_read(size)
         if len(first) < size:
             return first
@@ -276,6 +276,8 @@ def _base_context(method: int) -> SSL.Context:
     context.set_options(
         SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
     )
+    # pyOpenSSL cannot set the number of tickets to zero: OpenSSL still sends two, but they name sessions that no cache
+    # holds, so that every resumption falls back to a full handshake (S-5).
     context.clear_mode(_MODE_PARTIAL_WRITE)
     # Verification by chains is off on purpose: the pin of the leaf is the whole identity (D3).
     context.set_verify(SSL.VERIFY_NONE)
