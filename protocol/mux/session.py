@@ -158,7 +158,7 @@ class Session:
         Raises LocalProtocolError for more than was received.
         """
         found = self._find(stream)
-        if found is None:
+        if found is None or count == 0:
             return
         window = found.window
         if found.step(Input.CONSUME) is Effect.RELEASE:

@@ -137,10 +137,7 @@ ENDING: Final = frozenset({S.OPENED_ENDING, S.ENDING, S.REMOTE_EOF_ENDING})
 UNACCEPTED: Final = frozenset({S.OPENED, S.OPENED_ENDING, S.OPENED_ENDED, S.OFFERED, S.OFFERED_REMOTE_EOF})
 
 
-def transition(state: State, signal: Input) -> tuple[Effect, State]:
-    """Looks a pair up. Raises RemoteProtocolError or LocalProtocolError, by whose fault it is, if it is missing."""
-    found = TABLE.get((state, signal))
-    if found is None:
-        detail = f"{signal.name} on a mux stream that is {state.name}"
-        raise (RemoteProtocolError if signal <= Input.RECV_RESET else LocalProtocolError)(detail)
-    return found
+def illegal(state: State, signal: Input) -> RemoteProtocolError | LocalProtocolError:
+    """Returns the error for a pair that is missing, by whose fault it is."""
+    detail = f"{signal.name} on a mux stream that is {state.name}"
+    return (RemoteProtocolError if signal <= Input.RECV_RESET else LocalProtocolError)(detail)

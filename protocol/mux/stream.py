@@ -6,7 +6,7 @@ from typing import Final
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.limits import MUX_WINDOW_INITIAL
 from protocol.mux.frames import CREDIT_MAX
-from protocol.mux.state import ENDING, UNACCEPTED, Effect, Input, State, transition
+from protocol.mux.state import ENDING, TABLE, UNACCEPTED, Effect, Input, State, illegal
 from protocol.mux.window import ReceiveWindow
 
 SEND_QUEUE: Final = 256 * 1024
@@ -37,8 +37,12 @@ class Stream:
         """Its owner was told a budget of 0 and waits for Writable."""
 
     def step(self, signal: Input) -> Effect:
-        """Goes through the table; raises as ``state.transition``."""
-        effect, self.state = transition(self.state, signal)
+        """Goes through the table. Raises RemoteProtocolError or LocalProtocolError for a pair that is missing."""
+        # The lookup is written out here, and not behind a call, because it runs for every frame.
+        found = TABLE.get((self.state, signal))
+        if found is None:
+            raise illegal(self.state, signal)
+        effect, self.state = found
         return effect
 
     @property
