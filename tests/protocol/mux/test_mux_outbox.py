@@ -212,3 +212,18 @@ def test_a_memoryview_is_cut_without_being_changed() -> None:
     pair.a.send(stream, memoryview(whole)[1:])
     pair.settle(consume=True)
     assert b"".join(e.data for e in pair.b_events if hasattr(e, "data")) == whole[1:]
+
+
+def test_a_stream_without_credit_is_not_woken_by_the_common_bound() -> None:
+    count = SEND_QUEUE_TOTAL // SEND_QUEUE
+    session = client(count + 1)
+    starved = 2 * count + 1
+    session.send(starved, bytes(MUX_WINDOW_INITIAL))
+    flush(session)
+    for stream in range(1, 2 * count, 2):
+        session.send(stream, bytes(SEND_QUEUE))
+    assert session.send_budget(starved) == 0
+    session.data_to_send()
+    assert drain(session) == []
+    session.receive_data(frame(WINDOW_UPDATE, 0, starved, 1 << 20), 0.0)
+    assert drain(session) == [Writable(starved)]

@@ -252,6 +252,18 @@ def test_consuming_after_the_peers_end_sends_no_credit() -> None:
         pair.b.consume(stream, 1, 0.0)
 
 
+def test_credit_after_our_own_end_changes_nothing() -> None:
+    pair = Pair()
+    stream = pair.a.open_stream()
+    pair.a.send_eof(stream)
+    pair.settle()
+    pair.b.accept(stream)
+    pair.settle()
+    pair.a.receive_data(frame(WINDOW_UPDATE, 0, stream, 0xFFFFFFFF), 0.0)
+    assert pair.a.send_budget(stream) == 0
+    assert not pair.a.has_data_to_send
+
+
 def test_go_away_refuses_new_streams_and_keeps_the_open_ones() -> None:
     pair = Pair()
     old = pair.a.open_stream()
