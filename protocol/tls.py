@@ -116,7 +116,6 @@ class TunnelTls:
         if not data or self._peer_closed:
             return
         self._connection.bio_write(data)
-        self._drain_size = self._drain_size or _PROBE_BYTES
         if self._exporter is None:
             self._handshake_bytes += len(data)
             self._handshake()
@@ -218,6 +217,7 @@ class TunnelTls:
         return seen
 
     def _read_plaintext(self) -> None:
+        """Reads all that is there. Reading makes nothing to send: OpenSSL answers a KeyUpdate with its next write."""
         chunks: list[bytes] = []
         size = 0
         receive = self._connection.recv
@@ -252,13 +252,15 @@ class TunnelTls:
     def _fail(self, reason: Reason, detail: str) -> RemoteError:
         """Makes the session dead; an alert that OpenSSL wrote still goes out."""
         self._failure = RemoteError(reason, detail)
+        self._drain_size = self._drain_size or _PROBE_BYTES
         return self._failure
 
     def _refuse(self, reason: Reason, detail: str) -> RemoteError:
         """Makes the session dead and drops what was to go out: without our Finished the peer has no session."""
         self._bio_read(HANDSHAKE_MAX_BYTES)
+        error = self._fail(reason, detail)
         self._drain_size = 0
-        return self._fail(reason, detail)
+        return error
 
     def _bio_read(self, size: int) -> bytes:
         try:
