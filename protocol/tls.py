@@ -209,7 +209,7 @@ class TunnelTls:
         try:
             leaf = self._connection.get_peer_certificate(as_cryptography=True)
             seen = pin_of(leaf.public_key()) if leaf is not None else SpkiPin("")
-        except (ValueError, UnsupportedAlgorithm) as exc:
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
             raise self._refuse(Reason.PIN_MISMATCH, "the certificate cannot be read") from exc
         matches = [hmac.compare_digest(seen.encode(), pin.encode()) for pin in self._pins]
         if not any(matches):

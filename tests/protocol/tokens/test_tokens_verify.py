@@ -190,6 +190,7 @@ def test_service_accounts_have_no_session_and_users_have_one() -> None:
     for wrong in (
         dataclasses.replace(SNAPSHOT, session=SessionId("")),
         dataclasses.replace(snapshot, user_kind="user"),
+        dataclasses.replace(snapshot, user_kind="root"),  # type: ignore[arg-type]
         dataclasses.replace(SNAPSHOT, user_kind="service"),
     ):
         assert refusal(BY_NAME["snapshot"], issue.issue_snapshot(wrong, CONTROLLER_KEY)) is Reason.TOKEN_CLAIM
