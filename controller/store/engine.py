@@ -1,0 +1,89 @@
+"""Engines for the two databases behind one interface.
+
+SQLite: WAL, foreign keys, a busy timeout, and every transaction begins explicitly, because pysqlite's own begin would take
+the write lock too late; a write transaction begins IMMEDIATE. PostgreSQL: psycopg 3 at READ COMMITTED, where the write lock
+is a transaction-level advisory lock.
+"""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+
+LOCK_WAIT_S: Final = 10
+"""How long a writer waits for another process's write transaction."""
+POOL_SIZE: Final = 10
+_LOCK_KEY: Final = 0x6F737469617279
+"""The advisory lock of the log: ``ostiary`` in ASCII."""
+_WRITES: Final = "ostiary_writes"
+
+
+def parse_url(text: str) -> URL:
+    """Returns the URL with our drivers: ``sqlite:///path`` or ``postgresql://…``.
+
+    Raises:
+        LocalError: CONFIG_INVALID. The detail never holds the URL, which may hold a password.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError as exc:
+        raise LocalError(Reason.CONFIG_INVALID, "database_url is not a URL") from exc
+    match url.get_backend_name():
+        case "sqlite":
+            if not url.database or url.database == ":memory:":
+                raise LocalError(Reason.CONFIG_INVALID, "database_url: SQLite needs a file")
+            return url.set(drivername="sqlite+aiosqlite")
+        case "postgresql":
+            return url.set(drivername="postgresql+psycopg")
+        case other:
+            raise LocalError(Reason.CONFIG_INVALID, f"database_url: {other} is not supported")
+
+
+def sync_url(url: URL) -> URL:
+    """The same database for a blocking driver (migrations)."""
+    return url.set(drivername="sqlite" if is_sqlite(url) else "postgresql+psycopg")
+
+
+def is_sqlite(url: URL) -> bool:
+    """Tells the two databases apart."""
+    return url.get_backend_name() == "sqlite"
+
+
+def make_engine(url: URL) -> AsyncEngine:
+    """Returns an engine; nothing is connected yet."""
+    if not is_sqlite(url):
+        return create_async_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
+    engine = create_async_engine(url, connect_args={"timeout": LOCK_WAIT_S})
+    sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def writer_of(engine: AsyncEngine) -> AsyncEngine:
+    """The same pool, for transactions that write."""
+    return engine.execution_options(**{_WRITES: True})
+
+
+async def take_log_lock(connection: AsyncConnection) -> None:
+    """Makes this transaction the only one that appends. SQLite has done so at BEGIN IMMEDIATE."""
+    if connection.dialect.name == "postgresql":
+        await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
+        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={LOCK_WAIT_S * 1000}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

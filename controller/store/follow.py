@@ -1,0 +1,70 @@
+"""How a process learns that another one has appended to the log.
+
+PostgreSQL: LISTEN/NOTIFY with the position as payload, and a poll in case a notification was lost with a connection.
+SQLite: ``PRAGMA data_version`` on one connection, which changes when another connection has committed; cheap enough to
+ask several times a second, because revocations must arrive within one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controller.store.engine import is_sqlite
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+
+CHANNEL: Final = "ostiary_log"
+SQLITE_POLL_S: Final = 0.25
+POSTGRESQL_POLL_S: Final = 15.0
+CONNECT_S: Final = 10
+
+
+async def announce(connection: AsyncConnection, position: int) -> None:
+    """Wakes other processes when this transaction commits."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, str(position))))
+
+
+async def follow(url: URL, engine: AsyncEngine, catch_up: Callable[[], Awaitable[None]]) -> None:
+    """Calls ``catch_up`` whenever the log may have grown; runs until cancelled.
+
+    Raises:
+        LocalError: UNAVAILABLE when the database is lost; the caller starts it again.
+    """
+    if is_sqlite(url):
+        await _follow_sqlite(engine, catch_up)
+    else:
+        await _follow_postgresql(url, catch_up)
+
+
+async def _follow_sqlite(engine: AsyncEngine, catch_up: Callable[[], Awaitable[None]]) -> None:
+    async with engine.connect() as connection:
+        seen: object = None
+        while True:
+            version = (await connection.exec_driver_sql("PRAGMA data_version")).scalar_one()
+            # An open transaction would pin what this connection sees.
+            await connection.rollback()
+            if version != seen:
+                seen = version
+                await catch_up()
+            await asyncio.sleep(SQLITE_POLL_S)
+
+
+async def _follow_postgresql(url: URL, catch_up: Callable[[], Awaitable[None]]) -> None:
+    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=CONNECT_S)
+        async with connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            while True:
+                # What was committed before LISTEN, or while the connection was away, sent no notification.
+                await catch_up()
+                async for _ in connection.notifies(timeout=POSTGRESQL_POLL_S, stop_after=1):
+                    pass
+    except psycopg.Error as exc:
+        raise LocalError(Reason.UNAVAILABLE, f"database: {type(exc).__name__}") from exc

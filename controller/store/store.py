@@ -1,0 +1,196 @@
+"""The store: one database, its feed, and the two kinds of transactions.
+
+    store.write(...)      appends to the log: takes the log's lock, sees the true end of the log
+    store.transact()      writes other tables only (records): no lock on the log
+    store.read()          a read transaction
+
+``follow`` must run as a task for as long as the store is used: it brings in what other processes append.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controller.domain.log import Change, Head
+from controller.domain.state import PolicyState
+from controller.store import events, follow, schema
+from controller.store.chain import ChainFault, ChainReport, ChainVerifier
+from controller.store.engine import make_engine, parse_url, take_log_lock, writer_of
+from controller.store.feed import HISTORY, Feed
+from controller.store.unit import Unit
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+
+WRITE_QUEUE_S: Final = 15.0
+"""How long a writer waits for its turn in this process; beyond it the caller gets UNAVAILABLE."""
+
+
+class Store:
+    """Use ``await Store.open(url)`` and ``await store.close()``."""
+
+    def __init__(self, url: URL, engine: AsyncEngine, feed: Feed) -> None:
+        self._url = url
+        self._engine = engine
+        self._writer = writer_of(engine)
+        self._turn = asyncio.Lock()
+        self.feed = feed
+
+    @classmethod
+    async def open(cls, url: str) -> "Store":
+        """Connects, checks the schema version and the hash chain, and folds the log.
+
+        Raises:
+            LocalError: CONFIG_INVALID, SCHEMA_OLDER, SCHEMA_NEWER, STATE_CORRUPT naming the damaged event, or
+                UNAVAILABLE when the database cannot be reached.
+        """
+        parsed = parse_url(url)
+        engine = make_engine(parsed)
+        try:
+            with _reachable():
+                async with engine.connect() as connection:
+                    await connection.run_sync(schema.require_current)
+                    feed = await _load(connection)
+        except BaseException:
+            await engine.dispose()
+            raise
+        return cls(parsed, engine, feed)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def write(self, *, actor: str, request_id: str, now: float) -> AsyncIterator[Unit]:
+        """Opens a unit that commits when the block ends and rolls back when it raises.
+
+        ``actor`` is the id of who acts, or a word such as ``cli``; ``now`` is Unix seconds.
+
+        Raises:
+            LocalError: UNAVAILABLE when the lock or the database cannot be had in time.
+        """
+        await self._take_turn()
+        try:
+            with _reachable():
+                async with self._writer.connect() as connection, connection.begin():
+                    await take_log_lock(connection)
+                    missed = [change async for change in events.changes_after(connection, self.feed.head)]
+                    head = missed[-1].after if missed else self.feed.head
+                    unit = Unit(connection, head, actor=actor, request_id=request_id, now=now)
+                    yield unit
+                    if unit.changes:
+                        await follow.announce(connection, unit.position)
+            self.feed.advance((*missed, *unit.changes))
+        finally:
+            self._turn.release()
+
+    @contextlib.asynccontextmanager
+    async def transact(self) -> AsyncIterator[AsyncConnection]:
+        """Opens a transaction for tables other than the log. Raises LocalError(UNAVAILABLE)."""
+        with _reachable():
+            async with self._writer.connect() as connection, connection.begin():
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Opens a read transaction. Raises LocalError(UNAVAILABLE)."""
+        with _reachable():
+            async with self._engine.connect() as connection:
+                yield connection
+
+    async def follow(self) -> None:
+        """Keeps the feed current with what other processes append; runs until cancelled.
+
+        Raises:
+            LocalError: STATE_CORRUPT on a gap: going on would mean to miss a revocation (T-7).
+        """
+        await follow.follow(self._url, self._engine, self.catch_up)
+
+    async def catch_up(self) -> None:
+        """Reads what is new in the log now."""
+        async with self.read() as connection:
+            changes = [change async for change in events.changes_after(connection, self.feed.head)]
+        self.feed.advance(changes)
+
+    async def state_at(self, position: int) -> PolicyState:
+        """Returns the state as of ``position`` (beyond the end: the end): time travel by folding from the start."""
+        head = Head(PolicyState())
+        async with self.read() as connection:
+            async for change in events.changes_after(connection, head):
+                if change.position > position:
+                    break
+                head = change.after
+        return head.state
+
+    async def verify_chain(self) -> ChainReport:
+        """Checks the hash chain of the whole log and against the head that this process has seen (T-9, T-70)."""
+        async with self.read() as connection:
+            return await verify(connection, self.feed.head)
+
+    async def ping(self) -> None:
+        """Asks the database for a sign of life. Raises LocalError(UNAVAILABLE)."""
+        async with self.read() as connection:
+            await connection.execute(sa.select(1))
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(WRITE_QUEUE_S):
+                await self._turn.acquire()
+        except TimeoutError as exc:
+            raise LocalError(Reason.UNAVAILABLE, "the database is busy") from exc
+
+
+async def audit(url: str) -> ChainReport:
+    """Verifies the hash chain of a database that need not be fit to be opened. Raises LocalError as ``Store.open``."""
+    engine = make_engine(parse_url(url))
+    try:
+        with _reachable():
+            async with engine.connect() as connection:
+                await connection.run_sync(schema.require_current)
+                return await verify(connection, None)
+    finally:
+        await engine.dispose()
+
+
+async def verify(connection: AsyncConnection, seen: Head | None) -> ChainReport:
+    """Walks the whole log. A log that ends before ``seen`` lost its tail."""
+    verifier = ChainVerifier()
+    position = 0
+    while rows := await events.rows_after(connection, position):
+        for row in rows:
+            verifier.check(row)
+        position = rows[-1].position
+    report = verifier.report()
+    if seen is not None and seen.position > position:
+        lost = ChainFault(position + 1, f"missing: this process has seen event {seen.position}")
+        report = replace(report, faults=(*report.faults, lost))
+    return report
+
+
+async def _load(connection: AsyncConnection) -> Feed:
+    head = Head(PolicyState())
+    recent: deque[Change] = deque(maxlen=HISTORY)
+    async for change in events.changes_after(connection, head):
+        recent.append(change)
+        head = change.after
+    return Feed(head, recent)
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    """Gives a database that is away, locked or full its reason; statements that are wrong stay crashes."""
+    try:
+        yield
+    except OperationalError as exc:
+        raise LocalError(Reason.UNAVAILABLE, f"database: {type(exc.orig).__name__}") from exc
+    except DBAPIError as exc:
+        if not exc.connection_invalidated:
+            raise
+        raise LocalError(Reason.UNAVAILABLE, f"database: {type(exc.orig).__name__}") from exc
