@@ -213,6 +213,13 @@ class Lab:
         """Takes over the ending of a process started elsewhere."""
         self._processes.append((name, process))
 
+    def process(self, name: str) -> "subprocess.Popen[bytes]":
+        """The newest daemon of that name. Raises LabError."""
+        for given, process in reversed(self._processes):
+            if given == name:
+                return process
+        raise LabError(f"nothing called {name} was started")
+
     def pids(self, name: str) -> list[int]:
         """The processes of a daemon: its whole process group."""
         groups = {process.pid for given, process in self._processes if given == name and process.poll() is None}

@@ -1,0 +1,44 @@
+"""One lab with the whole product for all end-to-end tests; they drive nothing but installed commands."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.demo import missing_for_tun
+from lab.hosts import Lab
+from lab.product import Product
+from lab.story import Story
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here is an end-to-end test; without root and TUN it is skipped, and says why."""
+    why = missing_for_tun()
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            if why:
+                item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """Controller, relay, connector and a signed-in client."""
+    folder = tmp_path_factory.mktemp("lab")
+    # pytest's folders are 0700; PostgreSQL runs as its own user and must reach its cluster.
+    for parent in (folder, *folder.parents):
+        if parent == Path("/tmp"):
+            break
+        parent.chmod(0o755)
+    with Lab(folder, f"ost{os.getpid() % 10000}e") as lab:
+        running = Product(lab)
+        running.start_all()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def story(product: Product) -> Story:
+    return Story(product)
