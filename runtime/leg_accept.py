@@ -45,7 +45,7 @@ class LegAcceptor(asyncio.Protocol):
     Args:
         on_request: Gets the acceptor and the request; answers at once or later.
         on_closed: Called once when the socket is gone, also after it became a leg.
-        deadline_s: Seconds left for the request's head.
+        deadline_at: When the request's head must be complete, in the loop's time; UPGRADE_DEADLINE_S from now if None.
         high_water: For the leg's transport.
         ping_interval_s: For the leg.
         dead_after_s: For the leg.
@@ -56,14 +56,14 @@ class LegAcceptor(asyncio.Protocol):
         *,
         on_request: Callable[["LegAcceptor", UpgradeRequest], None],
         on_closed: Callable[[], None],
-        deadline_s: float = UPGRADE_DEADLINE_S,
+        deadline_at: float | None = None,
         high_water: int = RELAY_BUFFER_BYTES,
         ping_interval_s: float = LEG_PING_INTERVAL_S,
         dead_after_s: float = LEG_DEAD_AFTER_S,
     ) -> None:
         self._on_request = on_request
         self._on_closed = on_closed
-        self._deadline_s = deadline_s
+        self._deadline_at = deadline_at
         self._high_water = high_water
         self._ping_interval_s = ping_interval_s
         self._dead_after_s = dead_after_s
@@ -119,7 +119,9 @@ class LegAcceptor(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         tune_socket(transport)
         # Cut, not answered: whoever needs this long does not read the answer either (T-26).
-        self._timer = asyncio.get_running_loop().call_later(self._deadline_s, self.abort)
+        loop = asyncio.get_running_loop()
+        when = loop.time() + UPGRADE_DEADLINE_S if self._deadline_at is None else self._deadline_at
+        self._timer = loop.call_at(when, self.abort)
 
     def data_received(self, data: bytes) -> None:
         """Collects the head."""
