@@ -1,0 +1,81 @@
+"""One connection through the TUN device at start, and the name of what blocks it if it fails (design section 5).
+
+The interceptor turns connections to the plan's probe addresses around without asking anybody, so a ``connect()`` that
+succeeds has used everything that a real connection uses: rule, route, device, rewriting, the host's INPUT rules for the
+turned packet, the listener, and the way back.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from client.core.addresses import AddressPlan
+from client.host.network import read_sysctl
+from protocol.acl.model import IPAddress
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+
+DEADLINE_S: Final = 3.0
+"""One retransmit of the SYN fits in."""
+_PORT: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Counters of the device before or after the test."""
+
+    handled: int
+    forwarded: int
+
+
+async def self_test(plan: AddressPlan, device: str, traffic: Callable[[], Traffic]) -> None:
+    """Connects through the device over each IP version in use. The device's loop and the listeners must be running.
+
+    Args:
+        plan: the addresses.
+        device: name of the TUN device.
+        traffic: reads the device's counters; what moved tells where a packet got lost.
+
+    Raises:
+        LocalError: SELF_TEST_FAILED, naming what is in the way.
+    """
+    for address in (plan.probe_v4, plan.probe_v6):
+        if address is not None:
+            before = traffic()
+            if not await _connects(address):
+                raise LocalError(Reason.SELF_TEST_FAILED, _diagnose(address, device, before, traffic()))
+
+
+async def _connects(address: IPAddress) -> bool:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await asyncio.get_running_loop().sock_connect(sock, (str(address), _PORT))
+        except (OSError, TimeoutError):
+            return False
+        return True
+
+
+def _diagnose(address: IPAddress, device: str, before: Traffic, after: Traffic) -> str:
+    family = f"IPv{address.version}"
+    if after.handled == before.handled:
+        return (
+            f"{family}: the packet to {address} did not enter {device}; another routing rule, a VPN or an OUTPUT rule of "
+            "the firewall takes it"
+        )
+    strict = _strict_rp_filter(device) if address.version == 4 else None
+    if strict is not None:
+        return f"{family}: rp_filter of {device} is {strict} (strict), so the kernel drops what comes from it"
+    return (
+        f"{family}: the packet turned around in {device} was dropped by this host; allow input on {device} in the "
+        "firewall (nft, iptables or firewalld)"
+    )
+
+
+def _strict_rp_filter(device: str) -> str | None:
+    """Returns the effective value when it is strict: the larger one of `all` and the device's counts, 2 is loose."""
+    values = [read_sysctl(f"ipv4/conf/{name}/rp_filter") for name in ("all", device)]
+    return "1" if max((value or "0" for value in values), default="0") == "1" else None
