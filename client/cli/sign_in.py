@@ -1,0 +1,150 @@
+"""`ostiary up` and `ostiary login`: starts the client, shows where to sign in, waits until it is online."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+from client.cli import render
+from client.cli.control_socket import Event, call
+from client.cli.times import parse_duration
+from client.cli.user import has_desktop
+from protocol.errors import LocalError, OstiaryError
+from protocol.reasons import Reason
+from runtime.console import OK, exit_on_error, print_json, print_lines, printable
+
+XDG_OPEN: Final = Path("/usr/bin/xdg-open")
+_PIN: Final = re.compile(r"sha256/[A-Za-z0-9+/]{43}=\Z")
+_TOKEN_MAX_BYTES: Final = 16 * 1024
+_PAGE: Final = re.compile(r"https?://[!-~]{1,2048}\Z")
+
+
+def up(
+    url: str | None,
+    *,
+    ca_pin: str | None,
+    token_file: str | None,
+    timeout: str,
+    browser: bool,
+    as_json: bool,
+    verb: str = "up",
+) -> int:
+    """Asks the daemon to come up, signing in when it must, and returns the exit code."""
+    with exit_on_error(as_json=as_json):
+        deadline_s = _deadline(timeout)
+        args: dict[str, Any] = {}
+        if url is not None:
+            base, pin = split_url(url, ca_pin)
+            args["url"] = base
+            if pin is not None:
+                args["ca_pin"] = pin
+        elif ca_pin is not None:
+            raise LocalError(Reason.INVALID_INPUT, "--ca-pin goes with the controller's URL: `ostiary up URL --ca-pin …`")
+        if token_file is not None:
+            args["token"] = _read_token(token_file)
+        began = time.monotonic()
+        shown: set[str] = set()
+        result = _call_until_online(verb, args, deadline_s, lambda event: _on_event(event, shown, browser=browser))
+        took = time.monotonic() - began
+    if as_json:
+        print_json(result)
+    else:
+        who = f" as {result['user']}" if result.get("user") else ""
+        print_lines(f"{result.get('state', render.ONLINE)}{who} after {took:.1f} s; `ostiary resources` lists what you have")
+    return OK
+
+
+def _call_until_online(verb: str, args: dict[str, Any], deadline_s: float, on_event: Any) -> dict[str, Any]:
+    try:
+        return call(verb, args, deadline_s=deadline_s, on_event=on_event)
+    except OstiaryError as error:
+        if error.reason is not Reason.NEEDS_ROOT and error.reason is not Reason.PERMISSION_DENIED:
+            raise
+        hint = "only root may choose the controller: run it with sudo" if "url" in args or "token" in args else error.detail
+        raise LocalError(error.reason, hint) from error
+
+
+def split_url(url: str, ca_pin: str | None) -> tuple[str, str | None]:
+    """Splits ``https://host#pin=sha256/…``; an explicit pin must not contradict it. Raises LocalError(INVALID_INPUT)."""
+    base, _, fragment = url.partition("#")
+    pin = ca_pin
+    if fragment:
+        name, _, value = fragment.partition("=")
+        if name != "pin":
+            raise LocalError(Reason.INVALID_INPUT, f"{url!r}: after # only pin=sha256/… is known")
+        value = unquote(value)
+        if ca_pin is not None and ca_pin != value:
+            raise LocalError(Reason.INVALID_INPUT, "--ca-pin and the pin in the URL are not the same")
+        pin = value
+    if pin is not None and _PIN.match(pin) is None:
+        raise LocalError(Reason.INVALID_INPUT, "the CA pin is not of the form sha256/ and 44 characters; copy it completely")
+    if "://" not in base:
+        base = f"https://{base}"
+    return base.rstrip("/"), pin
+
+
+def _deadline(timeout: str) -> float:
+    try:
+        seconds = parse_duration(timeout)
+    except ValueError as exc:
+        raise LocalError(Reason.INVALID_INPUT, f"--timeout: {exc}") from exc
+    if not 0 < seconds <= 24 * 3600:
+        raise LocalError(Reason.INVALID_INPUT, "--timeout lies between 1s and 24h")
+    return seconds
+
+
+def _read_token(source: str) -> str:
+    """Reads an enrolment token: never from the command line, which everybody on the host can see."""
+    if source == "-":
+        text = sys.stdin.read(_TOKEN_MAX_BYTES)
+    else:
+        from runtime.files import read_limited
+
+        text = read_limited(Path(source), _TOKEN_MAX_BYTES).decode("utf-8", "replace")
+    if not text.strip():
+        raise LocalError(Reason.INVALID_INPUT, "the token is empty")
+    return text.strip()
+
+
+def _on_event(event: Event, shown: set[str], *, browser: bool) -> None:
+    if event.get("kind") != "sign_in":
+        text = event.get("sentence") or event.get("state")
+        if isinstance(text, str) and text not in shown:
+            shown.add(text)
+            _tell(text)
+        return
+    page, code = str(event.get("verification_uri", "")), str(event.get("user_code", ""))
+    complete = str(event.get("verification_uri_complete") or page)
+    if code in shown:
+        return
+    shown.add(code)
+    _tell("To sign in, open this page and approve:", "", f"    {complete}", "", f"Check that it shows the code {code}.")
+    if browser and has_desktop():
+        _open_browser(complete)
+
+
+def _open_browser(page: str) -> None:
+    """Opens the page in the user's browser; what the daemon said goes to it only when it is a web address."""
+    if _PAGE.match(page) is None or not XDG_OPEN.exists():
+        return
+    try:
+        subprocess.Popen(
+            [str(XDG_OPEN), page],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=dict(os.environ),
+        )
+    except OSError:
+        return
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(printable(line) + "\n")
+    sys.stderr.flush()

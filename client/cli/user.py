@@ -1,0 +1,240 @@
+"""What the user's commands do: ask the daemon, print its answer, leave with the exit code that says how it is."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from client.cli import render
+from client.cli.control_socket import Event, call
+from protocol.errors import LocalError, OstiaryError
+from protocol.reasons import Reason
+from runtime.console import (
+    DENIED,
+    FAILED,
+    NOT_READY,
+    OK,
+    SIGN_IN,
+    exit_code,
+    exit_on_error,
+    print_error,
+    print_json,
+    print_lines,
+    print_table,
+    printable,
+)
+
+WATCH_EVERY_S: Final = 1.0
+SIGN_IN_DEADLINE_S: Final = 600.0
+DOCTOR_DEADLINE_S: Final = 60.0
+EXIT_OF_STATE: Final = {"online": OK, "sign_in_required": SIGN_IN}
+
+
+def status(*, as_json: bool, watch: bool, check: str | None) -> int:
+    """`ostiary status`."""
+    if check is not None:
+        return _check(check, as_json=as_json)
+    if watch:
+        return _watch(as_json=as_json)
+    with exit_on_error(as_json=as_json):
+        result = call("status")
+    _print_status(result, as_json=as_json)
+    return EXIT_OF_STATE.get(str(result.get("state")), NOT_READY)
+
+
+def _print_status(result: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    else:
+        print_lines(*render.status(result, time.time()))
+
+
+def _check(level: str, *, as_json: bool) -> int:
+    """``live``: the daemon answers. ``ready``: it is online. Silent but for the exit code and one line on stderr."""
+    with exit_on_error(as_json=as_json):
+        result = call("status")
+    state = str(result.get("state"))
+    code = OK if level == "live" else EXIT_OF_STATE.get(state, NOT_READY)
+    if as_json:
+        print_json({"check": level, "ok": code == OK, "state": state})
+    elif code != OK:
+        _tell(f"the client is {state.replace('_', ' ')}", f"next: {render.NEXT_OF_STATE.get(state, 'ostiary doctor')}")
+    return code
+
+
+def _watch(*, as_json: bool) -> int:
+    while True:
+        with exit_on_error(as_json=as_json):
+            try:
+                result = call("status")
+            except OstiaryError as error:
+                if error.reason is not Reason.DAEMON_NOT_RUNNING:
+                    raise
+                result = {"state": "not running", "warnings": [{"reason": error.reason.code}]}
+            if not as_json and sys.stdout.isatty():
+                sys.stdout.write("\x1b[H\x1b[2J")
+            _print_status(result, as_json=as_json)
+            if not as_json and not sys.stdout.isatty():
+                print_lines("")
+            time.sleep(WATCH_EVERY_S)
+
+
+def resources(*, as_json: bool) -> int:
+    """`ostiary resources`."""
+    with exit_on_error(as_json=as_json):
+        result = call("resources")
+    if as_json:
+        print_json(result)
+        return OK
+    headers, rows = render.resources(result)
+    if rows:
+        print_table(headers, rows)
+    else:
+        _tell("You have no resources at the moment.", "next: ostiary status")
+    return OK
+
+
+def explain(target: str, transport: str, *, as_json: bool) -> int:
+    """`ostiary explain`: 0 when allowed or not handled, 8 when refused."""
+    with exit_on_error(as_json=as_json):
+        host, port = parse_target(target, transport)
+        result = call("explain", {"host": host, "port": port, "transport": transport})
+    if as_json:
+        print_json(result)
+    else:
+        print_lines(*render.explain(result, time.time()))
+    refused = not result.get("allowed") and result.get("intercepted") is not False
+    return DENIED if refused else OK
+
+
+def parse_target(text: str, transport: str) -> tuple[str, int | None]:
+    """Splits ``host``, ``host:port``, ``[v6]:port``, ``scheme://host[:port]/…``. Raises LocalError(INVALID_INPUT)."""
+    default: int | None = None
+    if "://" in text:
+        scheme, _, rest = text.partition("://")
+        default = {"http": 80, "https": 443, "ssh": 22, "postgresql": 5432}.get(scheme)
+        text = rest.partition("/")[0].rpartition("@")[2]
+    host, port_text = text, ""
+    if text.startswith("["):
+        host, _, port_text = text[1:].partition("]")
+        if port_text and not port_text.startswith(":"):
+            raise LocalError(Reason.INVALID_INPUT, f"{text!r} is not HOST or HOST:PORT")
+        port_text = port_text[1:]
+    elif text.count(":") == 1:
+        host, _, port_text = text.partition(":")
+    if not host:
+        raise LocalError(Reason.INVALID_INPUT, "a host is wanted, for example db.corp.internal:5432")
+    if transport == "icmp":
+        return host, None
+    if not port_text:
+        return host, default
+    if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text) <= 65535):
+        raise LocalError(Reason.INVALID_INPUT, f"{port_text!r} is not a port between 1 and 65535")
+    return host, int(port_text)
+
+
+def down(*, as_json: bool) -> int:
+    """`ostiary down`."""
+    return _simple("down", "down: your host's own network is as it was.", as_json=as_json)
+
+
+def logout(*, as_json: bool) -> int:
+    """`ostiary logout`."""
+    return _simple("logout", "signed out; `ostiary login` signs in again.", as_json=as_json)
+
+
+def _simple(verb: str, sentence: str, *, as_json: bool) -> int:
+    with exit_on_error(as_json=as_json):
+        result = call(verb)
+    if as_json:
+        print_json(result)
+    else:
+        print_lines(str(result.get("sentence") or sentence))
+    return OK
+
+
+def doctor(*, as_json: bool) -> int:
+    """`ostiary doctor`: 0 when every link works, else the code of the first cause."""
+    try:
+        result = call("doctor", deadline_s=DOCTOR_DEADLINE_S)
+    except OstiaryError as error:
+        # The first link is the daemon itself.
+        failed = {
+            "name": "daemon",
+            "status": "fail",
+            "reason": error.reason.code,
+            "sentence": str(error),
+            "next": error.reason.next_step,
+        }
+        result = {"ok": False, "checks": [failed]}
+    except KeyboardInterrupt as interrupt:
+        raise SystemExit(130) from interrupt
+    else:
+        checks = result.get("checks")
+        running = {"name": "daemon", "status": "ok", "sentence": "It runs and answers."}
+        named = {str(item.get("name")) for item in checks} if isinstance(checks, list) else set()
+        if "daemon" not in named:
+            result = {**result, "checks": [running, *(checks if isinstance(checks, list) else [])]}
+    if as_json:
+        print_json(result)
+    else:
+        print_lines(*render.doctor(result))
+    failures = [item for item in result["checks"] if render.outcome(item) == "fail"]
+    if not failures:
+        return OK
+    return exit_code(render.reason_of(failures[0])) or FAILED
+
+
+def logs(count: int, *, follow: bool, as_json: bool) -> int:
+    """`ostiary logs`."""
+
+    def show(item: Mapping[str, Any]) -> None:
+        if as_json:
+            print_json(item)
+        else:
+            print_lines(render.log_line(item))
+
+    def on_event(event: Event) -> None:
+        show(event["log"] if isinstance(event.get("log"), dict) else event)
+
+    with exit_on_error(as_json=as_json):
+        deadline_s = None if follow else 15.0
+        result = call("logs", {"n": count, "follow": follow}, deadline_s=deadline_s, on_event=on_event)
+        for item in result.get("lines") or result.get("logs") or ():
+            show(item if isinstance(item, dict) else {"line": str(item)})
+    return OK
+
+
+def version(*, as_json: bool) -> int:
+    """`ostiary version`: of the command and, when it runs, of the daemon."""
+    from protocol.version import PROTOCOL, SOFTWARE
+
+    try:
+        daemon = call("version", deadline_s=2.0)
+    except OstiaryError:
+        daemon = {}
+    running = daemon.get("version")
+    if as_json:
+        print_json({"version": SOFTWARE, "protocol": PROTOCOL, "daemon": running})
+    else:
+        print_lines(f"ostiary {SOFTWARE} (protocol {PROTOCOL})", f"ostiaryd {running or 'is not running'}")
+    return OK
+
+
+def refuse(error: OstiaryError, *, as_json: bool) -> int:
+    """Prints an error and returns its exit code."""
+    print_error(error, as_json=as_json)
+    return exit_code(error.reason)
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(printable(line) + "\n")
+    sys.stderr.flush()
+
+
+def has_desktop(env: Mapping[str, str] | None = None) -> bool:
+    """Tells whether a browser can be opened for this user: a display, and not root."""
+    known = os.environ if env is None else env
+    return bool(known.get("DISPLAY") or known.get("WAYLAND_DISPLAY")) and os.geteuid() != 0
