@@ -15,11 +15,16 @@ from protocol.ids import ConnectorId, DeviceId, GroupId, NetworkId, ResourceId, 
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """Whom a change touches. ``everybody``: keys or the epoch changed, all tokens are new. ``relays``: their list did."""
+    """Whom a change touches.
+
+    ``everybody``: the epoch changed, so every snapshot and config is new. ``keys``: the keys that agents must know
+    changed. ``relays``: the list of relays, or what a relay must know, changed.
+    """
 
     devices: frozenset[DeviceId] = field(default_factory=frozenset)
     connectors: frozenset[ConnectorId] = field(default_factory=frozenset)
     everybody: bool = False
+    keys: bool = False
     relays: bool = False
 
     def __or__(self, other: "Affected") -> "Affected":
@@ -27,6 +32,7 @@ class Affected:
             self.devices | other.devices,
             self.connectors | other.connectors,
             self.everybody or other.everybody,
+            self.keys or other.keys,
             self.relays or other.relays,
         )
 
@@ -36,8 +42,14 @@ def affected_by(before: PolicyState, after: PolicyState, event: e.Event) -> Affe
     match event:
         case e.ControllerInitialised() | e.EpochRaised():
             return Affected(everybody=True)
-        case e.SigningKeyAdded() | e.SigningKeyActivated() | e.SigningKeyRetired() | e.SigningKeyDistrusted():
-            return Affected(everybody=True, relays=True)
+        case e.SigningKeyDistrusted():
+            # What it signed is void: everybody needs tokens by another key as well.
+            return Affected(everybody=True, keys=True, relays=True)
+        case e.SigningKeyAdded():
+            return Affected(keys=True, relays=True)
+        case e.SigningKeyActivated() | e.SigningKeyRetired():
+            # Agents have known the active key since it was added; tokens by the one before it stay valid.
+            return Affected(relays=True)
         case e.RelayCreated() | e.RelayEnrolled() | e.RelayRemoved():
             return Affected(connectors=frozenset(after.connectors), relays=True)
         case e.NetworkRenamed(network=network) | e.NetworkEgressChanged(network=network):

@@ -1,0 +1,350 @@
+"""Fan-out: from changes of the log to signed messages for exactly the agents that they touch (C22, C23; T-36).
+
+For every change, in this order: cut-offs are made for what devices lost and handed to the connectors concerned at once;
+then, coalesced over FAN_OUT_COALESCE_S, new configs and snapshots. Agents that lost their standing are told so and closed.
+Time is a change as well: grants and sessions that end are found by their timers. The hub of each replica follows the log by
+itself and serves the agents that are attached to it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from controller.domain.affected import Affected, affected_by
+from controller.domain.evaluate import next_change_at, subject_of_device
+from controller.domain.log import Change, Head, Resync
+from controller.domain.losses import Loss, losses_of
+from controller.domain.model import PublicKey
+from controller.domain.state import PolicyState
+from controller.publish.attachment import AgentKind, Attachment
+from controller.publish.cutoffs import KEEP_S, CutoffLedger, Noted
+from controller.publish.enforcement import EnforcementTable
+from controller.publish.signer import Signer
+from controller.publish.timers import Timers
+from protocol.acl.model import Deny
+from protocol.control import Goodbye, Message, PushConfig, PushSnapshot, Revoked
+from protocol.errors import OstiaryError
+from protocol.ids import ConnectorId, DeviceId, Epoch, Revision
+from protocol.limits import CONNECTOR_TICKET_LIFE_S, FAN_OUT_COALESCE_S, SNAPSHOT_LIFE_S
+from protocol.reasons import Reason
+from runtime.clock import Clock
+from runtime.tasks import TaskScope
+
+TICK_S: Final = 5.0
+"""At the latest, timers are looked at again: the wall clock may have been set."""
+YIELD_EVERY: Final = 100
+"""Devices judged in one go before other tasks get their turn."""
+REKEY_SPREAD_S: Final = 20.0
+"""Agents learn new keys by reconnecting; a key is added long before it signs, so they need not all come at once."""
+DISTRUST_SPREAD_S: Final = 1.0
+DUPLICATE_PAUSE_S: Final = 30.0
+"""Two processes with one identity must not throw each other out many times a second."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ChangeReader(Protocol):
+    """A place in the log (``controller.store.feed.Subscription``)."""
+
+    async def next(self) -> tuple[Change, ...] | Resync:
+        """Waits for what follows and returns all of it."""
+        ...
+
+
+class ChangeFeed(Protocol):
+    """The live end of the log (``controller.store.feed.Feed``)."""
+
+    @property
+    def head(self) -> Head:
+        """The end of the log."""
+        ...
+
+    @property
+    def recent(self) -> tuple[Change, ...]:
+        """The last changes, oldest first."""
+        ...
+
+    def subscribe(self, after: Revision | None = None) -> ChangeReader:
+        """Returns a reader that starts behind ``after``."""
+        ...
+
+
+class Hub:
+    """Lives in one event loop. ``run`` must be running for pushes to happen; ``jitter(x)`` returns 0 to x."""
+
+    def __init__(self, feed: ChangeFeed, signer: Signer, clock: Clock, *, jitter: Callable[[float], float]) -> None:
+        self._feed = feed
+        self._signer = signer
+        self._clock = clock
+        self._jitter = jitter
+        self._head = feed.head
+        self._attached: dict[str, Attachment] = {}
+        self._stale: set[str] = set()
+        self._issued: dict[str, Revision] = {}
+        self._touched: dict[str, Revision] = {}
+        self._ledger = CutoffLedger()
+        self._timers = Timers()
+        self._timer_set = asyncio.Event()
+        self.enforcement = EnforcementTable()
+        self._recover()
+
+    # --- what the endpoint calls -------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Head:
+        """The newest state; answers to requests are evaluated against it."""
+        return self._feed.head
+
+    @property
+    def attached(self) -> tuple[Attachment, ...]:
+        """The agents that are attached to this replica."""
+        return tuple(self._attached.values())
+
+    def attach(
+        self,
+        agent: str,
+        kind: AgentKind,
+        key: PublicKey,
+        *,
+        epoch: Epoch,
+        revision: Revision,
+        wake: Callable[[], None],
+    ) -> Attachment:
+        """Takes an authenticated agent in. An older connection of the same agent is told goodbye (T-20's rule).
+
+        ``epoch`` and ``revision`` are what the agent enforces. A client that missed nothing since this process made its
+        snapshot is not sent another one.
+        """
+        now = self._clock.wall()
+        older = self._attached.pop(agent, None)
+        if older is not None:
+            older.end(Goodbye(Reason.DUPLICATE_AGENT.code, retry_after_s=DUPLICATE_PAUSE_S))
+        attachment = self._attached[agent] = Attachment(agent, kind, key, now, wake)
+        attachment.refresh_at = now + self._refresh_after(kind)
+        current = (
+            kind is AgentKind.CLIENT
+            and older is None
+            and agent not in self._stale
+            and epoch == self.head.state.epoch
+            and self._issued.get(agent) == revision
+        )
+        newest_touch = self._touched.get(agent, Revision(0)) if current else self.head.position
+        self._touched[agent] = newest_touch
+        self.enforcement.acknowledge(agent, epoch, revision, now, newest_touch=newest_touch)
+        if not current:
+            attachment.mark_dirty()
+        return attachment
+
+    def detach(self, attachment: Attachment) -> None:
+        """The socket is gone."""
+        if self._attached.get(attachment.agent) is attachment:
+            del self._attached[attachment.agent]
+
+    def is_attached(self, agent: str) -> bool:
+        """Whether the agent is attached to this replica."""
+        return agent in self._attached
+
+    def acknowledge(self, agent: str, epoch: Epoch, revision: Revision) -> None:
+        """The agent says what it enforces now."""
+        touch = self._touched.get(agent, Revision(0))
+        self.enforcement.acknowledge(agent, epoch, revision, self._clock.wall(), newest_touch=touch)
+
+    def take(self, attachment: Attachment) -> Message | None:
+        """Returns the next message for the agent, made from the state of this moment; None when there is nothing."""
+        if attachment.ended:
+            return None
+        message: Message | None = attachment.take_cutoffs()
+        if message is not None:
+            return message
+        if attachment.dirty:
+            message = self._token(attachment)
+            if message is not None:
+                return message
+        return attachment.take_last()
+
+    def not_before(self, device: DeviceId) -> int:
+        """The earliest issue time (Unix s) of an access token that no cut-off of the device hits."""
+        return self._ledger.floor(device)
+
+    # --- following the log and the clock -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Pushes until cancelled."""
+        async with TaskScope("hub") as scope:
+            scope.spawn(self._follow(), name="follow")
+            scope.spawn(self._keep_time(), name="time")
+            await scope.join()
+
+    async def _follow(self) -> None:
+        reader = self._feed.subscribe(self._head.position)
+        while True:
+            news = await reader.next()
+            affected = await (self._resync(news) if isinstance(news, Resync) else self._absorb(news))
+            await asyncio.sleep(FAN_OUT_COALESCE_S)
+            self._publish(affected)
+
+    async def _absorb(self, changes: Sequence[Change]) -> Affected:
+        """Cuts off what is lost, change by change: what was given and taken within one batch counts as well."""
+        total = Affected()
+        for change in changes:
+            affected = affected_by(change.before, change.after.state, change.event)
+            losses = await self._judge(change.before, change.after.state, affected.devices)
+            self._head = change.after
+            self._cut_off(losses, change.position)
+            self._touch(affected, change.position)
+            total |= affected
+        return total
+
+    async def _resync(self, news: Resync) -> Affected:
+        before, self._head = self._head.state, news.head
+        after = news.head.state
+        devices = frozenset(before.devices) | frozenset(after.devices)
+        connectors = frozenset(before.connectors) | frozenset(after.connectors)
+        self._cut_off(await self._judge(before, after, devices), news.head.position)
+        keys = frozenset(before.signing_keys) != frozenset(after.signing_keys)
+        affected = Affected(devices, connectors, everybody=True, keys=keys, relays=True)
+        self._touch(affected, news.head.position)
+        return affected
+
+    async def _judge(self, before: PolicyState, after: PolicyState, devices: Iterable[DeviceId]) -> list[Loss]:
+        now = self._clock.wall()
+        losses: list[Loss] = []
+        for count, device in enumerate(sorted(devices), 1):
+            losses += losses_of(before, after, device, was=now, now=now)
+            self._timers.set(device, next_change_at(after, device, now))
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        self._timer_set.set()
+        return losses
+
+    def _cut_off(self, losses: Sequence[Loss], revision: Revision) -> None:
+        if losses:
+            self._hand_out(self._ledger.note(losses, self._clock.wall()), revision)
+
+    def _hand_out(self, noted: Sequence[Noted], revision: Revision) -> None:
+        networks = {network for item in noted for network in item.networks}
+        for network in networks:
+            here = [item.cutoff for item in noted if network in item.networks]
+            for connector in self._head.state.connectors_in.get(network, ()):
+                self._mark(connector, revision)
+                attachment = self._attached.get(connector)
+                if attachment is not None:
+                    attachment.add_cutoffs(revision, here)
+        _log.info("access.cut_off", revision=revision, cutoffs=len(noted), networks=sorted(networks))
+
+    def _touch(self, affected: Affected, revision: Revision) -> None:
+        state = self._head.state
+        for agent in (*affected.devices, *affected.connectors):
+            self._mark(agent, revision)
+        if affected.everybody:
+            for agent in (*state.devices, *state.connectors):
+                self._mark(agent, revision)
+
+    def _mark(self, agent: str, revision: Revision) -> None:
+        """The agent needs a new token, now or when it comes back."""
+        state = self._head.state
+        if DeviceId(agent) not in state.devices and ConnectorId(agent) not in state.connectors:
+            # It will be told so if it is attached, and by the endpoint if it comes back.
+            self.enforcement.forget(agent)
+            self._issued.pop(agent, None)
+            self._touched.pop(agent, None)
+            self._stale.discard(agent)
+            return
+        self._stale.add(agent)
+        self._touched[agent] = revision
+        self.enforcement.touch(agent, revision)
+
+    def _publish(self, affected: Affected) -> None:
+        """Wakes connectors first, so that they know the new config before a client acts on its new snapshot."""
+        everybody = affected.everybody
+        for kind, touched in ((AgentKind.CONNECTOR, affected.connectors), (AgentKind.CLIENT, affected.devices)):
+            for attachment in self.attached:
+                if attachment.kind is not kind:
+                    continue
+                if everybody or attachment.agent in touched or attachment.agent in self._stale:
+                    attachment.mark_dirty()
+        if affected.keys:
+            spread = DISTRUST_SPREAD_S if everybody else REKEY_SPREAD_S
+            for attachment in self.attached:
+                attachment.end(Goodbye(Reason.NORMAL.code, retry_after_s=round(self._jitter(spread), 3)))
+
+    async def _keep_time(self) -> None:
+        while True:
+            self.tick()
+            due = self._timers.next()
+            wait = TICK_S if due is None else min(TICK_S, max(0.0, due - self._clock.wall()))
+            self._timer_set.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._timer_set.wait()
+            except TimeoutError:
+                continue
+
+    def tick(self) -> None:
+        """Handles what the clock has brought: ended grants and sessions, tokens that are to be renewed."""
+        now = self._clock.wall()
+        state = self._head.state
+        for device, when in self._timers.take_due(now):
+            # Ends are whole seconds and nothing else changes between two of them.
+            losses = losses_of(state, state, device, was=when - 0.5, now=now)
+            self._timers.set(device, next_change_at(state, device, now))
+            self._cut_off(losses, self._head.position)
+            self._mark(device, self._head.position)
+        for attachment in self.attached:
+            if attachment.agent in self._stale or attachment.refresh_at <= now:
+                attachment.mark_dirty()
+
+    # --- making tokens -----------------------------------------------------------------------------------------------
+
+    def _token(self, attachment: Attachment) -> Message | None:
+        now = self._clock.wall()
+        head = self._feed.head
+        try:
+            message = (self._snapshot if attachment.kind is AgentKind.CLIENT else self._config)(attachment, head, now)
+        except OstiaryError as error:
+            # It stays stale: the next tick tries again. What the agent holds is older, and cut-offs reach it anyway.
+            _log.error("token.not_made", agent=attachment.agent, reason=error.reason.code, detail=error.detail)
+            self._stale.add(attachment.agent)
+            attachment.mark_clean()
+            return None
+        attachment.mark_clean()
+        if message is not None:
+            self._stale.discard(attachment.agent)
+            self._issued[attachment.agent] = head.position
+            attachment.refresh_at = now + self._refresh_after(attachment.kind)
+        return message
+
+    def _snapshot(self, attachment: Attachment, head: Head, now: float) -> Message | None:
+        subject = subject_of_device(head.state, DeviceId(attachment.agent), now)
+        if isinstance(subject, Deny):
+            attachment.end(Revoked(subject.reason.code))
+            return None
+        return PushSnapshot(self._signer.snapshot(head, subject, now))
+
+    def _config(self, attachment: Attachment, head: Head, now: float) -> Message | None:
+        connector = head.state.connectors.get(ConnectorId(attachment.agent))
+        if connector is None or connector.key != attachment.key:
+            attachment.end(Revoked(Reason.ACCESS_REVOKED.code))
+            return None
+        cutoffs = self._ledger.live_in(connector.network, now)
+        return PushConfig(self._signer.config(head, connector, cutoffs, now))
+
+    def _refresh_after(self, kind: AgentKind) -> float:
+        half = (SNAPSHOT_LIFE_S if kind is AgentKind.CLIENT else CONNECTOR_TICKET_LIFE_S) / 2
+        return half - self._jitter(half / 2)
+
+    def _recover(self) -> None:
+        """Makes the cut-offs again that were made shortly before this process started, and sets all timers."""
+        now = self._clock.wall()
+        for change in self._feed.recent:
+            at = change.after.state.at_ms / 1000
+            if at < now - KEEP_S:
+                continue
+            before, after = change.before, change.after.state
+            for device in affected_by(before, after, change.event).devices:
+                self._ledger.note(losses_of(before, after, device, was=at, now=at), at)
+        state = self._head.state
+        for device in state.devices:
+            self._timers.set(device, next_change_at(state, device, now))

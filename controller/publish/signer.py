@@ -1,0 +1,205 @@
+"""From policy state to signed tokens (design section 3). Every token names the revision and, where it has one, the grants.
+
+The revision is the position of the log's newest event at the time of signing, and ``log_head`` that event's hash: what
+agents hold bears witness to the log (T-70).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from controller.domain.evaluate import Subject, acl_for_device, config_acl
+from controller.domain.log import Head
+from controller.domain.model import Connector, Relay, SubjectKind
+from controller.domain.state import PolicyState
+from protocol.acl.model import Acl
+from protocol.control import Cutoff
+from protocol.errors import RefusedError
+from protocol.ids import GrantId, ResourceId, SessionId, SpkiPin, relay_hash
+from protocol.limits import (
+    ACCESS_LIFE_S,
+    AUTHORISATION_LIFE_S,
+    CLIENT_TICKET_LIFE_S,
+    CONFIG_LIFE_S,
+    CONNECTOR_TICKET_LIFE_S,
+    SNAPSHOT_LIFE_S,
+)
+from protocol.reasons import Reason
+from protocol.tokens import issue
+from protocol.tokens.claims import (
+    Access,
+    Authorisation,
+    Config,
+    ConfigRelay,
+    Keyset,
+    Path,
+    Snapshot,
+    Ticket,
+    TicketRole,
+)
+from protocol.tokens.keys import SigningKey, VerificationKeys, key_from_jwk_untrusted
+
+
+class KeyRing(Protocol):
+    """Holds the private halves of the signing keys (``controller.identity.keyring``)."""
+
+    def active(self, state: PolicyState) -> SigningKey:
+        """Returns the key that signs now. Raises RefusedError(UNAVAILABLE)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One way to a connector: through this relay, to a certificate with one of these pins."""
+
+    connector: Connector
+    pins: tuple[SpkiPin, ...]
+    relay: Relay
+
+
+def verification_keys(state: PolicyState) -> VerificationKeys:
+    """Returns the keys that agents and relays must know."""
+    records = sorted(state.signing_keys.values(), key=lambda record: (record.added_ms, record.kid))
+    return VerificationKeys({record.kid: key_from_jwk_untrusted(record.key.to_jwk()) for record in records})
+
+
+class Signer:
+    """Makes tokens. ``now`` is Unix seconds; ``new_jti`` returns a fresh random text."""
+
+    def __init__(self, ring: KeyRing, new_jti: Callable[[], str]) -> None:
+        self._ring = ring
+        self._new_jti = new_jti
+
+    def snapshot(self, head: Head, subject: Subject, now: float) -> str:
+        """Signs the whitelist of a device in good standing (C7). It never outlives the session."""
+        state = head.state
+        acl = acl_for_device(state, subject.device, now)
+        networks = {entry.resource.network for entry in acl.entries}
+        claims = Snapshot(
+            issuer=state.issuer,
+            device=subject.device,
+            user=subject.owner.id,
+            user_kind="user" if subject.owner.kind is SubjectKind.USER else "service",
+            session=subject.session or SessionId(""),
+            epoch=state.epoch,
+            revision=head.position,
+            issued_at=int(now),
+            not_after=_bounded(int(now) + SNAPSHOT_LIFE_S, subject.session_expires),
+            acl=acl,
+            networks={network: state.networks[network].name for network in sorted(networks)},
+            log_head=head.log_head,
+        )
+        return issue.issue_snapshot(claims, self._ring.active(state))
+
+    def config(self, head: Head, connector: Connector, cutoffs: Sequence[Cutoff], now: float) -> str:
+        """Signs what a connector may serve, with a ticket for each enrolled relay (C3)."""
+        state = head.state
+        relays = sorted((relay for relay in state.relays.values() if relay.key is not None), key=lambda relay: relay.id)
+        claims = Config(
+            issuer=state.issuer,
+            connector=connector.id,
+            network=connector.network,
+            epoch=state.epoch,
+            revision=head.position,
+            issued_at=int(now),
+            not_after=int(now) + CONFIG_LIFE_S,
+            acl=config_acl(state, connector.id),
+            relays=tuple(
+                ConfigRelay(relay.id, relay.fqdn, relay.port, self._connector_ticket(state, relay, connector, now))
+                for relay in relays
+            ),
+            cutoffs=tuple(cutoffs),
+            log_head=head.log_head,
+            egress_allow=state.networks[connector.network].egress_allow,
+        )
+        return issue.issue_config(claims, self._ring.active(state))
+
+    def authorisation(self, head: Head, subject: Subject, resource: ResourceId, hops: Sequence[Hop], now: float) -> str:
+        """Signs the paths to a resource that the caller has just evaluated as permitted, best first (C11)."""
+        state = head.state
+        key = self._ring.active(state)
+        claims = Authorisation(
+            issuer=state.issuer,
+            device=subject.device,
+            resource=resource,
+            revision=head.position,
+            issued_at=int(now),
+            expires=_bounded(int(now) + AUTHORISATION_LIFE_S, subject.session_expires),
+            paths=tuple(self._path(state, hop, key, now) for hop in hops),
+        )
+        return issue.issue_authorisation(claims, key)
+
+    def access(
+        self, head: Head, subject: Subject, connector: Connector, jwk: Mapping[str, str], now: float, *, not_before: int
+    ) -> str:
+        """Signs an access token for one connector, holding only what lies in its network (C15).
+
+        ``not_before`` is the newest cut-off of the device: a token issued in the same second must not fall under it.
+
+        Raises:
+            RefusedError: NO_GRANT when the device may reach nothing in that network.
+        """
+        state = head.state
+        entries = acl_for_device(state, subject.device, now).entries
+        acl = Acl(tuple(entry for entry in entries if entry.resource.network == connector.network))
+        if not acl.entries:
+            raise RefusedError(Reason.NO_GRANT, f"nothing in network {connector.network}")
+        grants: set[GrantId] = {grant for entry in acl.entries for grant in entry.grants}
+        issued_at = max(int(now), not_before)
+        claims = Access(
+            issuer=state.issuer,
+            connector=connector.id,
+            device=subject.device,
+            user=subject.owner.id,
+            session=subject.session or SessionId(""),
+            jti=self._new_jti(),
+            acl=acl,
+            jwk=jwk,
+            revision=head.position,
+            grants=tuple(sorted(grants)),
+            issued_at=issued_at,
+            expires=_bounded(issued_at + ACCESS_LIFE_S, subject.session_expires),
+        )
+        return issue.issue_access(claims, self._ring.active(state))
+
+    def keyset(self, state: PolicyState, relay: Relay, now: float) -> str:
+        """Signs the keys that a relay must know (rendezvous.KeysPushed)."""
+        jwks = verification_keys(state).to_jwks()
+        claims = Keyset(state.issuer, relay.id, jwks, int(now), int(now) + CLIENT_TICKET_LIFE_S)
+        return issue.issue_keyset(claims, self._ring.active(state))
+
+    def controller_ticket(self, state: PolicyState, relay: Relay, now: float) -> str:
+        """Signs the controller's own ticket for a relay's CONTROL_PATH."""
+        return self._ticket(state, relay, "controller", None, self._ring.active(state), now, CLIENT_TICKET_LIFE_S)
+
+    def _connector_ticket(self, state: PolicyState, relay: Relay, connector: Connector, now: float) -> str:
+        key = self._ring.active(state)
+        return self._ticket(state, relay, "connector", connector, key, now, CONNECTOR_TICKET_LIFE_S)
+
+    def _path(self, state: PolicyState, hop: Hop, key: SigningKey, now: float) -> Path:
+        return Path(
+            connector=hop.connector.id,
+            connector_hash=relay_hash(hop.connector.id),
+            pins=hop.pins,
+            relay=hop.relay.id,
+            fqdn=hop.relay.fqdn,
+            port=hop.relay.port,
+            ticket=self._ticket(state, hop.relay, "client", hop.connector, key, now, CLIENT_TICKET_LIFE_S),
+        )
+
+    def _ticket(
+        self,
+        state: PolicyState,
+        relay: Relay,
+        role: TicketRole,
+        connector: Connector | None,
+        key: SigningKey,
+        now: float,
+        life_s: int,
+    ) -> str:
+        hashed = relay_hash(connector.id) if connector is not None else None
+        return issue.issue_ticket(Ticket(state.issuer, relay.id, role, hashed, int(now), int(now) + life_s), key)
+
+
+def _bounded(expires: int, session_expires: int | None) -> int:
+    return expires if session_expires is None else min(expires, session_expires)
