@@ -1,0 +1,76 @@
+"""Records: kept until acknowledged, bounded, losses counted (T-9, S-13)."""
+
+from connector_world import CONNECTOR, DEVICE, NETWORK, USER, flow_id, res
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.records import RecordQueue
+from protocol.control import ConnectionRecord
+from protocol.ids import Revision
+
+
+def record(number: int) -> ConnectionRecord:
+    return ConnectionRecord(
+        flow=flow_id(number),
+        reporter="connector",
+        device=DEVICE,
+        user=USER,
+        resource=res(1),
+        network=NETWORK,
+        connector=CONNECTOR,
+        relay=None,
+        host="10.0.0.5",
+        address="10.0.0.5",
+        transport="tcp",
+        port=443,
+        started_ms=1,
+        ended_ms=2,
+        bytes_up=3,
+        bytes_down=4,
+        outcome="normal",
+        revision=Revision(7),
+    )
+
+
+def test_a_batch_is_resent_until_it_is_acknowledged() -> None:
+    queue = RecordQueue()
+    for number in range(3):
+        queue.add(record(number))
+    first = queue.next_batch(2)
+    assert [item.flow for item in first] == [flow_id(0), flow_id(1)]
+    queue.add(record(3))
+    assert queue.next_batch(2) is first
+    queue.acknowledged()
+    assert [item.flow for item in queue.next_batch(2)] == [flow_id(2), flow_id(3)]
+    queue.acknowledged()
+    assert queue.next_batch(2) == ()
+    assert len(queue) == 0
+
+
+def test_a_full_queue_drops_the_oldest_and_counts() -> None:
+    queue = RecordQueue(limit=3)
+    for number in range(5):
+        queue.add(record(number))
+    assert queue.dropped == 2
+    assert [item.flow for item in queue.next_batch()] == [flow_id(2), flow_id(3), flow_id(4)]
+    queue.add(record(5))  # everything is on its way: the new one is what does not fit
+    assert queue.dropped == 3
+    assert len(queue) == 3
+
+
+@given(st.lists(st.sampled_from(["add", "send", "ack"]), max_size=60), st.integers(1, 5))
+def test_t9_every_record_is_sent_or_counted(words: list[str], limit: int) -> None:
+    queue = RecordQueue(limit=limit)
+    added, delivered, on_the_way = 0, 0, 0
+    for word in words:
+        if word == "add":
+            queue.add(record(added))
+            added += 1
+        elif word == "send":
+            on_the_way = len(queue.next_batch(2))
+        else:
+            queue.acknowledged()
+            delivered += on_the_way
+            on_the_way = 0
+        assert len(queue) <= limit
+        assert added == delivered + len(queue) + queue.dropped
