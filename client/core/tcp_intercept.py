@@ -51,6 +51,8 @@ class TcpIntercept:
         self._flows: FlowTable[Flow] = FlowTable()
         self._holds: HoldTable[TcpFlow] = HoldTable()
         self._rewrites = self._flows.rewrites
+        self.probes_seen = 0
+        """SYNs to a probe address: the self-test's packets that reached us."""
 
     @property
     def open_count(self) -> int:
@@ -175,6 +177,7 @@ class TcpIntercept:
 
     def _handle_new(self, key: bytes, segment: TcpSegment, frame: bytes, now: float) -> list[Command]:
         if segment.destination in self._probes:
+            self.probes_seen += 1
             return self._turn(Flow(key), frame, now)
         target = self._classifier.classify(segment.destination, Transport.TCP, segment.destination_port, now)
         if isinstance(target, Denial):

@@ -28,6 +28,7 @@ _DEVICE_SYSCTLS: Final = (
     # Loose: answers seem to come from addresses for which only our own table has a route. A stricter `all` does not win,
     # the larger of the two values counts.
     ("ipv4", "rp_filter", "2"),
+    # No link-local address and nothing that comes with one: the device is a private wire.
     ("ipv6", "accept_ra", "0"),
     ("ipv6", "addr_gen_mode", "1"),
     ("ipv6", "accept_dad", "0"),
@@ -133,6 +134,7 @@ class HostNetwork:
             _write_sysctl(family, device.name, key, value)
         if plan.own_v6 is not None:
             _write_sysctl("ipv6", device.name, "disable_ipv6", "0")
+        device.up()
         for address in (plan.own_v4, plan.own_v6):
             if address is not None:
                 netlink.add_address(device.index, address)

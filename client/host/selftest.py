@@ -8,7 +8,6 @@ turned packet, the listener, and the way back.
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from client.core.addresses import AddressPlan
@@ -22,30 +21,23 @@ DEADLINE_S: Final = 3.0
 _PORT: Final = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Counters of the device before or after the test."""
-
-    handled: int
-    forwarded: int
-
-
-async def self_test(plan: AddressPlan, device: str, traffic: Callable[[], Traffic]) -> None:
+async def self_test(plan: AddressPlan, device: str, probes_seen: Callable[[], int]) -> None:
     """Connects through the device over each IP version in use. The device's loop and the listeners must be running.
 
     Args:
         plan: the addresses.
         device: name of the TUN device.
-        traffic: reads the device's counters; what moved tells where a packet got lost.
+        probes_seen: reads ``TcpIntercept.probes_seen``; whether it moved tells on which side a packet got lost.
 
     Raises:
         LocalError: SELF_TEST_FAILED, naming what is in the way.
     """
     for address in (plan.probe_v4, plan.probe_v6):
         if address is not None:
-            before = traffic()
+            before = probes_seen()
             if not await _connects(address):
-                raise LocalError(Reason.SELF_TEST_FAILED, _diagnose(address, device, before, traffic()))
+                entered = probes_seen() > before
+                raise LocalError(Reason.SELF_TEST_FAILED, _diagnose(address, device, entered=entered))
 
 
 async def _connects(address: IPAddress) -> bool:
@@ -59,9 +51,9 @@ async def _connects(address: IPAddress) -> bool:
         return True
 
 
-def _diagnose(address: IPAddress, device: str, before: Traffic, after: Traffic) -> str:
+def _diagnose(address: IPAddress, device: str, *, entered: bool) -> str:
     family = f"IPv{address.version}"
-    if after.handled == before.handled:
+    if not entered:
         return (
             f"{family}: the packet to {address} did not enter {device}; another routing rule, a VPN or an OUTPUT rule of "
             "the firewall takes it"

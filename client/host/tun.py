@@ -33,8 +33,9 @@ _OFFLOADS: Final = _F_CSUM | _F_TSO4 | _F_TSO6
 _OFFLOADS_WITH_UDP: Final = _OFFLOADS | _F_USO4 | _F_USO6
 """Needs Linux 6.2."""
 
-MTU: Final = 65500
-"""The device is private to the host and TCP ends on it, so that a large MTU costs nothing; 1500 works as well."""
+MTU: Final = 65535
+"""The device is private to the host and TCP ends on it, so that a large MTU costs nothing, and with the largest one no
+UDP datagram over IPv4 has to be fragmented. 1500 works as well."""
 QUEUE_LENGTH: Final = 4000
 """Packets that the kernel keeps for us; with the default of 500 bursts are lost before they are read."""
 _BUFFER_BYTES: Final = OFFSET + 65_536 + 512
@@ -66,7 +67,7 @@ class TunDevice:
 
     @classmethod
     def open(cls, name: str = DEVICE, *, mtu: int = MTU, queue_length: int = QUEUE_LENGTH) -> "TunDevice":
-        """Makes the device, sets it up and brings it up.
+        """Makes the device. It is still down: ``HostNetwork.set_up`` brings it up when its settings are in place.
 
         Raises:
             LocalError: NEEDS_ROOT, NO_TUN, ALREADY_RUNNING (the name is in use).
@@ -83,7 +84,6 @@ class TunDevice:
             offloads = _set_offloads(fd)
             device.mtu = mtu
             _set_queue_length(name, queue_length)
-            device.up()
             return cls(device, name, mtu=mtu, offloads=offloads)
         except (OSError, pytun.Error) as exc:
             device.close()
@@ -100,6 +100,13 @@ class TunDevice:
     def fileno(self) -> int:
         """The descriptor."""
         return self._fd
+
+    def up(self) -> None:
+        """Brings the device up. Raises LocalError(NO_TUN)."""
+        try:
+            self._device.up()
+        except (OSError, pytun.Error) as exc:
+            raise LocalError(Reason.NO_TUN, f"{self.name}: {exc}") from exc
 
     def start(self, forward: Forward, handle: Handle, lost: Callable[[OSError], None]) -> None:
         """Reads from here on, in the running loop.

@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from client.host import SOCKET_MARK
 from protocol.errors import RemoteError
@@ -56,7 +56,7 @@ async def forward_query(
 async def _ask_udp(query: bytes, server: str, port: int, mark: int) -> bytes:
     loop = asyncio.get_running_loop()
     with _socket(server, socket.SOCK_DGRAM, mark) as sock:
-        await loop.sock_connect(sock, (server, port))
+        sock.connect(_socket_address(server, port))
         await loop.sock_sendall(sock, query)
         while True:
             reply = await loop.sock_recv(sock, _REPLY_MAX)
@@ -67,7 +67,7 @@ async def _ask_udp(query: bytes, server: str, port: int, mark: int) -> bytes:
 async def _ask_tcp(query: bytes, server: str, port: int, mark: int) -> bytes:
     loop = asyncio.get_running_loop()
     with _socket(server, socket.SOCK_STREAM, mark) as sock:
-        await loop.sock_connect(sock, (server, port))
+        await loop.sock_connect(sock, _socket_address(server, port))
         await loop.sock_sendall(sock, len(query).to_bytes(2, "big") + query)
         length = int.from_bytes(await _read_exactly(sock, 2), "big")
         reply = await _read_exactly(sock, length)
@@ -97,6 +97,11 @@ def _socket(server: str, kind: socket.SocketKind, mark: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _socket_address(server: str, port: int) -> Any:
+    """Returns the address as sockets take it; never asks a resolver, and knows zones (``fe80::1%eth0``)."""
+    return socket.getaddrinfo(server, port, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)[0][4]
 
 
 def _answers(query: bytes, reply: bytes) -> bool:
