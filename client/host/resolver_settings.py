@@ -5,7 +5,7 @@ resolv.conf        everything else: all questions come to us, and those that are
 """
 
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,7 +21,7 @@ from protocol.reasons import Reason
 
 _log = structlog.get_logger(__name__)
 
-RESOLVECTL: Final = Path("/usr/bin/resolvectl")
+RESOLVECTL: Final = "/usr/bin/resolvectl"
 _RESOLVED_SOCKET: Final = Path("/run/systemd/resolve/io.systemd.Resolve")
 _RESOLVED_UPSTREAMS: Final = Path("/run/systemd/resolve/resolv.conf")
 _STUBS: Final = ("127.0.0.53", "127.0.0.54")
@@ -128,32 +128,32 @@ class SystemdResolved:
         device: str,
         servers: Sequence[IPAddress],
         *,
-        resolvectl: Path = RESOLVECTL,
+        resolvectl: Callable[[Sequence[str]], str] | None = None,
         upstream_file: Path = _RESOLVED_UPSTREAMS,
     ) -> None:
         self.explanation = "systemd-resolved runs and /etc/resolv.conf points to it"
         self._device = device
         self._servers = tuple(servers)
-        self._resolvectl = resolvectl
+        self._resolvectl = resolvectl or run_resolvectl
         self._upstream_file = upstream_file
         self._domains: tuple[str, ...] = ()
 
     def apply(self, domains: Iterable[str]) -> None:
         """See ResolverSettings. The link needs carrier: the TUN device has to be open and up."""
-        self._run("dns", self._device, *(str(server) for server in self._servers))
-        self._run("default-route", self._device, "false")
+        self._resolvectl(["dns", self._device, *(str(server) for server in self._servers)])
+        self._resolvectl(["default-route", self._device, "false"])
         self.update(domains)
 
     def update(self, domains: Iterable[str]) -> None:
         """See ResolverSettings. ``~`` makes a domain one for routing only, never for searching."""
         wanted = tuple(sorted({f"~{domain}" for domain in domains}))
         if wanted != self._domains:
-            self._run("domain", self._device, *(wanted or ("",)))
+            self._resolvectl(["domain", self._device, *(wanted or ("",))])
             self._domains = wanted
 
     def repair(self) -> bool:
         """See ResolverSettings. A restarted resolved has forgotten our link: everything is said again."""
-        shown = self._run("dns", self._device)
+        shown = self._resolvectl(["dns", self._device])
         if all(str(server) in shown for server in self._servers):
             return False
         domains = [domain.removeprefix("~") for domain in self._domains]
@@ -170,27 +170,32 @@ class SystemdResolved:
     def restore(self) -> None:
         """See ResolverSettings."""
         try:
-            self._run("revert", self._device)
+            self._resolvectl(["revert", self._device])
         except LocalError as exc:
             _log.info("resolved settings end with the device", error=str(exc))
 
-    def _run(self, *arguments: str) -> str:
-        """Runs resolvectl by its absolute path with a clean environment (T-59); returns what it printed."""
-        try:
-            done = subprocess.run(
-                [str(self._resolvectl), *arguments],
-                env=_CLEAN_ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_COMMAND_DEADLINE_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as exc:
-            raise LocalError(Reason.DNS_SETUP_FAILED, f"{self._resolvectl} {arguments[0]}: {exc}") from exc
-        if done.returncode != 0:
-            message = done.stderr.decode(errors="replace").strip()
-            raise LocalError(Reason.DNS_SETUP_FAILED, f"{self._resolvectl} {arguments[0]}: {message}")
-        return done.stdout.decode(errors="replace")
+
+def run_resolvectl(arguments: Sequence[str]) -> str:
+    """Runs resolvectl by its absolute path with a clean environment (T-59) and returns what it printed.
+
+    Raises:
+        LocalError: DNS_SETUP_FAILED with what it said.
+    """
+    try:
+        done = subprocess.run(
+            [RESOLVECTL, *arguments],
+            env=_CLEAN_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_COMMAND_DEADLINE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise LocalError(Reason.DNS_SETUP_FAILED, f"{RESOLVECTL} {arguments[0]}: {exc}") from exc
+    if done.returncode != 0:
+        message = done.stderr.decode(errors="replace").strip()
+        raise LocalError(Reason.DNS_SETUP_FAILED, f"{RESOLVECTL} {arguments[0]}: {message}")
+    return done.stdout.decode(errors="replace")
 
 
 def choose_resolver_settings(
@@ -199,7 +204,6 @@ def choose_resolver_settings(
     servers: Sequence[IPAddress],
     *,
     path: Path = RESOLV_CONF,
-    resolvectl: Path = RESOLVECTL,
     resolved_socket: Path = _RESOLVED_SOCKET,
 ) -> ResolverSettings:
     """Returns the way that fits this host; ``name`` and ``explanation`` say which and why. Undo the journal before."""
