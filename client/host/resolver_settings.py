@@ -212,8 +212,8 @@ def choose_resolver_settings(
         return ResolvConf(journal, servers, path=path)
     if not resolved_socket.exists():
         return ResolvConf(journal, servers, path=path, explanation="systemd-resolved is named but does not run")
-    if not resolvectl.is_file():
+    if not Path(RESOLVECTL).is_file():
         return ResolvConf(
-            journal, servers, path=path, explanation=f"systemd-resolved runs, but there is no {resolvectl}"
+            journal, servers, path=path, explanation=f"systemd-resolved runs, but there is no {RESOLVECTL}"
         )
-    return SystemdResolved(device, servers, resolvectl=resolvectl)
+    return SystemdResolved(device, servers)
