@@ -40,11 +40,15 @@ class RefusedProofError(RemoteError):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What an accepted proof gives: the peer, and its list in a form that is quick to ask."""
+    """What an accepted proof gives: the peer, and its list in a form that is quick to ask.
+
+    ``ends`` is the end of the token on our monotonic clock.
+    """
 
     peer: ProvenPeer
     acl: AclIndex
     access: Access
+    ends: float
     renewed: bool
 
 
@@ -64,7 +68,6 @@ class Admission:
         self._exporter = exporter
         self._cutoffs = cutoffs
         self._proof_due = now + PROOF_DEADLINE_S
-        self._token_ends = 0.0
         self._allowance = float(RENEWALS_BURST)
         self._allowance_at = now
         self._failures = 0
@@ -107,10 +110,9 @@ class Admission:
             self._failures += 1
             raise RefusedProofError(exc.reason, exc.detail, access) from exc
         acl = previous.acl if previous is not None and previous.peer.acl == peer.acl else AclIndex(peer.acl)
-        self.admitted = Admitted(peer, acl, access, renewed=previous is not None)
         # What is left of the token's life, but never more than its whole life: our clock may be slow.
         left = min(peer.expires - wall, peer.expires - peer.issued_at)
-        self._token_ends = now + left + CLOCK_LEEWAY_S
+        self.admitted = Admitted(peer, acl, access, ends=now + left, renewed=previous is not None)
         return self.admitted
 
     @property
@@ -122,7 +124,7 @@ class Admission:
         """Returns what new streams are decided by. Raises RemoteError(PROOF_MISSING or TOKEN_EXPIRED)."""
         if self.admitted is None:
             raise RemoteError(Reason.PROOF_MISSING, "no proof yet")
-        if now > self._token_ends:
+        if now > self.admitted.ends + CLOCK_LEEWAY_S:
             raise RemoteError(Reason.TOKEN_EXPIRED, "the access token was not renewed")
         return self.admitted
 
@@ -132,7 +134,7 @@ class Admission:
         A key that rotates out in order goes only after every token that it signed has expired, so an unexpired token whose
         key is gone was signed by a key that the controller no longer trusts.
         """
-        if self.admitted is None or now > self._token_ends - CLOCK_LEEWAY_S:
+        if self.admitted is None or now > self.admitted.ends:
             return
         token = self.admitted.access.token
         try:
@@ -144,9 +146,8 @@ class Admission:
     def _compare(self, previous: Admitted | None, peer: ProvenPeer) -> None:
         if previous is not None and (previous.peer.device, previous.peer.user) != (peer.device, peer.user):
             raise RemoteError(Reason.PROOF_INVALID, "a renewal must be for the same device and user")
-        refusal = self._cutoffs.refusal(peer.device, None, peer.issued_at)
-        if refusal is not None:
-            raise RemoteError(refusal, "the token was issued before a revocation")
+        if self._cutoffs.refusal(peer.device, None, peer.issued_at) is not None:
+            raise RemoteError(Reason.TOKEN_REVOKED, "the token was issued before a revocation")
 
     def _spend_allowance(self, now: float) -> None:
         earned = (now - self._allowance_at) * RENEWALS_PER_S

@@ -1,6 +1,7 @@
 """Revocations that still matter: which tokens are too old for what (design C23, decision D4, threat T-36).
 
-A cut-off ends open flows once, and from then on refuses new flows that rest on a token issued before it. Those of the
+A cut-off ends open flows once, with its own reason; from then on a token issued before it opens nothing (TOKEN_REVOKED,
+which tells the client to fetch a new one). Those of the
 config are replaced by the next config; those that were pushed ahead of a config live until a config of at least their
 revision has arrived, which repeats them while they matter.
 """
@@ -46,7 +47,7 @@ class Cutoffs:
         self._pushed = {key: item for key, item in self._pushed.items() if item[0] > revision}
 
     def refusal(self, device: DeviceId, resource: ResourceId | None, issued_at: int) -> Reason | None:
-        """Returns why a token issued at ``issued_at`` no longer counts, None when it does.
+        """Returns why flows that rest on a token issued at ``issued_at`` must end, None when they may go on.
 
         ``resource`` None asks about the device as a whole: only cut-offs for every resource count.
         """

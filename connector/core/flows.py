@@ -27,10 +27,11 @@ FLOWS_PER_DEVICE_MAX = MUX_STREAMS_MAX
 
 @dataclass(slots=True)
 class Flow:
-    """One open flow. ``wall`` times are Unix seconds.
+    """One open flow.
 
-    ``address`` is what was dialled; None while the dial is under way. ``issued_at``, ``expires`` (of the grant) and
-    ``lease_s`` follow renewals and configs; the rest is as it was at the opening.
+    ``address`` is what was dialled; None while the dial is under way. ``issued_at`` and ``expires`` (of the grant) are Unix
+    seconds, ``token_ends`` is monotonic; they and ``lease_s`` follow renewals and configs, the rest is as it was at the
+    opening.
     """
 
     flow: FlowId
@@ -42,6 +43,7 @@ class Flow:
     grants: tuple[GrantId, ...]
     revision: Revision
     issued_at: int
+    token_ends: float
     expires: int | None
     lease_s: int
     started_wall: float
@@ -147,7 +149,7 @@ class FlowRegistry:
             if entry is None:
                 resets.append(Reset(name, Reason.ACCESS_REVOKED))
             else:
-                flow.issued_at, flow.expires = admitted.peer.issued_at, entry.expires
+                flow.issued_at, flow.token_ends, flow.expires = admitted.peer.issued_at, admitted.ends, entry.expires
         return tuple(resets)
 
     def apply_verdict(self, asked: Collection[FlowId], allowed: Collection[FlowId]) -> Resets:
@@ -163,6 +165,11 @@ class FlowRegistry:
         if away_s <= LEASE_MIN_S:
             return ()
         return self._resets(lambda flow: Reason.LEASE_EXPIRED if away_s > flow.lease_s else None)
+
+    def tokens_due(self, now: float) -> Resets:
+        """Ends flows whose token ran out without a successor longer ago than their lease: the client, too, needs the
+        controller's word from time to time (C24)."""
+        return self._resets(lambda flow: Reason.TOKEN_EXPIRED if now > flow.token_ends + flow.lease_s else None)
 
     def grants_due(self, wall: float) -> Resets:
         """Ends flows whose last grant has run out."""

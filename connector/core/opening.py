@@ -91,9 +91,8 @@ def _also_in_force(decision: Decision, facts: Circumstances) -> Decision:
         return decision
     resource = decision.entry.resource.id
     peer = facts.admitted.peer
-    cut = facts.cutoffs.refusal(peer.device, resource, peer.issued_at)
-    if cut is not None:
-        return Deny(cut, resource)
+    if facts.cutoffs.refusal(peer.device, resource, peer.issued_at) is not None:
+        return Deny(Reason.TOKEN_REVOKED, resource)
     if facts.served.expired(facts.wall) or facts.away_s > lease_of(decision.entry, facts.served.acl):
         return Deny(Reason.LEASE_EXPIRED, resource)
     return decision

@@ -202,7 +202,7 @@ def admitted(whitelist: Acl, *, issued_at: int = NOW, device: DeviceId = DEVICE)
         issued_at=issued_at,
         expires=issued_at + 300,
     )
-    return Admitted(peer, AclIndex(whitelist), claims, renewed=False)
+    return Admitted(peer, AclIndex(whitelist), claims, ends=300.0, renewed=False)
 
 
 def circumstances(
@@ -243,6 +243,7 @@ def flow(
         grants=(GRANT,),
         revision=Revision(7),
         issued_at=issued_at,
+        token_ends=300.0,
         expires=expires,
         lease_s=lease_s,
         started_wall=NOW,

@@ -133,7 +133,7 @@ def test_f13_a_wrong_clock_never_prolongs_a_token() -> None:
 def test_t36_a_revoked_device_cannot_come_in_with_its_old_token() -> None:
     cutoffs = Cutoffs()
     cutoffs.push(Revision(8), [Cutoff(DEVICE, None, NOW + 1, "device_revoked")])
-    assert refusal(WORLD.admission(cutoffs=cutoffs), WORLD.proof(TOKEN)) is Reason.DEVICE_REVOKED
+    assert refusal(WORLD.admission(cutoffs=cutoffs), WORLD.proof(TOKEN)) is Reason.TOKEN_REVOKED
 
 
 def test_f22_a_distrusted_key_is_noticed_and_an_orderly_rotation_is_not() -> None:

@@ -130,6 +130,14 @@ def test_f8_leases_end_flow_by_flow() -> None:
     assert flows.lease_due(1100.5, 1099.0) == ()
 
 
+def test_c24_flows_outlive_their_token_by_their_lease() -> None:
+    flows = registry(flow(1, lease_s=60), flow(2, lease_s=600))
+    assert flows.tokens_due(360.0) == ()
+    assert flows.tokens_due(361.0) == (Reset(flow_id(1), Reason.TOKEN_EXPIRED),)
+    flows.apply_renewal(1, replace(admitted(acl(entry("10.0.0.5"))), ends=600.0), NOW)
+    assert flows.tokens_due(361.0) == ()
+
+
 def test_a_grant_that_runs_out_ends_its_flows() -> None:
     flows = registry(flow(1, expires=NOW + 60), flow(2))
     assert flows.next_grant_end() == NOW + 60

@@ -100,7 +100,7 @@ def test_t36_a_token_from_before_a_revocation_opens_nothing() -> None:
     cutoffs.push(Revision(8), [Cutoff(DEVICE, res(1), NOW + 1, "access_revoked")])
     served = WORLD.served(ACL)
     _, decision = decide_open(header("10.0.0.5"), circumstances(ACL, served, cutoffs=cutoffs))
-    assert decision == Deny(Reason.ACCESS_REVOKED, res(1))
+    assert decision == Deny(Reason.TOKEN_REVOKED, res(1))
     _, decision = decide_open(header("10.0.0.5"), circumstances(ACL, served, cutoffs=cutoffs, issued_at=NOW + 1))
     assert isinstance(decision, Permit)
     _, decision = decide_open(header("db.corp.example"), circumstances(ACL, served, cutoffs=cutoffs))
