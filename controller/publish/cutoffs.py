@@ -14,7 +14,7 @@ KEEP_S: Final = ACCESS_LIFE_S + 2 * CLOCK_LEEWAY_S
 PER_MESSAGE: Final = 1_000
 """Cut-offs in one Revoke; a larger revocation is several messages."""
 PER_CONFIG: Final = 2_000
-"""Newest first; about 250 KiB. More than that was pushed as Revoke only."""
+"""Newest first; about 250 KiB. What does not fit follows each config as Revoke messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class CutoffLedger:
     def live_in(self, network: NetworkId, now: float) -> tuple[Cutoff, ...]:
         """Returns the cut-offs for a remote network's connectors, newest first."""
         self._forget(now)
-        return tuple(item.cutoff for item in reversed(self._noted) if network in item.networks)[:PER_CONFIG]
+        return tuple(item.cutoff for item in reversed(self._noted) if network in item.networks)
 
     def floor(self, device: DeviceId) -> int:
         """Returns the earliest issue time (Unix s) that no cut-off of the device hits; 0 when there is none."""

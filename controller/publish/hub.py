@@ -19,7 +19,7 @@ from controller.domain.losses import Loss, losses_of
 from controller.domain.model import PublicKey
 from controller.domain.state import PolicyState
 from controller.publish.attachment import AgentKind, Attachment
-from controller.publish.cutoffs import KEEP_S, CutoffLedger, Noted
+from controller.publish.cutoffs import KEEP_S, PER_CONFIG, CutoffLedger, Noted
 from controller.publish.enforcement import EnforcementTable
 from controller.publish.signer import Signer
 from controller.publish.timers import Timers
@@ -329,7 +329,11 @@ class Hub:
             attachment.end(Revoked(Reason.ACCESS_REVOKED.code))
             return None
         cutoffs = self._ledger.live_in(connector.network, now)
-        return PushConfig(self._signer.config(head, connector, cutoffs, now))
+        config = self._signer.config(head, connector, cutoffs[:PER_CONFIG], now)
+        if len(cutoffs) > PER_CONFIG:
+            # A config ends what was pushed up to its revision; these go on until the next one.
+            attachment.add_cutoffs(Revision(head.position + 1), list(cutoffs[PER_CONFIG:]))
+        return PushConfig(config)
 
     def _refresh_after(self, kind: AgentKind) -> float:
         half = (SNAPSHOT_LIFE_S if kind is AgentKind.CLIENT else CONNECTOR_TICKET_LIFE_S) / 2

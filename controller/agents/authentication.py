@@ -1,0 +1,74 @@
+"""Who an agent is: its assertion, verified with the key that the log knows for it (C2; T-17).
+
+Nothing else in the request says who speaks. Agents that lost their standing still authenticate, so that they can be told
+why, and nothing more.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from controller.agents.replay import ReplayCache
+from controller.domain.model import PublicKey
+from controller.domain.state import PolicyState
+from controller.publish import AgentKind
+from protocol.errors import RefusedError, RemoteError
+from protocol.ids import ConnectorId, DeviceId
+from protocol.reasons import Reason
+from protocol.tokens.keys import key_from_jwk_untrusted
+from protocol.tokens.verify import unverified_agent, verify_assertion
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An authenticated agent. ``refused`` is set when it has no standing any more."""
+
+    id: str
+    kind: AgentKind
+    key: PublicKey
+    refused: Reason | None = None
+
+
+def authenticate(
+    authorization: str | None, state: PolicyState, replays: ReplayCache, *, audiences: Collection[str], now: float
+) -> Agent:
+    """Returns whom an ``Authorization: Bearer <assertion>`` header proves.
+
+    Args:
+        authorization: the header's value.
+        audiences: the names of this controller, exactly one of which the assertion must be for.
+        now: Unix seconds.
+
+    Raises:
+        RemoteError: a TOKEN_* reason.
+        RefusedError: TOKEN_KEY_UNKNOWN for an unknown agent, TOKEN_REVOKED for a replay.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise RefusedError(Reason.TOKEN_MALFORMED, "no bearer assertion")
+    agent = _known(unverified_agent(token), state)
+    key = key_from_jwk_untrusted(agent.key.to_jwk())
+    mismatch: RemoteError | None = None
+    for audience in audiences:
+        try:
+            assertion = verify_assertion(token, key=key, audience=audience, now=now)
+        except RemoteError as error:
+            if error.reason is not Reason.TOKEN_AUDIENCE:
+                raise
+            mismatch = error
+        else:
+            replays.spend(assertion, now)
+            return agent
+    raise mismatch or RefusedError(Reason.TOKEN_AUDIENCE, "this controller has no name yet")
+
+
+def _known(name: str, state: PolicyState) -> Agent:
+    device = state.devices.get(DeviceId(name))
+    if device is not None:
+        return Agent(name, AgentKind.CLIENT, device.key)
+    connector = state.connectors.get(ConnectorId(name))
+    if connector is not None and connector.key is not None:
+        return Agent(name, AgentKind.CONNECTOR, connector.key)
+    former = state.former_agents.get(name)
+    if former is not None:
+        return Agent(name, AgentKind.CLIENT, former.key, former.reason)
+    raise RefusedError(Reason.TOKEN_KEY_UNKNOWN, "no agent of this id is enrolled here")

@@ -1,0 +1,268 @@
+"""One agent's WebSocket after authentication: reads, answers, pushes, and ends it (protocol.control).
+
+One task reads, one writes, one does what waits for the database. The reader never waits for the database, so that a slow
+one does not make a living agent look silent. Pushes are taken from the hub when the socket can take them.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from controller.agents.answers import Answerer, explain_reply, people_in
+from controller.agents.authentication import Agent
+from controller.agents.presence import Presence
+from controller.agents.reports import own_records
+from controller.agents.verdicts import allowed_flows
+from controller.domain.commands import EndSession, RecordAgentMisbehaviour
+from controller.identity.rate_limit import RateLimiter
+from controller.publish import AgentKind, Attachment, Hub
+from controller.store import Store, credentials, records
+from protocol.control import (
+    AccessTokenRequest,
+    AuthoriseRequest,
+    Enforced,
+    ExplainRequest,
+    Goodbye,
+    Heartbeat,
+    LiveFlows,
+    LiveVerdict,
+    Message,
+    Records,
+    RecordsAccepted,
+    Revoked,
+    SignOut,
+)
+from protocol.control_codec import encode, parse_message_untrusted
+from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
+from protocol.ids import ConnectorId, DeviceId, Epoch
+from protocol.limits import AGENT_STALL_S, CONTROL_MESSAGE_MAX_BYTES
+from protocol.reasons import Reason
+from runtime.clock import Clock
+from runtime.entropy import new_id
+from runtime.tasks import TaskScope
+
+REPLIES_MAX: Final = 1024
+"""Replies waiting for an agent that asks but does not read; beyond it the connection ends."""
+SLOW_MAX: Final = 32
+"""Messages waiting for the database. Records beyond it are not acknowledged and so come again."""
+PAUSE_AFTER_OFFENCE_S: Final = 30.0
+
+_CLIENT_ONLY = (AuthoriseRequest, AccessTokenRequest, ExplainRequest, SignOut)
+_CONNECTOR_ONLY = (LiveFlows,)
+
+_log = structlog.get_logger(__name__)
+
+
+class Connection:
+    """Made by the endpoint for each accepted WebSocket; ``serve`` runs until it ends."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        agent: Agent,
+        *,
+        store: Store,
+        hub: Hub,
+        answerer: Answerer,
+        presence: Presence,
+        limiter: RateLimiter,
+        clock: Clock,
+    ) -> None:
+        self._websocket = websocket
+        self._agent = agent
+        self._store = store
+        self._hub = hub
+        self._answerer = answerer
+        self._presence = presence
+        self._limiter = limiter
+        self._clock = clock
+        self._attachment: Attachment | None = None
+        self._replies: deque[Message] = deque()
+        self._ready = asyncio.Event()
+        self._slow: asyncio.Queue[Message] = asyncio.Queue(SLOW_MAX)
+
+    def wake(self) -> None:
+        """There is something to write."""
+        self._ready.set()
+
+    async def serve(self, attachment: Attachment) -> None:
+        """Runs the connection until either side ends it. Never raises for what the agent does."""
+        self._attachment = attachment
+        self.wake()
+        try:
+            async with TaskScope(f"agent {self._agent.id}") as scope:
+                reader = scope.spawn(self._read(), name="read", on_crash=self._end)
+                scope.spawn(self._work(), name="work", on_crash=self._end)
+                await self._write(attachment)
+                reader.cancel()
+        except (WebSocketDisconnect, TimeoutError, RuntimeError) as exc:
+            _log.info("agent.gone", agent=self._agent.id, cause=type(exc).__name__)
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def _write(self, attachment: Attachment) -> None:
+        """Sends cut-offs, then tokens, then replies; ends behind a last message."""
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            while (message := self._next(attachment)) is not None:
+                async with asyncio.timeout(AGENT_STALL_S):
+                    await self._websocket.send_text(encode(message))
+                if isinstance(message, Goodbye | Revoked):
+                    _log.info("agent.ended", agent=self._agent.id, reason=message.reason)
+                    await self._websocket.close()
+                    return
+
+    def _next(self, attachment: Attachment) -> Message | None:
+        message = self._hub.take(attachment)
+        if message is not None:
+            return message
+        return self._replies.popleft() if self._replies else None
+
+    def _reply(self, message: Message) -> None:
+        if len(self._replies) >= REPLIES_MAX:
+            raise RefusedError(Reason.LIMIT_EXCEEDED, "the agent does not read its replies")
+        self._replies.append(message)
+        self.wake()
+
+    def _end(self, error: Exception) -> None:
+        """Fails this one connection closed, telling the agent the reason."""
+        assert self._attachment is not None
+        reason, pause = Reason.INTERNAL, 0.0
+        if isinstance(error, OstiaryError):
+            reason = error.reason
+            pause = PAUSE_AFTER_OFFENCE_S if isinstance(error, RemoteProtocolError) else 1.0
+        if not isinstance(error, WebSocketDisconnect):
+            _log.warning("agent.connection_failed", agent=self._agent.id, reason=reason.code, exc_info=error)
+        self._attachment.end(Goodbye(reason.code, retry_after_s=pause))
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            message = await receive(self._websocket, AGENT_STALL_S)
+            self._limiter.spend(self._agent.id, self._clock.monotonic())
+            if message is not None:
+                await self._handle(message)
+
+    async def _handle(self, message: Message) -> None:
+        foreign = _CONNECTOR_ONLY if self._agent.kind is AgentKind.CLIENT else _CLIENT_ONLY
+        if isinstance(message, foreign):
+            await self._misbehaved(f"a {self._agent.kind.value} sent {message.TYPE}")
+        now = self._clock.wall()
+        match message:
+            case Heartbeat():
+                self._presence.heard(self._agent.id, message, now)
+                self._reply(Heartbeat(clock_ms=round(now * 1000), echo_ms=message.clock_ms))
+            case Enforced(epoch, revision):
+                self._hub.acknowledge(self._agent.id, Epoch(epoch), revision)
+            case AuthoriseRequest():
+                self._reply(self._answerer.authorise(self._agent, message, now))
+            case AccessTokenRequest():
+                self._reply(self._answerer.access(self._agent, message, now))
+            case LiveFlows():
+                self._judge(message, now)
+            case Records() | ExplainRequest() | SignOut():
+                self._queue(message)
+            case Goodbye(reason):
+                _log.info("agent.said_goodbye", agent=self._agent.id, reason=reason)
+                raise WebSocketDisconnect
+
+    def _judge(self, message: LiveFlows, now: float) -> None:
+        state = self._hub.head.state
+        connector = state.connectors.get(ConnectorId(self._agent.id))
+        allowed = allowed_flows(state, connector, message.flows, now) if connector is not None else ()
+        _log.info("agent.live_flows", agent=self._agent.id, flows=len(message.flows), allowed=len(allowed))
+        self._reply(LiveVerdict(message.id, state.position, allowed))
+
+    def _queue(self, message: Message) -> None:
+        try:
+            self._slow.put_nowait(message)
+        except asyncio.QueueFull:
+            if isinstance(message, Records):
+                return
+            raise RefusedError(Reason.RATE_LIMITED, "too many requests at once") from None
+
+    # --- what waits for the database ---------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            message = await self._slow.get()
+            try:
+                match message:
+                    case Records():
+                        await self._store_records(message)
+                    case ExplainRequest():
+                        await self._explain(message)
+                    case SignOut():
+                        await self._sign_out()
+            except OstiaryError as error:
+                if error.reason is not Reason.UNAVAILABLE:
+                    raise
+                # The database is away: the agent asks again, the connection lives on (C24).
+                _log.warning("agent.not_served", agent=self._agent.id, message=message.TYPE, detail=error.detail)
+
+    async def _store_records(self, message: Records) -> None:
+        try:
+            kept = own_records(self._hub.head.state, self._agent, message.records)
+        except RemoteProtocolError as error:
+            await self._misbehaved(error.detail)
+            return
+        if kept:
+            async with self._store.transact() as connection:
+                await records.append(connection, self._agent.id, kept)
+        self._reply(RecordsAccepted(message.id))
+
+    async def _explain(self, message: ExplainRequest) -> None:
+        explanation = self._answerer.explain(self._agent, message, self._clock.wall())
+        async with self._store.read() as connection:
+            people = await credentials.get_many(connection, people_in(explanation))
+        self._reply(
+            explain_reply(
+                self._hub.head.state,
+                message.id,
+                explanation,
+                lambda user: people[user].name if user in people else user,
+            )
+        )
+
+    async def _sign_out(self) -> None:
+        """Ends the session; the hub then tells this and every other connection of the device."""
+        session = self._hub.head.state.session_of.get(DeviceId(self._agent.id))
+        if session is None:
+            return
+        actor, now = self._agent.id, self._clock.wall()
+        async with self._store.write(actor=actor, request_id=new_id("event"), now=now) as unit:
+            if session in unit.state.sessions:
+                await unit.execute(EndSession(session))
+
+    async def _misbehaved(self, detail: str) -> None:
+        """Leaves a trace in the log and ends the connection (T-9, T-17)."""
+        now = self._clock.wall()
+        async with self._store.write(actor="system", request_id=new_id("event"), now=now) as unit:
+            await unit.execute(RecordAgentMisbehaviour(self._agent.id, "spoke_for_another"))
+        raise RemoteProtocolError(detail)
+
+
+async def receive(websocket: WebSocket, deadline_s: float) -> Message | None:
+    """Returns the next message; None for one of an unknown type.
+
+    Raises:
+        RemoteError: PEER_SILENT when nothing comes within ``deadline_s``.
+        RemoteProtocolError: a binary frame, or one that does not parse.
+        WebSocketDisconnect: the agent is gone.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            frame = await websocket.receive()
+    except TimeoutError as exc:
+        raise RemoteError(Reason.PEER_SILENT, f"nothing for {deadline_s:g} s") from exc
+    if frame["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(frame.get("code") or 1006)
+    text = frame.get("text")
+    if not isinstance(text, str) or len(text) > CONTROL_MESSAGE_MAX_BYTES:
+        raise RemoteProtocolError("a frame is no text, or too long")
+    return parse_message_untrusted(text)

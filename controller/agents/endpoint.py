@@ -1,0 +1,199 @@
+"""Where agents connect: ``AGENT_PATH``. Authenticates before the WebSocket is accepted, greets, and hands over.
+
+A refusal before the upgrade is an HTTP answer with the reason in a header; an agent without standing is let in far enough
+to be told why (Revoked), and no further.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection
+from typing import Final
+
+import structlog
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from controller.agents.answers import Answerer
+from controller.agents.authentication import Agent, authenticate
+from controller.agents.connection import Connection, receive
+from controller.agents.presence import Presence
+from controller.agents.replay import ReplayCache
+from controller.domain.evaluate import Subject, subject_of_device
+from controller.domain.state import PolicyState
+from controller.identity.rate_limit import RateLimitedError, RateLimiter
+from controller.publish import AgentKind, Hub, Signer, verification_keys
+from controller.store import Store, credentials
+from protocol.acl.model import Deny
+from protocol.control import Goodbye, Hello, Message, Revoked, Welcome
+from protocol.control_codec import encode
+from protocol.errors import LocalError, OstiaryError, RemoteProtocolError
+from protocol.ids import DeviceId, Epoch
+from protocol.reasons import Reason
+from protocol.rendezvous import REASON_HEADER
+from protocol.version import OLDEST_SUPPORTED, PROTOCOL, SOFTWARE
+from runtime.clock import Clock
+
+HELLO_DEADLINE_S: Final = 5.0
+CATCH_UP_S: Final = 2.0
+"""How long an agent that knows a newer revision than this replica waits for the replica to learn of it."""
+MESSAGES_PER_MINUTE: Final = 6_000
+MESSAGES_BURST: Final = 2_000
+CONNECTS_PER_MINUTE: Final = 30
+CONNECTS_BURST: Final = 20
+
+_log = structlog.get_logger(__name__)
+
+
+class AgentEndpoint:
+    """The WebSocket route of one application. ``audiences`` returns the names of this controller in assertions."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        hub: Hub,
+        signer: Signer,
+        presence: Presence,
+        clock: Clock,
+        audiences: Callable[[], Collection[str]] | None = None,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._presence = presence
+        self._clock = clock
+        self._audiences = audiences or self._own_names
+        self._answerer = Answerer(hub, signer, presence)
+        self._replays = ReplayCache()
+        self._connects = RateLimiter("connect", per_minute=CONNECTS_PER_MINUTE, burst=CONNECTS_BURST)
+        self._messages = RateLimiter("message", per_minute=MESSAGES_PER_MINUTE, burst=MESSAGES_BURST)
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Handles one upgrade request until its connection ends."""
+        try:
+            agent = self._authenticate(websocket)
+        except OstiaryError as error:
+            await self._refuse(websocket, error)
+            return
+        await websocket.accept()
+        try:
+            await self._converse(websocket, agent)
+        except WebSocketDisconnect:
+            _log.debug("agent.gone_early", agent=agent.id)
+        except OstiaryError as error:
+            _log.warning("agent.refused", agent=agent.id, reason=error.reason.code, detail=error.detail)
+            await _say_last(websocket, Goodbye(error.reason.code, retry_after_s=1.0))
+
+    async def _converse(self, websocket: WebSocket, agent: Agent) -> None:
+        hello = await receive(websocket, HELLO_DEADLINE_S)
+        if not isinstance(hello, Hello):
+            raise RemoteProtocolError("the first message is no Hello")
+        if hello.protocol < OLDEST_SUPPORTED:
+            raise RemoteProtocolError(f"protocol {hello.protocol}", Reason.VERSION_UNSUPPORTED)
+        await self._catch_up(hello)
+        standing = self._standing(agent)
+        if isinstance(standing, Reason):
+            await _say_last(websocket, Revoked(standing.code))
+            return
+        await websocket.send_text(encode(await self._welcome(hello, standing)))
+        connection = Connection(
+            websocket,
+            agent,
+            store=self._store,
+            hub=self._hub,
+            answerer=self._answerer,
+            presence=self._presence,
+            limiter=self._messages,
+            clock=self._clock,
+        )
+        attachment = self._hub.attach(
+            agent.id,
+            agent.kind,
+            agent.key,
+            epoch=Epoch(hello.epoch),
+            revision=hello.revision,
+            wake=connection.wake,
+        )
+        self._presence.arrived(agent.id, agent.kind, hello, self._clock.wall())
+        _log.info("agent.attached", agent=agent.id, kind=agent.kind.value, software=hello.software)
+        try:
+            await connection.serve(attachment)
+        finally:
+            self._hub.detach(attachment)
+            if not self._hub.is_attached(agent.id):
+                self._presence.left(agent.id)
+            _log.info("agent.detached", agent=agent.id)
+
+    def _authenticate(self, websocket: WebSocket) -> Agent:
+        agent = authenticate(
+            websocket.headers.get("authorization"),
+            self._hub.head.state,
+            self._replays,
+            audiences=self._audiences(),
+            now=self._clock.wall(),
+        )
+        self._connects.spend(agent.id, self._clock.monotonic())
+        return agent
+
+    def _own_names(self) -> Collection[str]:
+        state = self._hub.head.state
+        return tuple(name for name in (state.issuer, state.public_url) if name)
+
+    def _standing(self, agent: Agent) -> Reason | Subject | None:
+        """Why the agent has no standing; else, for a client, whom it acts for."""
+        if agent.refused is not None:
+            return agent.refused
+        if agent.kind is AgentKind.CONNECTOR:
+            return None
+        subject = subject_of_device(self._hub.head.state, DeviceId(agent.id), self._clock.wall())
+        return subject.reason if isinstance(subject, Deny) else subject
+
+    async def _catch_up(self, hello: Hello) -> None:
+        """A replica that follows the log a little behind must not offer an agent an older policy (D8)."""
+        head = self._hub.head
+        if hello.epoch == head.state.epoch and hello.revision > head.position:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CATCH_UP_S):
+                    await self._store.feed.wait_beyond(hello.revision - 1)
+
+    async def _welcome(self, hello: Hello, subject: Subject | None) -> Welcome:
+        state: PolicyState = self._hub.head.state
+        user = subject.owner.id if subject is not None else ""
+        return Welcome(
+            protocol=min(PROTOCOL, hello.protocol),
+            software=SOFTWARE,
+            clock_ms=round(self._clock.wall() * 1000),
+            epoch=state.epoch,
+            revision=state.position,
+            jwks=verification_keys(state).to_jwks(),
+            user=user,
+            user_name=await self._name_of(user) if user else "",
+            session_expires=subject.session_expires if subject is not None else None,
+        )
+
+    async def _name_of(self, user: str) -> str:
+        """A name is a courtesy: an agent connects also while the database is away (C24)."""
+        try:
+            async with self._store.read() as connection:
+                person = await credentials.get_personal_data(connection, user)
+        except LocalError as error:
+            _log.warning("agent.name_unknown", reason=error.reason.code, detail=error.detail)
+            return ""
+        return person.name if person is not None else ""
+
+    async def _refuse(self, websocket: WebSocket, error: OstiaryError) -> None:
+        """Answers the upgrade with 401 or 429; nothing about the agent is said but the reason."""
+        limited = isinstance(error, RateLimitedError)
+        status = 429 if limited or error.reason is Reason.RATE_LIMITED else 401
+        headers = {REASON_HEADER: error.reason.code}
+        if isinstance(error, RateLimitedError):
+            headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        body = {"type": "about:blank", "title": error.reason.sentence, "status": status, "code": error.reason.code}
+        _log.warning("agent.not_authenticated", reason=error.reason.code, detail=error.detail)
+        await websocket.send_denial_response(JSONResponse(body, status, headers, media_type="application/problem+json"))
+
+
+async def _say_last(websocket: WebSocket, message: Message) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+        async with asyncio.timeout(HELLO_DEADLINE_S):
+            await websocket.send_text(encode(message))
+            await websocket.close()

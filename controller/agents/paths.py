@@ -1,0 +1,64 @@
+"""Which ways lead to a remote network now, best first (C11).
+
+A connector counts as attached to a relay when it says so over its own connection, or when the relay reports its hash: the
+latter also knows connectors that hang on another replica. Connectors with fewer flows come first, among equals a hash of
+device and connector spreads devices over them; then relays alternate, so that a second path avoids the first one's relay.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Final
+
+from controller.agents.presence import Presence
+from controller.domain.model import Connector, Relay
+from controller.domain.state import PolicyState
+from controller.publish import Hop
+from protocol.ids import DeviceId, NetworkId, SpkiPin, relay_hash
+
+PATHS_MAX: Final = 8
+LOAD_STEP: Final = 16
+"""Flows per class of load: small differences must not move every new client to one connector."""
+
+
+def paths_to(
+    state: PolicyState, presence: Presence, network: NetworkId, device: DeviceId, now: float
+) -> tuple[Hop, ...]:
+    """Returns at most PATHS_MAX paths; none when no connector of the network is attached to any relay."""
+    connectors = [state.connectors[connector] for connector in state.connectors_in.get(network, ())]
+    enrolled = [connector for connector in connectors if connector.key is not None]
+    ranked = sorted(enrolled, key=lambda connector: _rank(presence, connector, device))
+    ways = [list(_hops(state, presence, connector, device, now)) for connector in ranked]
+    rounds = zip_longest(*(hops for hops in ways if hops))
+    return tuple(hop for one in rounds for hop in one if hop is not None)[:PATHS_MAX]
+
+
+def _rank(presence: Presence, connector: Connector, device: DeviceId) -> tuple[bool, int, bytes]:
+    line = presence.connector(connector.id)
+    load = line.flows // LOAD_STEP if line is not None else 0
+    # One that is not attached here is the last resort: it may be cut off from the controller.
+    return line is None, load, hashlib.sha256(f"{device} {connector.id}".encode()).digest()
+
+
+def _hops(state: PolicyState, presence: Presence, connector: Connector, device: DeviceId, now: float) -> Iterator[Hop]:
+    line = presence.connector(connector.id)
+    hashed = relay_hash(connector.id)
+    claimed = line.relays if line is not None else ()
+    pins = _pins(presence, connector)
+    usable: list[tuple[bool, bytes, Relay]] = []
+    for relay in state.relays.values():
+        seen = presence.relay(relay.id, now)
+        reported = seen is not None and hashed in seen.attachments
+        if relay.key is not None and pins and (reported or relay.id in claimed):
+            spread = hashlib.sha256(f"{device} {relay.id}".encode()).digest()
+            usable.append((not reported, spread, relay))
+    for _, _, relay in sorted(usable, key=lambda item: item[:2]):
+        yield Hop(connector, pins, relay)
+
+
+def _pins(presence: Presence, connector: Connector) -> tuple[SpkiPin, ...]:
+    """What the connector says of its certificate while it is attached, else what it enrolled with (C5, D3)."""
+    line = presence.connector(connector.id)
+    said = (line.pin, line.next_pin) if line is not None else ()
+    pins = tuple(pin for pin in said if pin is not None)
+    return pins or ((connector.pin,) if connector.pin is not None else ())

@@ -1,0 +1,128 @@
+"""Who is there: agents attached to this replica, and relays with what they report. In memory only (design section 4).
+
+What agents say about themselves here (relays, load, software) chooses between paths and is shown to admins; it never gives
+access.
+"""
+
+from dataclasses import dataclass, replace
+
+from controller.publish import AgentKind
+from protocol.control import Heartbeat, Hello
+from protocol.ids import ConnectorHash, ConnectorId, RelayId, SpkiPin
+from protocol.limits import AGENT_STALL_S
+from protocol.rendezvous import RelayReport
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPresence:
+    """One attached agent. Times are Unix seconds; ``clock_offset_ms`` is its clock minus ours."""
+
+    agent: str
+    kind: AgentKind
+    since: float
+    last_seen: float
+    software: str
+    hostname: str
+    clock_offset_ms: int
+    pin: SpkiPin | None = None
+    next_pin: SpkiPin | None = None
+    relays: tuple[RelayId, ...] = ()
+    flows: int = 0
+    tunnels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPresence:
+    """One relay with which this replica talks, and its last report."""
+
+    relay: RelayId
+    since: float
+    last_seen: float
+    report: RelayReport | None = None
+    attachments: frozenset[ConnectorHash] = frozenset()
+
+
+class Presence:
+    """Who is attached and which relays answer."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, AgentPresence] = {}
+        self._relays: dict[RelayId, RelayPresence] = {}
+
+    # --- agents ------------------------------------------------------------------------------------------------------
+
+    def arrived(self, agent: str, kind: AgentKind, hello: Hello, now: float) -> AgentPresence:
+        """The agent said Hello."""
+        offset = hello.clock_ms - round(now * 1000)
+        line = AgentPresence(
+            agent,
+            kind,
+            since=now,
+            last_seen=now,
+            software=hello.software,
+            hostname=hello.hostname,
+            clock_offset_ms=offset,
+            pin=hello.pin,
+            next_pin=hello.next_pin,
+        )
+        self._agents[agent] = line
+        return line
+
+    def heard(self, agent: str, heartbeat: Heartbeat, now: float) -> None:
+        """The agent sent a heartbeat (C5)."""
+        line = self._agents.get(agent)
+        if line is None:
+            return
+        self._agents[agent] = replace(
+            line,
+            last_seen=now,
+            clock_offset_ms=heartbeat.clock_ms - round(now * 1000),
+            pin=heartbeat.pin or line.pin,
+            next_pin=heartbeat.next_pin,
+            relays=heartbeat.relays,
+            flows=max(0, heartbeat.flows),
+            tunnels=max(0, heartbeat.tunnels),
+        )
+
+    def left(self, agent: str) -> None:
+        """The agent's connection is gone and no newer one took its place."""
+        self._agents.pop(agent, None)
+
+    def agent(self, agent: str) -> AgentPresence | None:
+        """Returns what is known of an attached agent."""
+        return self._agents.get(agent)
+
+    def agents(self, kind: AgentKind | None = None) -> tuple[AgentPresence, ...]:
+        """Returns the attached agents, sorted by id."""
+        return tuple(
+            self._agents[agent] for agent in sorted(self._agents) if kind is None or self._agents[agent].kind is kind
+        )
+
+    def connector(self, connector: ConnectorId) -> AgentPresence | None:
+        """Returns what is known of an attached connector."""
+        return self._agents.get(connector)
+
+    # --- relays ------------------------------------------------------------------------------------------------------
+
+    def relay_connected(self, relay: RelayId, now: float) -> None:
+        """The relay took our ticket."""
+        self._relays[relay] = RelayPresence(relay, since=now, last_seen=now)
+
+    def relay_reported(self, relay: RelayId, report: RelayReport, now: float) -> None:
+        """The relay said what is attached to it."""
+        line = self._relays.get(relay) or RelayPresence(relay, since=now, last_seen=now)
+        attachments = frozenset(ConnectorHash(name) for name in report.attachments)
+        self._relays[relay] = replace(line, last_seen=now, report=report, attachments=attachments)
+
+    def relay_lost(self, relay: RelayId) -> None:
+        """The connection to the relay is gone."""
+        self._relays.pop(relay, None)
+
+    def relay(self, relay: RelayId, now: float) -> RelayPresence | None:
+        """Returns the relay when it was heard within AGENT_STALL_S."""
+        line = self._relays.get(relay)
+        return line if line is not None and now - line.last_seen <= AGENT_STALL_S else None
+
+    def relays(self) -> tuple[RelayPresence, ...]:
+        """Returns the relays that are connected, sorted by id."""
+        return tuple(self._relays[relay] for relay in sorted(self._relays))

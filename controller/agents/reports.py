@@ -1,0 +1,79 @@
+"""Connection records as they may be stored: an agent speaks for itself only (T-17).
+
+A connector reports flows through itself, a client its own flows. Who they are comes from the authenticated connection; a
+record that names somebody else breaks the protocol. A record of a device that the log does not know is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from controller.agents.authentication import Agent
+from controller.domain.state import PolicyState
+from controller.publish import AgentKind
+from protocol.control import ConnectionRecord
+from protocol.errors import RemoteProtocolError
+from protocol.ids import ConnectorId, DeviceId, FlowId, RelayId, ResourceId, Revision
+
+TEXT_MAX: Final = 256
+"""Characters of each text of a record."""
+GRANTS_MAX: Final = 256
+
+
+def own_records(state: PolicyState, agent: Agent, records: Sequence[ConnectionRecord]) -> tuple[ConnectionRecord, ...]:
+    """Returns the records with identities as the controller knows them. Raises RemoteProtocolError."""
+    forced = _of_client if agent.kind is AgentKind.CLIENT else _of_connector
+    return tuple(kept for record in records if (kept := forced(state, agent, _bounded(record))) is not None)
+
+
+def _of_client(state: PolicyState, agent: Agent, record: ConnectionRecord) -> ConnectionRecord | None:
+    device = state.devices.get(DeviceId(agent.id))
+    if record.reporter != "client" or record.device != agent.id:
+        raise RemoteProtocolError(f"{agent.id} reports for {record.reporter} {record.device}")
+    if device is None:
+        return None
+    if record.user != device.owner.id:
+        raise RemoteProtocolError(f"{agent.id} reports for user {record.user}")
+    return record
+
+
+def _of_connector(state: PolicyState, agent: Agent, record: ConnectionRecord) -> ConnectionRecord | None:
+    connector = state.connectors.get(ConnectorId(agent.id))
+    if record.reporter != "connector" or record.connector not in (None, agent.id):
+        raise RemoteProtocolError(f"{agent.id} reports for {record.reporter} {record.connector}")
+    if connector is None:
+        return None
+    if record.network not in (None, connector.network):
+        raise RemoteProtocolError(f"{agent.id} reports for network {record.network}")
+    device = state.devices.get(record.device)
+    if device is None and record.device not in state.former_agents:
+        return None
+    if device is not None and record.user != device.owner.id:
+        raise RemoteProtocolError(f"{agent.id} reports device {record.device} as user {record.user}")
+    return replace(record, connector=connector.id, network=connector.network)
+
+
+def _bounded(record: ConnectionRecord) -> ConnectionRecord:
+    """Texts that a hostile client chose travel through an honest connector: they are cut, not refused (T-74)."""
+    return replace(
+        record,
+        flow=FlowId(_clean(record.flow)),
+        resource=ResourceId(_clean(record.resource)) if record.resource is not None else None,
+        relay=RelayId(_clean(record.relay)) if record.relay is not None else None,
+        user=_clean(record.user),
+        host=_clean(record.host),
+        address=_clean(record.address),
+        transport=_clean(record.transport),
+        outcome=_clean(record.outcome),
+        grants=tuple(_clean(grant) for grant in record.grants[:GRANTS_MAX]),
+        port=record.port if record.port is None or 0 <= record.port <= 65535 else None,
+        started_ms=max(0, record.started_ms),
+        ended_ms=max(0, record.ended_ms),
+        bytes_up=max(0, record.bytes_up),
+        bytes_down=max(0, record.bytes_down),
+        revision=Revision(max(0, record.revision)),
+    )
+
+
+def _clean(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text[:TEXT_MAX])
