@@ -106,7 +106,8 @@ class ClaimReader:
 def network_text_untrusted(value: object) -> str:
     """Checks one canonical address or CIDR network. Raises RemoteProtocolError."""
     try:
-        network = ipaddress.ip_network(value) if isinstance(value, str) else None
+        # A zone (``fe80::1%eth0``) means something on one host only, and ``ip_network`` takes it.
+        network = ipaddress.ip_network(value) if isinstance(value, str) and "%" not in value else None
     except ValueError:
         network = None
     if network is None or value not in (str(network), str(network.network_address)):
