@@ -29,7 +29,8 @@ _log = structlog.get_logger(__name__)
 
 SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not `no-referrer`: browsers would then send `Origin: null` with our own forms.
+    (b"referrer-policy", b"same-origin"),
     (b"strict-transport-security", b"max-age=31536000"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -98,6 +99,10 @@ class Bounds:
         if not _head_is_small(scope):
             await self._refuse(scope, receive, send, 431, "The request's headers are too large.")
             return
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            # No database stores it and no id holds it.
+            await self._refuse(scope, receive, send, 400, "The URL holds a NUL character.", Reason.INVALID_INPUT)
+            return
         if _declared_length(scope) > self._body_max:
             await self._refuse(scope, receive, send, 413, f"A body has at most {self._body_max} bytes.")
             return
@@ -116,9 +121,17 @@ class Bounds:
         if counted.refusal is not None and not started:
             await self._refuse(scope, receive, send, *counted.refusal)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
+    async def _refuse(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        status: int,
+        detail: str,
+        reason: Reason = Reason.BODY_TOO_LARGE,
+    ) -> None:
         response = problem_response(
-            Reason.BODY_TOO_LARGE, request_id=scope.get("ostiary.request_id", ""), detail=detail, status=status
+            reason, request_id=scope.get("ostiary.request_id", ""), detail=detail, status=status
         )
         # The rest of the body is not read: the connection cannot be used again.
         response.headers["Connection"] = "close"

@@ -5,6 +5,7 @@ the member of the input at fault. Nothing of an unexpected exception reaches the
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -61,6 +62,9 @@ _OF_HTTP_STATUS: Final[Mapping[int, Reason]] = {
     415: Reason.INVALID_INPUT,
     422: Reason.INVALID_INPUT,
 }
+
+_FIELD_PREFIX: Final = re.compile(r"([a-z_]+(?:\.[a-z_]+)*): (.+)\Z", re.DOTALL)
+"""How the domain names the input at fault in a detail."""
 
 _log = structlog.get_logger(__name__)
 
@@ -176,7 +180,9 @@ def response_of_error(exc: OstiaryError, request_id: str) -> JSONResponse:
         reason = Reason.INVALID_INPUT
     retry_after_s = exc.retry_after_s if isinstance(exc, RateLimitedError) else None
     status = 412 if isinstance(exc, PreconditionFailedError) else None
-    field = exc.field if isinstance(exc, FieldError) else None
+    field = exc.field or None if isinstance(exc, FieldError) else None
+    if field is None and reason is Reason.INVALID_INPUT and (match := _FIELD_PREFIX.match(detail)) is not None:
+        field, detail = match[1], match[2]
     return problem_response(
         reason, request_id=request_id, detail=detail, field=field, status=status, retry_after_s=retry_after_s
     )

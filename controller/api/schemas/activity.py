@@ -101,8 +101,10 @@ class AgentEnforcement(Output):
     online: bool
     enforced_revision: int = Field(description="0: nothing yet.")
     enforced_at: datetime | None
-    wanted_revision: int = Field(description="The newest revision that concerns this agent.")
-    current: bool
+    pending_revision: int | None = Field(
+        None, description="The first revision that concerns this agent and that it does not enforce yet."
+    )
+    current: bool = Field(description="It enforces everything that concerns it.")
 
 
 class Enforcement(Output):
@@ -118,7 +120,7 @@ class Enforcement(Output):
                 "online": True,
                 "enforced_revision": 42,
                 "enforced_at": "2026-11-22T14:02:09Z",
-                "wanted_revision": 42,
+                "pending_revision": None,
                 "current": True,
             }
         ],
@@ -126,7 +128,7 @@ class Enforcement(Output):
     )
 
     revision: int = Field(description="The controller's policy revision.")
-    behind: int = Field(description="How many online agents do not enforce their wanted revision yet.")
+    behind: int = Field(description="How many agents are not current.")
     items: list[AgentEnforcement]
     next_cursor: str | None = None
 

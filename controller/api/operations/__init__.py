@@ -1,0 +1,1 @@
+"""What joins the store and identity in one transaction: used by the routes and by the command line."""

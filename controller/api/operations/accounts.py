@@ -1,0 +1,113 @@
+"""Accounts of people: personal data and passwords beside the log."""
+
+from dataclasses import dataclass
+
+from controller.api.problems import FieldError
+from controller.api.services import Services
+from controller.domain.commands import CreateUser, RemoveUser
+from controller.domain.model import Role, SubjectKind, SubjectRef
+from controller.domain.rules import RuleBrokenError, clean_name
+from controller.identity.passwords import check_new_password
+from controller.store import Unit, credentials, web_sessions
+from protocol.errors import RefusedError
+from protocol.ids import UserId
+from protocol.reasons import Reason
+from runtime.entropy import new_id
+
+EMAIL_MAX = 254
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """A checked account on its way into the store."""
+
+    email: str
+    name: str
+    role: Role
+    password_hash: str
+
+
+async def prepare(services: Services, *, email: str, name: str, role: Role, password: str) -> NewAccount:
+    """Checks the parts and hashes the password; slow on purpose, so it happens before the write.
+
+    Raises:
+        FieldError: naming the part at fault.
+        RefusedError: INVALID_INPUT for the password.
+    """
+    address = check_email(email)
+    display = check_name(name)
+    check_new_password(password, email=address)
+    return NewAccount(address, display, role, await services.passwords.hash(password))
+
+
+async def create(unit: Unit, account: NewAccount) -> UserId:
+    """Creates the account. Raises RefusedError: ALREADY_EXISTS for a used address, FORBIDDEN."""
+    user = UserId(new_id("user"))
+    await unit.execute(CreateUser(user, account.role))
+    await credentials.set_personal_data(
+        unit.connection, user, fields={"name": account.name}, email=account.email, now=unit.now
+    )
+    await credentials.set_password_hash(unit.connection, user, account.password_hash, unit.now)
+    return user
+
+
+async def set_password(unit: Unit, user: UserId, password_hash: str) -> None:
+    """Replaces the password and ends all sessions of the user to API and page."""
+    await credentials.set_password_hash(unit.connection, user, password_hash, unit.now)
+    await web_sessions.revoke_all(unit.connection, user, unit.now)
+
+
+async def rename(unit: Unit, user: UserId, name: str) -> None:
+    """Gives the account another display name."""
+    known = await credentials.get_personal_data(unit.connection, user)
+    email = known.email if known is not None else None
+    await credentials.set_personal_data(
+        unit.connection, user, fields={"name": check_name(name)}, email=email, now=unit.now
+    )
+
+
+async def remove(unit: Unit, user: UserId) -> None:
+    """Removes the account. The address is free again and inherits nothing (T-2); the audit trail keeps the name."""
+    devices = tuple(unit.state.devices_of.get(SubjectRef(SubjectKind.USER, user), ()))
+    await unit.execute(RemoveUser(user))
+    await credentials.delete_password(unit.connection, user)
+    await web_sessions.revoke_all(unit.connection, user, unit.now)
+    known = await credentials.get_personal_data(unit.connection, user)
+    if known is not None:
+        await credentials.set_personal_data(unit.connection, user, fields=known.fields, email=None, now=unit.now)
+    for device in devices:
+        await credentials.erase_personal_data(unit.connection, device)
+
+
+async def erase(unit: Unit, user: UserId) -> None:
+    """Erases what is known about the person; the log keeps ids only.
+
+    Raises:
+        RefusedError: IN_USE while the account can still sign in.
+    """
+    account = unit.state.users.get(user)
+    if account is not None and not account.disabled:
+        raise RefusedError(Reason.IN_USE, "the account is in use; disable or remove it first")
+    await credentials.erase_personal_data(unit.connection, user)
+    await credentials.delete_password(unit.connection, user)
+    await web_sessions.revoke_all(unit.connection, user, unit.now)
+    for device in unit.state.devices_of.get(SubjectRef(SubjectKind.USER, user), ()):
+        await credentials.erase_personal_data(unit.connection, device)
+
+
+def check_email(email: str) -> str:
+    """Returns the address without surrounding blanks. Raises FieldError for what cannot be one."""
+    address = email.strip()
+    local, at, domain = address.rpartition("@")
+    fits = at and local and "." not in (domain[:1], domain[-1:]) and domain and len(address) <= EMAIL_MAX
+    if not fits or not address.isprintable() or any(char.isspace() or char in '"<>,;:\\' for char in address):
+        raise FieldError("email", "this is not an e-mail address")
+    return address
+
+
+def check_name(name: str) -> str:
+    """Returns a display name as it is stored. Raises FieldError."""
+    try:
+        return clean_name(name)
+    except RuleBrokenError as exc:
+        raise FieldError("name", exc.refusal.detail) from exc

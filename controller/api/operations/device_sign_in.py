@@ -1,0 +1,191 @@
+"""The device sign-in over the store: start, show, decide, redeem (RFC 8628; C6, S-9, D7)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from controller.api.services import Services
+from controller.domain.commands import RegisterDevice, RevokeDevice, StartSession
+from controller.domain.model import PublicKey, SubjectKind, SubjectRef, User
+from controller.identity import access, device_flow, keyring
+from controller.identity.device_flow import AskingDevice, asking_device_untrusted
+from controller.identity.proofs import verify_key_proof
+from controller.identity.rate_limit import RateLimitedError, address_key
+from controller.identity.user_codes import new_device_code, new_user_code, parse_user_code_untrusted
+from controller.identity.web_sessions import digest
+from controller.store import Unit, credentials, device_codes
+from controller.store.device_codes import DeviceCode
+from protocol.errors import RefusedError
+from protocol.ids import DeviceId, SessionId
+from protocol.limits import SESSION_LIFE_S
+from protocol.reasons import Reason
+from runtime.entropy import new_id
+
+ACTOR = "device_sign_in"
+
+
+class SlowDownError(RateLimitedError):
+    """RFC 8628 section 3.5: polled too early; ``retry_after_s`` is the new interval."""
+
+    def __init__(self, interval_s: float) -> None:
+        super().__init__(interval_s)
+        self.reason = Reason.SLOW_DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The codes of a new sign-in."""
+
+    device_code: str
+    user_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A pending sign-in as the person who decides sees it."""
+
+    user_code: str
+    device: AskingDevice
+
+
+async def start(
+    services: Services, *, jwk: dict[str, str], proof: str, name: str, platform: str, address: str, now: float
+) -> Started:
+    """Begins a sign-in for the device that holds the key in ``jwk``.
+
+    Raises:
+        RateLimitedError: too many from this address.
+        RemoteError: the proof or the input is wrong.
+    """
+    services.limits.device_start.spend(address_key(address), now)
+    verify_key_proof(proof, jwk, audiences=services.audiences, now=now)
+    device = asking_device_untrusted(name, platform, address)
+    device_code = new_device_code()
+    for _ in range(device_flow.USER_CODE_TRIES):
+        user_code = new_user_code()
+        try:
+            async with services.store.transact() as connection:
+                await device_codes.create(
+                    connection,
+                    digest(device_code),
+                    user_code=user_code,
+                    jwk=jwk,
+                    device_name=device.label(),
+                    platform=device.platform,
+                    interval_s=device_flow.INTERVAL_S,
+                    expires=now + device_flow.LIFE_S,
+                    now=now,
+                )
+        except RefusedError as exc:
+            if exc.reason is not Reason.ALREADY_EXISTS:
+                raise
+            continue
+        return Started(device_code, user_code)
+    raise RefusedError(Reason.UNAVAILABLE, "no free code")
+
+
+async def show(services: Services, typed: str, *, user: User, address: str, now: float) -> Asking:
+    """Returns the pending sign-in that shows the code ``typed``.
+
+    Wrong codes count against the address, the account and everybody together (S-9); right ones do not.
+
+    Raises:
+        RateLimitedError: too many wrong codes.
+        RefusedError: NOT_FOUND for any code that is not pending.
+    """
+    limiter, everybody = services.limits.user_code, services.limits.user_code_everybody
+    keys = (address_key(address), user.id)
+    for key in keys:
+        limiter.spend(key, now)
+    everybody.spend("", now)
+    code = parse_user_code_untrusted(typed)
+    async with services.store.read() as connection:
+        found = await device_codes.find_by_user_code(connection, code)
+    if found is None or found.status != "pending" or found.expires <= now:
+        raise RefusedError(Reason.NOT_FOUND, "there is no such code; it may have expired")
+    for key in keys:
+        limiter.refund(key, now)
+    everybody.refund("", now)
+    return Asking(found.user_code, AskingDevice.of_label(found.device_name, found.platform))
+
+
+async def decide(services: Services, asking: Asking, *, user: User, approve: bool, now: float) -> None:
+    """Notes the person's decision. Raises RefusedError(SIGN_IN_EXPIRED) when somebody was quicker."""
+    access.require_user(services.state, user.id)
+    async with services.store.transact() as connection:
+        if approve:
+            await device_codes.approve(connection, asking.user_code, user.id, now)
+        else:
+            await device_codes.deny(connection, asking.user_code, now)
+
+
+async def redeem(
+    services: Services, *, device_code: str, proof: str, address: str, request_id: str, now: float
+) -> dict[str, Any]:
+    """Answers one poll: once approved, registers the device and starts its session, and spends the code.
+
+    Raises:
+        SlowDownError: polled too early; the interval is longer from now on.
+        RefusedError: AUTHORIZATION_PENDING, SIGN_IN_DENIED, SIGN_IN_EXPIRED, USER_DISABLED.
+        RemoteError: the proof is wrong.
+    """
+    services.limits.poll.spend(address_key(address), now)
+    code_hash = digest(device_code)
+    async with services.store.transact() as connection:
+        code = await device_codes.poll(connection, code_hash, now)
+    if device_codes.too_early(code, now):
+        raise SlowDownError(code.interval_s + device_flow.SLOW_DOWN_S)
+    _require_approved(code)
+    key = verify_key_proof(proof, code.jwk, audiences=services.audiences, now=now)
+    assert code.user is not None
+    owner = SubjectRef(SubjectKind.USER, code.user)
+    # A device that changes hands is taken from its former owner, which is not the new one's to do.
+    moves = _owner_of(services, key) not in (None, owner)
+    actor = ACTOR if moves else str(code.user)
+    async with services.store.write(actor=actor, request_id=request_id, now=now) as unit:
+        taken = await device_codes.take(unit.connection, code_hash, now)
+        account = access.require_user(unit.state, code.user)
+        device = await _device(unit, account, key, taken)
+        session = SessionId(new_id("session"))
+        expires = int(now) + SESSION_LIFE_S
+        await unit.execute(StartSession(session, device, account.id, expires))
+        state = unit.state
+    return {
+        "device": device,
+        "user": account.id,
+        "session": session,
+        "session_expires": expires,
+        "issuer": state.issuer,
+        "controller_url": services.public_url,
+        "jwks": keyring.published(state).to_jwks(),
+    }
+
+
+def _require_approved(code: DeviceCode) -> None:
+    match code.status:
+        case "approved":
+            return
+        case "pending":
+            raise RefusedError(Reason.AUTHORIZATION_PENDING)
+        case "denied":
+            raise RefusedError(Reason.SIGN_IN_DENIED)
+    raise RefusedError(Reason.SIGN_IN_EXPIRED)
+
+
+def _owner_of(services: Services, key: PublicKey) -> SubjectRef | None:
+    device = services.state.device_by_key.get(key)
+    return services.state.devices[device].owner if device is not None else None
+
+
+async def _device(unit: Unit, account: User, key: PublicKey, code: DeviceCode) -> DeviceId:
+    """The device with this key: known already, or registered now."""
+    asking = AskingDevice.of_label(code.device_name, code.platform)
+    known = unit.state.device_by_key.get(key)
+    owner = SubjectRef(SubjectKind.USER, account.id)
+    if known is not None and unit.state.devices[known].owner != owner:
+        await unit.execute(RevokeDevice(known))
+        known = None
+    device = known or DeviceId(new_id("device"))
+    if known is None:
+        await unit.execute(RegisterDevice(device, SubjectKind.USER, account.id, key, asking.platform))
+    await credentials.set_personal_data(unit.connection, device, fields={"name": asking.name}, now=unit.now)
+    return device

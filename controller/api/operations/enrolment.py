@@ -1,0 +1,125 @@
+"""Giving out and redeeming one-time enrolment tokens, each in one transaction (C1, C2; D7)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+
+from controller.api.problems import FieldError
+from controller.api.services import Services
+from controller.domain.commands import EnrolConnector, EnrolRelay, RegisterDevice
+from controller.domain.model import PublicKey, SubjectKind
+from controller.domain.rules import RuleBrokenError, clean_name
+from controller.domain.state import PolicyState
+from controller.identity import keyring
+from controller.identity.ca import utc
+from controller.identity.enrolment import NewEnrolment, connector_pin_untrusted, new_enrolment
+from controller.identity.proofs import verify_key_proof
+from controller.identity.rate_limit import address_key
+from controller.identity.web_sessions import digest
+from controller.store import Unit, credentials, enrolments
+from protocol.enrolment import EnrolmentKind
+from protocol.errors import RefusedError
+from protocol.ids import ConnectorId, DeviceId, RelayId, ServiceAccountId
+from protocol.reasons import Reason
+from protocol.tokens.keys import public_jwk
+from runtime.entropy import new_id
+
+ACTOR = "enrolment"
+SERVICE_PLATFORM = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an agent sends."""
+
+    secret: str
+    kind: EnrolmentKind
+    jwk: dict[str, str]
+    proof: str
+    hostname: str = ""
+    pin: str | None = None
+    csr: str | None = None
+
+
+async def give_out(services: Services, unit: Unit, kind: EnrolmentKind, target: str) -> NewEnrolment:
+    """Makes a token for ``target``; an earlier one that was not used is worth nothing any more."""
+    enrolment = new_enrolment(kind, url=services.public_url, pin=services.enrolment_pin, now=unit.now)
+    await enrolments.revoke_all(unit.connection, target)
+    await enrolments.create(
+        unit.connection, enrolment.secret_hash, kind=kind, target=target, expires=enrolment.expires, now=unit.now
+    )
+    return enrolment
+
+
+async def redeem(services: Services, request: Request, *, address: str, request_id: str, now: float) -> dict[str, Any]:
+    """Spends a token and gives its identity to the key in the request; returns the reply.
+
+    Raises:
+        RateLimitedError: too many attempts from this address.
+        RefusedError: ENROLMENT_INVALID, ENROLMENT_USED, ENROLMENT_EXPIRED, INVALID_INPUT, ALREADY_EXISTS.
+        RemoteError: TOKEN_* or PROOF_INVALID for the proof.
+    """
+    by_address = address_key(address)
+    services.limits.enrol.spend(by_address, now)
+    key = verify_key_proof(request.proof, request.jwk, audiences=services.audiences, now=now)
+    async with services.store.write(actor=ACTOR, request_id=request_id, now=now) as unit:
+        taken = await enrolments.take(unit.connection, digest(request.secret), now, kind=request.kind)
+        match request.kind:
+            case "connector":
+                own = await _connector(unit, ConnectorId(taken.target), key, request)
+            case "relay":
+                own = await _relay(services, unit, RelayId(taken.target), key, request)
+            case "service":
+                own = await _service(unit, ServiceAccountId(taken.target), key, request)
+        common = _common(services, unit.state)
+    services.limits.enrol.refund(by_address, now)
+    return {**common, **own}
+
+
+async def _connector(unit: Unit, connector: ConnectorId, key: PublicKey, request: Request) -> dict[str, Any]:
+    pin = connector_pin_untrusted(request.pin)
+    known = unit.state.connectors.get(connector)
+    if known is None:
+        raise RefusedError(Reason.ENROLMENT_INVALID, "the connector was removed")
+    await unit.execute(EnrolConnector(connector, key, pin))
+    return {"connector": connector, "network": known.network}
+
+
+async def _relay(services: Services, unit: Unit, relay: RelayId, key: PublicKey, request: Request) -> dict[str, Any]:
+    known = unit.state.relays.get(relay)
+    if known is None:
+        raise RefusedError(Reason.ENROLMENT_INVALID, "the relay was removed")
+    if request.csr is None:
+        raise FieldError("csr", "a relay sends a certificate request")
+    chain = services.ca.sign_request_untrusted(request.csr, [known.fqdn], now=utc(unit.now))
+    if _key_of(chain) != key:
+        raise FieldError("csr", "it is for another key than jwk")
+    await unit.execute(EnrolRelay(relay, key))
+    return {"relay": relay, "fqdn": known.fqdn, "port": known.port, "certificate": chain.decode()}
+
+
+async def _service(unit: Unit, account: ServiceAccountId, key: PublicKey, request: Request) -> dict[str, Any]:
+    if account not in unit.state.service_accounts:
+        raise RefusedError(Reason.ENROLMENT_INVALID, "the service account was removed")
+    device = DeviceId(new_id("device"))
+    try:
+        name = clean_name(request.hostname or account)
+    except RuleBrokenError as exc:
+        raise FieldError("hostname", exc.refusal.detail) from exc
+    await unit.execute(RegisterDevice(device, SubjectKind.SERVICE_ACCOUNT, account, key, SERVICE_PLATFORM))
+    await credentials.set_personal_data(unit.connection, device, fields={"name": name}, now=unit.now)
+    return {"device": device, "service_account": account}
+
+
+def _common(services: Services, state: PolicyState) -> dict[str, Any]:
+    return {
+        "issuer": state.issuer,
+        "controller_url": services.public_url,
+        "jwks": keyring.published(state).to_jwks(),
+    }
+
+
+def _key_of(chain: bytes) -> PublicKey:
+    key = x509.load_pem_x509_certificate(chain).public_key()
+    return PublicKey.from_jwk(public_jwk(key))  # type: ignore[arg-type]  # sign_request_untrusted takes P-256 only

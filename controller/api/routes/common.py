@@ -1,0 +1,70 @@
+"""What the routes share: list parameters, the documented problems, lookups that answer NOT_FOUND."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Path, Query
+
+from controller.api.problems import PROBLEM_MEDIA_TYPE, Problem
+from controller.api.schemas.common import PAGE_DEFAULT, PAGE_MAX
+from controller.domain.state import fold_name
+from protocol.errors import RefusedError
+from protocol.reasons import Reason
+
+T = TypeVar("T")
+
+_PROBLEM: Final[dict[str, Any]] = {
+    "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Documents the refusals of an operation; 401, 403, 422 and 429 belong to every one that needs a session."""
+    texts = {
+        401: "Not signed in.",
+        403: "The role does not permit it.",
+        404: "No such thing, or not yours to see.",
+        409: "It conflicts with what is there.",
+        410: "The token was used or has expired.",
+        412: "It has changed since you read it (`If-Match`).",
+        413: "The body is too large.",
+        422: "The input is not valid; `field` names the member.",
+        429: "Too many attempts; `Retry-After` says when to try again.",
+        503: "Not at the moment; `Retry-After` says when to try again.",
+    }
+    return {status: {**_PROBLEM, "model": Problem, "description": texts[status]} for status in sorted({*statuses, 422})}
+
+
+SIGNED: Final = (401, 429, 503)
+STAFF: Final = (*SIGNED, 403)
+
+IdInPath = Annotated[str, Path(min_length=1, max_length=64, description="Its id.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list is asked for."""
+
+    cursor: Annotated[
+        str | None, Query(max_length=512, description="`next_cursor` of the page before.", examples=["WzQyXQ"])
+    ] = None
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="Items per page.")] = PAGE_DEFAULT
+
+
+NameFilter = Annotated[
+    str | None, Query(max_length=200, description="Only the one of this name, without regard to case.")
+]
+
+
+def found(things: Mapping[Any, T], thing_id: str) -> T:
+    """The thing of this id. Raises RefusedError(NOT_FOUND)."""
+    thing = things.get(thing_id)
+    if thing is None:
+        raise RefusedError(Reason.NOT_FOUND)
+    return thing
+
+
+def has_name(name: str, wanted: str | None) -> bool:
+    """Whether a thing named ``name`` passes the name filter."""
+    return wanted is None or fold_name(name.strip()) == fold_name(wanted.strip())

@@ -1,0 +1,90 @@
+"""Resources: what can be granted."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+
+from controller.api import views
+from controller.api.calls import IfMatch, Staff
+from controller.api.paging import page_of
+from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
+from controller.api.schemas.places import Resource, ResourceChange, ResourceCreate, ResourcePage
+from controller.api.writes import WriteOnce, model_answer
+from controller.domain.commands import ChangeResource, CreateResource, RemoveResource
+from controller.store import Unit
+from protocol.ids import NetworkId, ResourceId
+from runtime.entropy import new_id
+
+router = APIRouter(prefix="/resources", tags=["resources"])
+
+
+@router.get("", responses=problems(*STAFF), summary="List resources")
+async def list_resources(
+    call: Staff,
+    window: Annotated[Window, Depends()],
+    name: NameFilter = None,
+    network: Annotated[str | None, Query(max_length=64, description="Only those of this remote network.")] = None,
+) -> ResourcePage:
+    """By name. What a person may reach is on the person's client, not here."""
+    state = call.state
+    chosen = [
+        item for item in state.resources.values() if has_name(item.name, name) and network in (None, item.network)
+    ]
+    items, following = page_of(chosen, lambda item: (item.name, item.id), cursor=window.cursor, limit=window.limit)
+    return ResourcePage(items=[views.resource(state, item) for item in items], next_cursor=following)
+
+
+@router.post(
+    "", status_code=201, response_model=Resource, responses=problems(*STAFF, 404, 409), summary="Create a resource"
+)
+async def create_resource(call: Staff, once: WriteOnce, body: ResourceCreate) -> Response:
+    """A name, wildcard, address or CIDR with ports. Nobody reaches it until a grant says so."""
+    resource = ResourceId(new_id("resource"))
+
+    async def build(unit: Unit) -> Resource:
+        await unit.execute(
+            CreateResource(
+                resource, NetworkId(body.network), body.name, body.address, body.ports.to_domain(), body.lease_s
+            )
+        )
+        return views.resource(unit.state, unit.state.resources[resource])
+
+    return await once.create(build)
+
+
+@router.get("/{resource}", response_model=Resource, responses=problems(*STAFF, 404), summary="Read a resource")
+async def get_resource(call: Staff, resource: IdInPath) -> Response:
+    """With its entity tag."""
+    return model_answer(views.resource(call.state, found(call.state.resources, resource)))
+
+
+@router.patch(
+    "/{resource}", response_model=Resource, responses=problems(*STAFF, 404, 409, 412), summary="Change a resource"
+)
+async def change_resource(call: Staff, resource: IdInPath, body: ResourceChange, expected: IfMatch) -> Response:
+    """Open connections that the change forbids are reset within a second (C23)."""
+    async with call.write() as unit:
+        item = found(unit.state.resources, resource)
+        expected.check(unit.state, resource)
+        await unit.execute(
+            ChangeResource(
+                item.id,
+                network=None if body.network is None else NetworkId(body.network),
+                name=body.name,
+                address=body.address,
+                ports=None if body.ports is None else body.ports.to_domain(),
+                lease_s=body.lease_s,
+            )
+        )
+        changed = views.resource(unit.state, unit.state.resources[item.id])
+    return model_answer(changed)
+
+
+@router.delete("/{resource}", status_code=204, responses=problems(*STAFF, 404, 412), summary="Remove a resource")
+async def remove_resource(call: Staff, resource: IdInPath, expected: IfMatch) -> None:
+    """Its grants go with it; open connections to it are reset."""
+    async with call.write() as unit:
+        item = found(unit.state.resources, resource)
+        expected.check(unit.state, resource)
+        await unit.execute(RemoveResource(item.id))

@@ -1,0 +1,75 @@
+"""Everything that a request may need, made once at start (``controller.app``) and handed down explicitly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from controller.api.presence import Nobody, Presence
+from controller.domain.state import PolicyState
+from controller.identity.ca import CertificateAuthority
+from controller.identity.keyring import KeyRing
+from controller.identity.passwords import Passwords
+from controller.identity.rate_limit import RateLimiter
+from controller.identity.sealing import Seal
+from controller.identity.web_sessions import Activity
+from controller.settings import Settings
+from controller.store import Store
+from protocol.ids import SpkiPin
+from runtime.clock import Clock
+
+
+def _limiter(name: str, per_minute: float, burst: int) -> Callable[[], RateLimiter]:
+    return lambda: RateLimiter(name, per_minute=per_minute, burst=burst)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Who may try what how often (S-9, D10). By address: an IPv4 address or an IPv6 /64."""
+
+    sign_in_address: RateLimiter = field(default_factory=_limiter("sign-in", 20, 20))
+    sign_in_account: RateLimiter = field(default_factory=_limiter("sign-in of this account", 6, 10))
+    user_code: RateLimiter = field(default_factory=_limiter("wrong code", 6, 10))
+    """Wrong user codes, by address and by account."""
+    user_code_everybody: RateLimiter = field(default_factory=_limiter("wrong code", 120, 120))
+    device_start: RateLimiter = field(default_factory=_limiter("device sign-in", 20, 20))
+    poll: RateLimiter = field(default_factory=_limiter("poll", 600, 200))
+    enrol: RateLimiter = field(default_factory=_limiter("enrolment", 20, 20))
+
+
+@dataclass(slots=True)
+class Services:
+    """One per process."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    seal: Seal
+    ca: CertificateAuthority
+    keyring: KeyRing
+    passwords: Passwords
+    presence: Presence = field(default_factory=Nobody)
+    limits: Limits = field(default_factory=Limits)
+    activity: Activity = field(default_factory=Activity)
+
+    @property
+    def state(self) -> PolicyState:
+        """The latest policy."""
+        return self.store.feed.state
+
+    @property
+    def public_url(self) -> str:
+        """The setting, else what `init` wrote into the log."""
+        return self.settings.public_url.rstrip("/") if self.settings.public_url else self.state.public_url
+
+    @property
+    def enrolment_pin(self) -> SpkiPin | None:
+        """What enrolment tokens tell agents to trust: our CA, unless the certificate comes from elsewhere."""
+        return self.ca.pin if self.settings.tls == "internal" else None
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The URLs under which agents may have dialled this controller; proofs name one of them."""
+        port = urlsplit(self.public_url).port
+        hosts = (f"[{name}]" if ":" in name else name for name in self.settings.extra_hostnames)
+        others = (f"https://{host}" if port in (None, 443) else f"https://{host}:{port}" for host in hosts)
+        return (self.public_url, *others)
