@@ -1,273 +1,64 @@
 """`ostiary`: the user's commands and, below `ostiary admin`, the administrator's.
 
-This module only declares the commands. What they do is imported when one is run, and the administrator's commands are
-declared only when one of them is meant, so that `ostiary status` is instant (ecosystem 1).
-
-Exit codes are those of ``runtime.console``; docs/commands.md lists them.
+Typer builds a pydantic model per parameter, which takes a third of a second. The commands that people and scripts run all
+day are therefore recognised here when they are spelt plainly, and never load it; everything else (help, mistakes, the other
+commands) goes to ``client.cli.commands``, which declares these commands too and does the same.
 """
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Final
 
-import typer
-
-_CODES = """
-\b
-Exit codes:
-  0 ok              3 not connected    6 permission denied     130 interrupted
-  1 failed          4 sign-in needed   7 timed out
-  2 wrong usage     5 no daemon        8 denied by policy
-"""
-
-app = typer.Typer(
-    name="ostiary",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Reach what your company granted you, by its own name, from any program.
-
-    \b
-    First steps:
-      ostiary up https://ostiary.corp.example
-      ostiary resources
-      ostiary explain db.corp.internal:5432
-    """,
-    epilog=_CODES,
-)
-
-JsonOption = Annotated[bool, typer.Option("--json", help='Print JSON with "schema": 1 on standard output.')]
-
-
-@app.callback()
-def root(
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-) -> None:
-    if show_version:
-        from protocol.version import PROTOCOL, SOFTWARE
-
-        typer.echo(f"ostiary {SOFTWARE} (protocol {PROTOCOL})")
-        raise typer.Exit
-
-
-@app.command("up")
-def up(
-    url: Annotated[
-        str | None,
-        typer.Argument(help="The controller, for the first time only; may end in #pin=sha256/….", show_default=False),
-    ] = None,
-    ca_pin: Annotated[
-        str | None,
-        typer.Option(metavar="PIN", help="SHA-256 pin of the controller's own CA, as your administrator gave it."),
-    ] = None,
-    token_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="File with a service account's enrolment token instead of a sign-in; - reads it from standard input."
-        ),
-    ] = None,
-    timeout: Annotated[str, typer.Option(metavar="TIME", help="Give up after this long, for example 60s or 5m.")] = "10m",
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the page's address.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Connect; sign in first when that is needed.
-
-    \b
-    Examples:
-      sudo ostiary up https://ostiary.corp.example --ca-pin sha256/…
-      sudo ostiary up --token-file - < ci.token
-      ostiary up
-    """
-    from client.cli import sign_in
-
-    raise typer.Exit(
-        sign_in.up(url, ca_pin=ca_pin, token_file=token_file, timeout=timeout, browser=not no_browser, as_json=as_json)
-    )
-
-
-@app.command("login")
-def login(
-    timeout: Annotated[str, typer.Option(metavar="TIME", help="Give up after this long.")] = "10m",
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the page's address.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Sign in again at the controller that this host already knows.
-
-    \b
-    Example:
-      ostiary login
-    """
-    from client.cli import sign_in
-
-    raise typer.Exit(
-        sign_in.up(
-            None,
-            ca_pin=None,
-            token_file=None,
-            timeout=timeout,
-            browser=not no_browser,
-            as_json=as_json,
-            verb="login",
-        )
-    )
-
-
-@app.command("down")
-def down(as_json: JsonOption = False) -> None:
-    """Disconnect and put the host's network settings back; you stay signed in.
-
-    \b
-    Example:
-      ostiary down
-    """
-    from client.cli import user
-
-    raise typer.Exit(user.down(as_json=as_json))
-
-
-@app.command("logout")
-def logout(as_json: JsonOption = False) -> None:
-    """End the sign-in of this device.
-
-    \b
-    Example:
-      ostiary logout
-    """
-    from client.cli import user
-
-    raise typer.Exit(user.logout(as_json=as_json))
-
-
-@app.command("status")
-def status(
-    as_json: JsonOption = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Print it again every second until Ctrl-C.")] = False,
-    check: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LEVEL", help="Only the exit code. live: the daemon answers. ready: it is online."
-        ),
-    ] = None,
-) -> None:
-    """Say whether you are connected, as whom, since when. Exit code 0 only when online.
-
-    \b
-    Examples:
-      ostiary status
-      ostiary status --check ready && make deploy
-    """
-    from client.cli import user
-
-    if check not in (None, "live", "ready"):
-        raise typer.BadParameter("it is live or ready", param_hint="--check")
-    raise typer.Exit(user.status(as_json=as_json, watch=watch, check=check))
-
-
-@app.command("resources")
-def resources(as_json: JsonOption = False) -> None:
-    """List what you may reach.
-
-    \b
-    Example:
-      ostiary resources
-    """
-    from client.cli import user
-
-    raise typer.Exit(user.resources(as_json=as_json))
-
-
-@app.command("explain")
-def explain(
-    target: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="A name or an address; a URL works too.")],
-    udp: Annotated[bool, typer.Option("--udp", help="Ask about UDP instead of TCP.")] = False,
-    icmp: Annotated[bool, typer.Option("--icmp", help="Ask about ping.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Say who handles a destination, by which resource and grant, or why not. Exit code 8 when it is refused.
-
-    \b
-    Examples:
-      ostiary explain db.corp.internal:5432
-      ostiary explain 10.20.0.10 --icmp
-    """
-    from client.cli import user
-
-    if udp and icmp:
-        raise typer.BadParameter("choose one of --udp and --icmp", param_hint="--udp")
-    raise typer.Exit(user.explain(target, "udp" if udp else "icmp" if icmp else "tcp", as_json=as_json))
-
-
-@app.command("doctor")
-def doctor(as_json: JsonOption = False) -> None:
-    """Check every link from this host to a connector; name the cause of trouble and the next command.
-
-    \b
-    Example:
-      ostiary doctor
-    """
-    from client.cli import user
-
-    raise typer.Exit(user.doctor(as_json=as_json))
-
-
-@app.command("logs")
-def logs(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    count: Annotated[int, typer.Option("--lines", "-n", min=0, max=10_000, help="How many lines to begin with.")] = 50,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what the daemon logged lately.
-
-    \b
-    Example:
-      ostiary logs -f
-    """
-    from client.cli import user
-
-    raise typer.Exit(user.logs(count, follow=follow, as_json=as_json))
-
-
-@app.command("version")
-def version(as_json: JsonOption = False) -> None:
-    """Print the versions of this command and of the daemon.
-
-    \b
-    Example:
-      ostiary version --json
-    """
-    from client.cli import user
-
-    raise typer.Exit(user.version(as_json=as_json))
-
-
-_ADMIN_HELP = "Administer the network: connectors, resources, people, grants, audit."
-
-
-def build(arguments: Sequence[str]) -> typer.Typer:
-    """Returns the application; the administrator's commands are in it when ``arguments`` ask for one of them."""
-    first = next((item for item in arguments if not item.startswith("-")), "")
-    if first == "admin":
-        from client.cli.admin import app as admin
-
-        app.add_typer(admin, name="admin", help=_ADMIN_HELP)
-    else:
-        # Only its name and its help, for `ostiary --help`.
-        placeholder = typer.Typer(help=_ADMIN_HELP, rich_markup_mode=None)
-        placeholder.callback(invoke_without_command=True)(lambda: None)
-        app.add_typer(placeholder, name="admin")
-    return app
+_TRANSPORT_FLAGS: Final = {"--udp": "udp", "--icmp": "icmp"}
 
 
 def main() -> None:
     """The console script."""
+    arguments = sys.argv[1:]
     try:
-        build(sys.argv[1:])(prog_name="ostiary")
+        code = run_plain(arguments)
+        if code is None and arguments[:1] == ["admin"]:
+            from client.cli import admin
+
+            admin.build(arguments[1:])(arguments[1:], prog_name="ostiary admin")
+        elif code is None:
+            from client.cli.commands import app
+
+            app(arguments, prog_name="ostiary")
     except BrokenPipeError:
         # The reader (head, less) has what it wanted.
         sys.stderr.close()
-        raise SystemExit(0) from None
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
+
+
+def run_plain(arguments: Sequence[str]) -> int | None:
+    """Runs a plainly spelt everyday command and returns its exit code; None when it is for typer."""
+    if not arguments:
+        return None
+    verb, *rest = arguments
+    as_json = "--json" in rest
+    rest = [item for item in rest if item != "--json"]
+    flags, words = {item for item in rest if item.startswith("-")}, [item for item in rest if not item.startswith("-")]
+    if verb == "explain" and len(words) == 1 and len(flags) <= 1 and flags <= _TRANSPORT_FLAGS.keys():
+        from client.cli import user
+
+        return user.explain(words[0], _TRANSPORT_FLAGS[flags.pop()] if flags else "tcp", as_json=as_json)
+    if verb == "status" and not words and flags <= {"--watch"}:
+        from client.cli import user
+
+        return user.status(as_json=as_json, watch=bool(flags), check=None)
+    if verb == "status" and rest in (["--check", "live"], ["--check", "ready"]):
+        from client.cli import user
+
+        return user.status(as_json=as_json, watch=False, check=words[0])
+    if verb == "resources" and not words and not flags:
+        from client.cli import user
+
+        return user.resources(as_json=as_json)
+    return None
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def _denials(result: Result, now: float) -> list[str]:
 
 def resources(result: Result) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Returns header and rows of ``ostiary resources``."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for item in _list(result, "resources"):
         rows.append(
             (
@@ -214,9 +214,7 @@ def log_line(item: Result) -> str:
     if isinstance(item.get("line"), str):
         return str(item["line"])
     shown = {key: value for key, value in item.items() if key not in ("kind", "timestamp", "time", "level", "event")}
-    head = " ".join(
-        str(item[key]) for key in ("timestamp", "time", "level", "event") if item.get(key) is not None
-    )
+    head = " ".join(str(item[key]) for key in ("timestamp", "time", "level", "event") if item.get(key) is not None)
     return " ".join([head, *(f"{key}={value}" for key, value in shown.items())]).strip()
 
 

@@ -43,7 +43,9 @@ def up(
             if pin is not None:
                 args["ca_pin"] = pin
         elif ca_pin is not None:
-            raise LocalError(Reason.INVALID_INPUT, "--ca-pin goes with the controller's URL: `ostiary up URL --ca-pin …`")
+            raise LocalError(
+                Reason.INVALID_INPUT, "--ca-pin goes with the controller's URL: `ostiary up URL --ca-pin …`"
+            )
         if token_file is not None:
             args["token"] = _read_token(token_file)
         began = time.monotonic()
@@ -54,7 +56,9 @@ def up(
         print_json(result)
     else:
         who = f" as {result['user']}" if result.get("user") else ""
-        print_lines(f"{result.get('state', render.ONLINE)}{who} after {took:.1f} s; `ostiary resources` lists what you have")
+        print_lines(
+            f"{result.get('state', render.ONLINE)}{who} after {took:.1f} s; `ostiary resources` lists what you have"
+        )
     return OK
 
 
@@ -64,7 +68,11 @@ def _call_until_online(verb: str, args: dict[str, Any], deadline_s: float, on_ev
     except OstiaryError as error:
         if error.reason is not Reason.NEEDS_ROOT and error.reason is not Reason.PERMISSION_DENIED:
             raise
-        hint = "only root may choose the controller: run it with sudo" if "url" in args or "token" in args else error.detail
+        hint = (
+            "only root may choose the controller: run it with sudo"
+            if "url" in args or "token" in args
+            else error.detail
+        )
         raise LocalError(error.reason, hint) from error
 
 
@@ -81,7 +89,9 @@ def split_url(url: str, ca_pin: str | None) -> tuple[str, str | None]:
             raise LocalError(Reason.INVALID_INPUT, "--ca-pin and the pin in the URL are not the same")
         pin = value
     if pin is not None and _PIN.match(pin) is None:
-        raise LocalError(Reason.INVALID_INPUT, "the CA pin is not of the form sha256/ and 44 characters; copy it completely")
+        raise LocalError(
+            Reason.INVALID_INPUT, "the CA pin is not of the form sha256/ and 44 characters; copy it completely"
+        )
     if "://" not in base:
         base = f"https://{base}"
     return base.rstrip("/"), pin

@@ -1,0 +1,234 @@
+"""What the administrator's commands share: a signed-in API, names for ids, confirmations, secrets from files.
+
+Things are named as people name them; an id works everywhere too, and saves the look-up.
+"""
+
+import difflib
+import getpass
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from client.cli.admin_output import Item, Output, say, show_one
+from client.cli.admin_session import Api, Json, ProblemError, escape, load
+from protocol.errors import LocalError, OstiaryError
+from protocol.reasons import Reason
+from runtime.console import FAILED, INTERRUPTED, error_object, exit_code, print_error, print_json
+
+JsonOption = Annotated[bool, typer.Option("--json", help='Print JSON with "schema": 1; short for -o json.')]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+TokenOutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-out", metavar="FILE", help="Write the enrolment token into this file (0600), do not print it."
+    ),
+]
+PasswordOption = Annotated[
+    str | None, typer.Option("--password-file", metavar="FILE", help="File with the password; - reads standard input.")
+]
+SECRET_MAX_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A kind of thing: the word in the command, its path in the API, its ids' prefix, the member that names it."""
+
+    word: str
+    path: str
+    prefix: str
+    name: str = "name"
+
+    def is_id(self, text: str) -> bool:
+        """Tells whether ``text`` has the shape of an id of this kind."""
+        return re.fullmatch(self.prefix + r"_[A-Za-z0-9_-]{22}", text) is not None
+
+
+NETWORK: Final = Noun("network", "networks", "net")
+CONNECTOR: Final = Noun("connector", "connectors", "con")
+RELAY: Final = Noun("relay", "relays", "rel")
+RESOURCE: Final = Noun("resource", "resources", "res")
+USER: Final = Noun("user", "users", "usr", "email")
+GROUP: Final = Noun("group", "groups", "grp")
+DEVICE: Final = Noun("device", "devices", "dev")
+SERVICE_ACCOUNT: Final = Noun("service-account", "service-accounts", "svc")
+GRANT: Final = Noun("grant", "grants", "gra", "id")
+
+
+def group(help_text: str) -> typer.Typer:
+    """Returns the application of one noun."""
+    return typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=help_text,
+    )
+
+
+def chosen(output: Output, *, as_json: bool) -> Output:
+    """Returns the output that ``-o`` and ``--json`` together ask for."""
+    return Output.JSON if as_json and output is Output.TABLE else output
+
+
+@contextmanager
+def exit_on_problem(output: Output = Output.TABLE) -> Iterator[None]:
+    """Turns errors into two lines (or one JSON object) and an exit code. Never a traceback."""
+    try:
+        yield
+    except OstiaryError as error:
+        if isinstance(error, ProblemError):
+            _print_problem(error, as_json=output is not Output.TABLE)
+        else:
+            step = "ostiary admin login URL" if error.reason is Reason.SIGN_IN_REQUIRED else None
+            print_error(error, as_json=output is not Output.TABLE, next_step=step)
+        raise SystemExit(exit_code(error.reason) or FAILED) from error
+    except (KeyboardInterrupt, EOFError) as interrupt:
+        raise SystemExit(INTERRUPTED) from interrupt
+
+
+def _print_problem(error: ProblemError, *, as_json: bool) -> None:
+    if as_json:
+        body = {**error_object(error), "sentence": error.title, "next": error.next_step}
+        print_json({"ok": False, "error": {**body, **({"field": error.field} if error.field else {})}})
+    else:
+        say(f"error: {error}", *([f"next: {error.next_step}"] if error.next_step else []))
+
+
+@contextmanager
+def administrator(output: Output = Output.TABLE) -> Iterator[Api]:
+    """Gives the API in the name of whoever signed in with `ostiary admin login`."""
+    with exit_on_problem(output):
+        signed_in = load()
+        with Api(signed_in.url, signed_in.ca, signed_in.token) as api:
+            yield api
+
+
+def find(api: Api, noun: Noun, text: str) -> Json:
+    """Returns the thing of this name or id.
+
+    Raises:
+        LocalError: NOT_FOUND naming what is similar; INVALID_INPUT when several have this name.
+    """
+    if noun.is_id(text):
+        return api.get(f"{noun.path}/{text}")
+    wanted = text.strip().casefold()
+    found = [
+        item
+        for item in api.items(noun.path, {noun.name: text})
+        if str(item.get(noun.name) or "").strip().casefold() == wanted
+    ]
+    if len(found) > 1:
+        ids = ", ".join(str(item["id"]) for item in found[:5])
+        raise LocalError(Reason.INVALID_INPUT, f"several {noun.word}s are called {text!r}; use the id: {ids}")
+    if not found:
+        names = [str(item[noun.name]) for item in api.items(noun.path) if item.get(noun.name)]
+        close = difflib.get_close_matches(text, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"`ostiary admin {noun.word} list` shows what there is"
+        raise LocalError(Reason.NOT_FOUND, f"no {noun.word} is called {text!r}; {hint}")
+    return found[0]
+
+
+def resolve(api: Api, noun: Noun, text: str) -> str:
+    """Returns the id of the thing of this name or id; an id is taken as it is."""
+    return text if noun.is_id(text) else str(find(api, noun, text)["id"])
+
+
+def names_of(api: Api, *nouns: Noun) -> dict[str, str]:
+    """Returns the names of everything of these kinds by id, for lists that refer to them."""
+    return {str(item["id"]): str(item.get(noun.name) or item["id"]) for noun in nouns for item in api.items(noun.path)}
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks before something is destroyed.
+
+    Raises:
+        LocalError: INVALID_INPUT when nobody can be asked; CANCELLED when the answer is no.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise LocalError(Reason.INVALID_INPUT, f"{question} Nobody can be asked here: add --yes")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise LocalError(Reason.CANCELLED, "nothing was changed")
+
+
+def delete(api: Api, path: str, thing: str, output: Output, sentence: str) -> None:
+    """Deletes ``path/thing`` and says so."""
+    api.delete(f"{path}/{escape(thing)}")
+    show_one({"id": thing, "deleted": True}, output, sentence=sentence)
+
+
+def read_secret(source: str | None, prompt: str, *, twice: bool = False) -> str:
+    """Reads a password from a file, from standard input for ``-``, or by asking for it without echo.
+
+    Passwords never stand on the command line, which everybody on the host can see.
+    """
+    if source == "-":
+        text = sys.stdin.read(SECRET_MAX_BYTES)
+    elif source is not None:
+        from runtime.files import read_limited
+
+        try:
+            text = read_limited(Path(source), SECRET_MAX_BYTES).decode()
+        except UnicodeDecodeError as exc:
+            raise LocalError(Reason.INVALID_INPUT, f"{source} is not UTF-8 text") from exc
+    elif sys.stdin.isatty():
+        text = getpass.getpass(f"{prompt}: ", stream=sys.stderr)
+        if twice and getpass.getpass(f"{prompt} again: ", stream=sys.stderr) != text:
+            raise LocalError(Reason.INVALID_INPUT, "the two are not the same")
+    else:
+        raise LocalError(
+            Reason.INVALID_INPUT, "nobody can be asked here: use --password-file FILE, or - for standard input"
+        )
+    secret = text.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise LocalError(Reason.INVALID_INPUT, "the password is empty")
+    return secret
+
+
+def show_enrolment(made: Json, output: Output, *, sentence: str, command: str, token_out: Path | None) -> None:
+    """Prints what was created and its enrolment token, or writes the token into ``token_out``."""
+    token = str(made.get("enrolment_token", ""))
+    shown = dict(made)
+    source = "-"
+    if token_out is not None:
+        from runtime.files import write_atomic
+
+        write_atomic(token_out, token + "\n")
+        shown.pop("enrolment_token", None)
+        shown["enrolment_token_file"] = source = str(token_out)
+    if output is not Output.TABLE:
+        print_json(shown)
+        return
+    say(sentence)
+    if token_out is None:
+        say("Its enrolment token, shown this once:")
+        _print_result(token)
+    paste = "" if token_out is not None else "   (paste the token, then Ctrl-D)"
+    say(f"next, on its host: {command} --token-file {source}{paste}")
+
+
+def _print_result(line: str) -> None:
+    from runtime.console import print_lines
+
+    print_lines(line)
+
+
+def by_id(names: dict[str, str], member: str) -> Any:
+    """Returns a column's function: the name of what ``member`` refers to."""
+
+    def cell(item: Item) -> str:
+        value = item.get(member)
+        return names.get(str(value), str(value)) if value else "-"
+
+    return cell

@@ -1,0 +1,466 @@
+"""`ostiary admin user|group|device|service-account`: who there is."""
+
+from typing import Annotated
+
+import typer
+
+from client.cli.admin_common import (
+    DEVICE,
+    GROUP,
+    SERVICE_ACCOUNT,
+    USER,
+    JsonOption,
+    OutputOption,
+    PasswordOption,
+    TokenOutOption,
+    YesOption,
+    administrator,
+    by_id,
+    chosen,
+    confirm,
+    delete,
+    find,
+    group,
+    names_of,
+    read_secret,
+    resolve,
+    show_enrolment,
+)
+from client.cli.admin_output import Columns, Output, age, expiry, online, say, show_list, show_one, yes
+from client.cli.admin_session import Json, escape
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+
+user = group("People: accounts, roles, passwords.")
+user_group = group("Groups of users: what grants are usually given to.")
+device = group("Devices: installations of the client.")
+service_account = group("Service accounts: servers and jobs without a person.")
+
+ROLES = ("owner", "admin", "member")
+RoleOption = Annotated[str, typer.Option("--role", metavar="ROLE", help="owner, admin or member.")]
+
+
+# --- users -----------------------------------------------------------------------------------------------------------
+
+
+@user.command("create")
+def user_create(
+    email: str,
+    name: Annotated[
+        str | None, typer.Option("--name", help="How the person is called; default: from the address.")
+    ] = None,
+    role: RoleOption = "member",
+    password_file: PasswordOption = None,
+    as_json: JsonOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Create an account. Without --password-file a password is made up and shown this once.
+
+    \b
+    Example:
+      ostiary admin user create grace@corp.example --name Grace
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        body: Json = {"email": email, "name": name or email.partition("@")[0], "role": _role(role)}
+        if password_file is not None:
+            body["password"] = read_secret(password_file, "Password")
+        made = api.post("users", body)
+        show_one(made, output, sentence=f"user {made['email']} created ({made['id']}), role {made['role']}")
+        if output is Output.TABLE and made.get("initial_password"):
+            say(f"first password, shown this once: {made['initial_password']}")
+
+
+@user.command("list")
+def user_list(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """List the accounts.
+
+    \b
+    Example:
+      ostiary admin user list
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        columns: Columns = [
+            ("EMAIL", "email"),
+            ("NAME", "name"),
+            ("ROLE", "role"),
+            ("STATE", yes("disabled", yes="disabled", no="enabled")),
+            ("CREATED", age("created_at")),
+            ("ID", "id"),
+        ]
+        show_list(api.items("users"), columns, output, empty="next: ostiary admin user create EMAIL")
+
+
+@user.command("disable")
+def user_disable(email: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Disable an account: everything it reaches ends at once.
+
+    \b
+    Example:
+      ostiary admin user disable grace@corp.example
+    """
+    _change_user(email, {"disabled": True}, "disabled", chosen(output, as_json=as_json))
+
+
+@user.command("enable")
+def user_enable(email: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Enable a disabled account.
+
+    \b
+    Example:
+      ostiary admin user enable grace@corp.example
+    """
+    _change_user(email, {"disabled": False}, "enabled", chosen(output, as_json=as_json))
+
+
+@user.command("role")
+def user_role(email: str, role: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Give an account another role: owner, admin or member.
+
+    \b
+    Example:
+      ostiary admin user role grace@corp.example admin
+    """
+    _change_user(email, {"role": role}, f"now has the role {role}", chosen(output, as_json=as_json))
+
+
+def _change_user(email: str, body: Json, what: str, output: Output) -> None:
+    with administrator(output) as api:
+        if "role" in body:
+            _role(str(body["role"]))
+        changed = api.patch(f"users/{resolve(api, USER, email)}", body)
+        show_one(changed, output, sentence=f"user {changed.get('email') or changed['id']} {what}")
+
+
+@user.command("password")
+def user_password(
+    email: str,
+    password_file: PasswordOption = None,
+    current_password_file: Annotated[
+        str | None,
+        typer.Option(
+            "--current-password-file", metavar="FILE", help="Your present password, when it is your own account."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Set a password and end the account's sign-ins. For your own account the present one is asked too.
+
+    \b
+    Example:
+      ostiary admin user password grace@corp.example
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        target = resolve(api, USER, email)
+        body: Json = {}
+        if target == api.get("me")["id"]:
+            body["current_password"] = read_secret(current_password_file, "Present password")
+        body["password"] = read_secret(password_file, "New password", twice=True)
+        api.put(f"users/{escape(target)}/password", body)
+        show_one({"id": target, "password_set": True}, output, sentence=f"password of {email} set")
+
+
+@user.command("delete")
+def user_delete(
+    email: str, yes: YesOption = False, as_json: JsonOption = False, output: OutputOption = Output.TABLE
+) -> None:
+    """Delete an account with its devices, memberships and grants.
+
+    \b
+    Example:
+      ostiary admin user delete grace@corp.example
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        target = resolve(api, USER, email)
+        confirm(f"Delete the account {email} with its devices and grants?", yes=yes)
+        delete(api, "users", target, output, f"user {email} deleted")
+
+
+@user.command("erase")
+def user_erase(
+    email: str, yes: YesOption = False, as_json: JsonOption = False, output: OutputOption = Output.TABLE
+) -> None:
+    """Erase name and e-mail address of a disabled or deleted account, also from the audit trail. By id once deleted.
+
+    \b
+    Example:
+      ostiary admin user erase usr_q1w2e3r4t5y6u7i8o9p0aA
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        target = resolve(api, USER, email)
+        confirm(f"Erase the personal data of {email}? It cannot be undone.", yes=yes)
+        api.delete(f"users/{escape(target)}/personal-data")
+        show_one({"id": target, "erased": True}, output, sentence=f"personal data of {target} erased")
+
+
+def _role(text: str) -> str:
+    if text not in ROLES:
+        raise LocalError(Reason.INVALID_INPUT, f"{text!r} is not a role; choose owner, admin or member")
+    return text
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+@user_group.command("create")
+def group_create(name: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Create a group without members.
+
+    \b
+    Example:
+      ostiary admin group create engineers
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        made = api.post("groups", {"name": name})
+        show_one(made, output, sentence=f"group {made['name']} created ({made['id']})")
+
+
+@user_group.command("list")
+def group_list(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """List the groups.
+
+    \b
+    Example:
+      ostiary admin group list
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        columns: Columns = [("NAME", "name"), ("MEMBERS", "members"), ("CREATED", age("created_at")), ("ID", "id")]
+        show_list(api.items("groups"), columns, output, empty="next: ostiary admin group create NAME")
+
+
+@user_group.command("members")
+def group_members(name: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """List who is in a group.
+
+    \b
+    Example:
+      ostiary admin group members engineers
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        columns: Columns = [("EMAIL", "email"), ("NAME", "name"), ("ROLE", "role"), ("ID", "id")]
+        members = api.items(f"groups/{resolve(api, GROUP, name)}/members")
+        show_list(members, columns, output, empty=f"next: ostiary admin group add-member {name} EMAIL")
+
+
+@user_group.command("rename")
+def group_rename(name: str, new_name: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Give a group another name; its grants stay.
+
+    \b
+    Example:
+      ostiary admin group rename engineers developers
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        changed = api.patch(f"groups/{resolve(api, GROUP, name)}", {"name": new_name})
+        show_one(changed, output, sentence=f"the group is now called {changed['name']}")
+
+
+@user_group.command("delete")
+def group_delete(
+    name: str, yes: YesOption = False, as_json: JsonOption = False, output: OutputOption = Output.TABLE
+) -> None:
+    """Delete a group and its grants; what its members reached through it only ends at once.
+
+    \b
+    Example:
+      ostiary admin group delete engineers
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        confirm(f"Delete the group {name} with its grants?", yes=yes)
+        delete(api, "groups", resolve(api, GROUP, name), output, f"group {name} deleted")
+
+
+@user_group.command("add-member")
+def group_add_member(name: str, email: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Put a user into a group.
+
+    \b
+    Example:
+      ostiary admin group add-member engineers grace@corp.example
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        target, member = resolve(api, GROUP, name), resolve(api, USER, email)
+        api.put(f"groups/{escape(target)}/members/{escape(member)}")
+        show_one({"group": target, "user": member, "member": True}, output, sentence=f"{email} is in {name}")
+
+
+@user_group.command("remove-member")
+def group_remove_member(
+    name: str, email: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE
+) -> None:
+    """Take a user out of a group; what was reached through it only ends at once.
+
+    \b
+    Example:
+      ostiary admin group remove-member engineers grace@corp.example
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        target, member = resolve(api, GROUP, name), resolve(api, USER, email)
+        api.delete(f"groups/{escape(target)}/members/{escape(member)}")
+        show_one({"group": target, "user": member, "member": False}, output, sentence=f"{email} is out of {name}")
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+
+@device.command("list")
+def device_list(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """List the devices: whose, online since when, signed in until when.
+
+    \b
+    Example:
+      ostiary admin device list
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        names = names_of(api, USER, SERVICE_ACCOUNT) if output is Output.TABLE else {}
+        columns: Columns = [
+            ("NAME", "name"),
+            ("OWNER", by_id(names, "owner")),
+            ("STATE", online),
+            ("SIGN-IN ENDS", expiry("session_expires_at")),
+            ("REVISION", "enforced_revision"),
+            ("VERSION", "software"),
+            ("ID", "id"),
+        ]
+        show_list(api.items("devices"), columns, output, empty="No device is registered yet.")
+
+
+@device.command("revoke")
+def device_revoke(
+    name: str, yes: YesOption = False, as_json: JsonOption = False, output: OutputOption = Output.TABLE
+) -> None:
+    """Revoke a device: it loses its standing at once and its connections are reset.
+
+    \b
+    Example:
+      ostiary admin device revoke grace-laptop
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        target = resolve(api, DEVICE, name)
+        confirm(f"Revoke the device {name}?", yes=yes)
+        api.delete(f"devices/{escape(target)}")
+        show_one({"id": target, "revoked": True}, output, sentence=f"device {name} revoked")
+
+
+# --- service accounts ------------------------------------------------------------------------------------------------
+
+
+@service_account.command("create")
+def service_account_create(
+    name: str,
+    token_out: TokenOutOption = None,
+    as_json: JsonOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Create a service account and print an enrolment token for its first host.
+
+    \b
+    Example:
+      ostiary admin service-account create ci --token-out ci.token
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        made = api.post("service-accounts", {"name": name})
+        sentence = f"service account {made['name']} created ({made['id']})"
+        show_enrolment(made, output, sentence=sentence, command="sudo ostiary up", token_out=token_out)
+
+
+@service_account.command("list")
+def service_account_list(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """List the service accounts.
+
+    \b
+    Example:
+      ostiary admin service-account list
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        columns: Columns = [
+            ("NAME", "name"),
+            ("STATE", yes("disabled", yes="disabled", no="enabled")),
+            ("HOSTS", "devices"),
+            ("CREATED", age("created_at")),
+            ("ID", "id"),
+        ]
+        empty = "next: ostiary admin service-account create NAME"
+        show_list(api.items("service-accounts"), columns, output, empty=empty)
+
+
+@service_account.command("token")
+def service_account_token(
+    name: str,
+    token_out: TokenOutOption = None,
+    as_json: JsonOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make an enrolment token for a further host; an unused earlier one is void.
+
+    \b
+    Example:
+      ostiary admin service-account token ci
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        made = api.post(f"service-accounts/{resolve(api, SERVICE_ACCOUNT, name)}/enrolment")
+        sentence = f"new token for the service account {name}"
+        show_enrolment(made, output, sentence=sentence, command="sudo ostiary up", token_out=token_out)
+
+
+@service_account.command("disable")
+def service_account_disable(name: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Disable a service account: everything it reaches ends at once.
+
+    \b
+    Example:
+      ostiary admin service-account disable ci
+    """
+    _change_service_account(name, "disabled", chosen(output, as_json=as_json), disabled=True)
+
+
+@service_account.command("enable")
+def service_account_enable(name: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Enable a disabled service account.
+
+    \b
+    Example:
+      ostiary admin service-account enable ci
+    """
+    _change_service_account(name, "enabled", chosen(output, as_json=as_json), disabled=False)
+
+
+def _change_service_account(name: str, what: str, output: Output, *, disabled: bool) -> None:
+    with administrator(output) as api:
+        target = find(api, SERVICE_ACCOUNT, name)
+        changed = api.patch(f"service-accounts/{target['id']}", {"disabled": disabled})
+        show_one(changed, output, sentence=f"service account {changed['name']} {what}")
+
+
+@service_account.command("delete")
+def service_account_delete(
+    name: str, yes: YesOption = False, as_json: JsonOption = False, output: OutputOption = Output.TABLE
+) -> None:
+    """Delete a service account with its hosts and grants.
+
+    \b
+    Example:
+      ostiary admin service-account delete ci
+    """
+    output = chosen(output, as_json=as_json)
+    with administrator(output) as api:
+        target = resolve(api, SERVICE_ACCOUNT, name)
+        confirm(f"Delete the service account {name} with its hosts and grants?", yes=yes)
+        delete(api, "service-accounts", target, output, f"service account {name} deleted")
