@@ -1,0 +1,177 @@
+"""Every refusal is remembered once: for the user (``status``, ``explain``) and for the controller's records (F-31).
+
+What a connector refused is in the connector's own record; only what never reached one is reported from here. Records are
+sent until the controller says that it has stored them. Both lists are bounded; the oldest is dropped first.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from client.core.classify import Denial
+from client.daemon.control import ControlLink
+from protocol.acl.model import Entry, IPAddress, Transport
+from protocol.control import ConnectionRecord
+from protocol.errors import OstiaryError
+from protocol.ids import NO_REVISION, DeviceId, FlowId, ResourceId, Revision
+from protocol.reasons import Reason
+from runtime.clock import Clock
+from runtime.entropy import new_id
+
+RECENT_MAX: Final = 200
+RECORDS_MAX: Final = 2_000
+BATCH_MAX: Final = 200
+SAME_WITHIN_S: Final = 10.0
+"""An application that retries is counted, not recorded again."""
+_REPORT_PAUSE_S: Final = 1.0
+_RETRY_S: Final = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Refusal:
+    """One line of the list; ``at`` and ``last`` are Unix seconds."""
+
+    at: float
+    last: float
+    host: str
+    transport: Transport
+    port: int | None
+    reason: Reason
+    resource: ResourceId | None
+    count: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``status`` shows it."""
+        return {
+            "at": round(self.at, 3),
+            "last": round(self.last, 3),
+            "count": self.count,
+            "host": self.host,
+            "port": self.port,
+            "transport": self.transport.value,
+            "resource": self.resource,
+            "reason": self.reason.code,
+            "sentence": self.reason.sentence,
+            "next": self.reason.next_step,
+        }
+
+
+class Denials:
+    """The list and the reporter.
+
+    Args:
+        clock: Unix time by the controller's clock.
+        entry: finds the entry of a resource in the snapshot in force.
+        revision: the revision in force.
+    """
+
+    def __init__(
+        self, clock: Clock, *, entry: Callable[[ResourceId], Entry | None], revision: Callable[[], Revision]
+    ) -> None:
+        self._clock = clock
+        self._entry = entry
+        self._revision = revision
+        self._recent: deque[Refusal] = deque(maxlen=RECENT_MAX)
+        self._unreported: deque[ConnectionRecord] = deque(maxlen=RECORDS_MAX)
+        self._wake = asyncio.Event()
+        self.total = 0
+
+    def recent(self, count: int) -> list[Refusal]:
+        """Returns the newest refusals, newest first."""
+        return sorted(self._recent, key=lambda refusal: refusal.last, reverse=True)[:count]
+
+    def find(self, host: str, transport: Transport, port: int | None) -> Refusal | None:
+        """Returns the newest refusal of this destination."""
+        return next((item for item in self.recent(RECENT_MAX) if _same(item, host, transport, port)), None)
+
+    def refused(self, denial: Denial, *, reached_connector: bool = False, flow: FlowId | None = None) -> None:
+        """Remembers a refused connection. ``reached_connector``: the connector writes the record."""
+        fresh = self._remember(denial.host, denial.transport, denial.port, denial.reason, denial.resource)
+        if fresh and not reached_connector:
+            self._unreported.append(self._record(denial, flow))
+            self._wake.set()
+
+    def cut(
+        self, host: str | IPAddress, transport: Transport, port: int | None, reason: Reason, resource: ResourceId
+    ) -> None:
+        """Remembers that an open connection was cut; its record is the connector's."""
+        self._remember(host, transport, port, reason, resource)
+
+    async def report(self, link: ControlLink) -> None:
+        """Sends records for ever; cancelled with the link that it belongs to."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(_REPORT_PAUSE_S)  # what comes together goes together
+            batch = tuple(self._unreported)[:BATCH_MAX]
+            if not batch:
+                self._wake.clear()
+                continue
+            mine = tuple(self._owned(record, link) for record in batch)
+            try:
+                await link.report(mine)
+            except OstiaryError as error:
+                _log.debug("records.not_stored", reason=error.reason.code, count=len(batch))
+                await asyncio.sleep(_RETRY_S)
+                continue
+            for record in batch:
+                if self._unreported and self._unreported[0] is record:
+                    self._unreported.popleft()
+
+    def forget(self) -> None:
+        """Another identity: nothing of the last one's is reported under its name."""
+        self._recent.clear()
+        self._unreported.clear()
+
+    @staticmethod
+    def _owned(record: ConnectionRecord, link: ControlLink) -> ConnectionRecord:
+        return replace(record, device=link.identity.device, user=link.identity.user)
+
+    def _remember(
+        self, host: str | IPAddress, transport: Transport, port: int | None, reason: Reason, resource: ResourceId | None
+    ) -> bool:
+        self.total += 1
+        now = self._clock.wall()
+        text = str(host)
+        for item in reversed(self._recent):
+            if _same(item, text, transport, port) and item.reason is reason and now - item.last < SAME_WITHIN_S:
+                item.count += 1
+                item.last = now
+                return False
+        self._recent.append(Refusal(now, now, text, transport, port, reason, resource))
+        _log.info("connection.refused", reason=reason.code, transport=transport.value, port=port, resource=resource)
+        return True
+
+    def _record(self, denial: Denial, flow: FlowId | None) -> ConnectionRecord:
+        entry = None if denial.resource is None else self._entry(denial.resource)
+        now_ms = round(self._clock.wall() * 1000)
+        return ConnectionRecord(
+            flow=flow or FlowId(new_id("flow")),
+            reporter="client",
+            device=DeviceId(""),
+            user="",
+            resource=denial.resource,
+            network=None if entry is None else entry.resource.network,
+            connector=None,
+            relay=None,
+            host=str(denial.host),
+            address="",
+            transport=denial.transport.value,
+            port=denial.port,
+            started_ms=now_ms,
+            ended_ms=now_ms,
+            bytes_up=0,
+            bytes_down=0,
+            outcome=denial.reason.code,
+            revision=self._revision() or NO_REVISION,
+            grants=() if entry is None else tuple(entry.grants),
+        )
+
+
+def _same(item: Refusal, host: str, transport: Transport, port: int | None) -> bool:
+    return item.host == host and item.transport is transport and item.port == port

@@ -1,0 +1,85 @@
+"""Where every intercepted or proxied connection comes through: one place that opens, registers, judges again and reports."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from client.core.classify import Denial, Target
+from client.core.reevaluate import reevaluate
+from client.daemon.connector_tunnel import ConnectorTunnel
+from client.daemon.denials import Denials
+from client.daemon.flows import FlowRegistry, OpenFlow
+from client.daemon.opening import ConnectorRefusedError, Opened
+from client.daemon.policy import Policy
+from client.daemon.tunnels import Tunnels, Wanted
+from protocol.acl.model import Transport
+from protocol.errors import OstiaryError, RefusedError, RemoteError
+from protocol.ids import FlowId
+from protocol.limits import HOLD_DEADLINE_S
+from protocol.reasons import Reason
+from protocol.streams import StreamKind
+from runtime.clock import Clock
+from runtime.entropy import new_id
+
+
+class Gateway:
+    """``tunnels`` is set while somebody is signed in."""
+
+    def __init__(self, policy: Policy, flows: FlowRegistry, denials: Denials, clock: Clock) -> None:
+        self.policy = policy
+        self.flows = flows
+        self.denials = denials
+        self.tunnels: Tunnels | None = None
+        self._clock = clock
+
+    async def open(self, target: Target, flow: FlowId) -> tuple[Opened, ConnectorTunnel]:
+        """Opens a stream for ``target`` and judges once more before anything flows.
+
+        Raises:
+            OstiaryError: why not; it has been remembered, and reported if no connector did it.
+        """
+        wanted = Wanted(_KINDS[target.transport], target.host, target.port, target.entry)
+        try:
+            opened, tunnel = await self._open(wanted, flow)
+        except OstiaryError as error:
+            denial = Denial(target.host, target.transport, target.port, error.reason, target.resource)
+            self.denials.refused(denial, reached_connector=isinstance(error, ConnectorRefusedError), flow=flow)
+            raise
+        endings = reevaluate([(flow, target)], self.policy.index, self._clock.wall())
+        if endings:
+            opened.stream.reset(endings[0].reason)
+            self.denials.cut(target.host, target.transport, target.port, endings[0].reason, target.resource)
+            raise RefusedError(endings[0].reason, "the policy changed meanwhile")
+        return opened, tunnel
+
+    async def ask(self, wanted: Wanted) -> Opened:
+        """Opens a stream for a question about a name. Raises OstiaryError."""
+        opened, _ = await self._open(wanted, FlowId(new_id("flow")))
+        return opened
+
+    def begin(self, flow: FlowId, target: Target, tunnel: ConnectorTunnel, abort: Callable[[Reason], None]) -> None:
+        """A flow is open from here on."""
+        self.flows.add(OpenFlow(flow, target, tunnel.path.connector, abort))
+
+    def end(self, flow: FlowId, target: Target, reason: Reason) -> None:
+        """A flow has ended; one that policy or tunnel ended is shown to the user."""
+        self.flows.remove(flow)
+        if reason.number in _TOLD:
+            self.denials.cut(target.host, target.transport, target.port, reason, target.resource)
+
+    async def _open(self, wanted: Wanted, flow: FlowId) -> tuple[Opened, ConnectorTunnel]:
+        tunnels = self.tunnels
+        if tunnels is None:
+            raise RefusedError(self.policy.classifier.blocked or Reason.SIGN_IN_REQUIRED, "no session")
+        try:
+            async with asyncio.timeout(HOLD_DEADLINE_S - 1):
+                return await tunnels.open(wanted, flow)
+        except TimeoutError as exc:
+            raise RemoteError(Reason.TIMEOUT, "nobody accepted in time") from exc
+
+
+_TOLD: Final = frozenset({*range(20, 70), Reason.TUNNEL_LOST.number, Reason.PEER_SILENT.number})
+"""Policy, tokens and proofs, and what happened to the tunnel. A resource's own reset is the application's business."""
+
+
+_KINDS: Final[dict[Transport, StreamKind]] = {Transport.TCP: "tcp", Transport.UDP: "udp", Transport.ICMP: "icmp"}

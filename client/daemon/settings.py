@@ -1,0 +1,86 @@
+"""The client daemon's settings: flags, environment, ``/etc/ostiary/client.toml`` (see ``runtime.settings``)."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Final
+
+from client.core.addresses import POOL_V6, POOLS_V4
+from client.host import SOCKET_MARK
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+from runtime import settings as loader
+
+COMPONENT: Final = "client"
+STATE_DIR: Final = Path("/var/lib/ostiary/client")
+RUNTIME_DIR: Final = Path("/run/ostiary")
+SOCKET_NAME: Final = "ostiary.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """One value per process."""
+
+    state_dir: Path = field(default=STATE_DIR, metadata={"help": "Identity, key and the last snapshot."})
+    runtime_dir: Path = field(default=RUNTIME_DIR, metadata={"help": "Directory of the control socket."})
+    mode: str = field(
+        default="tun",
+        metadata={
+            "help": "tun: every program on the host; proxy: SOCKS5 and HTTP CONNECT.",
+            "choices": ("tun", "proxy"),
+        },
+    )
+    pool_v4: str | None = field(default=None, metadata={"help": "IPv4 pool of synthetic addresses; chosen by default."})
+    pool_v6: str | None = field(default=None, metadata={"help": "IPv6 pool of synthetic addresses, or `off`."})
+    mtu: int = field(default=65_500, metadata={"help": "MTU of the TUN device.", "min": 1280, "max": 65_535})
+    proxy_listen: str = field(default="127.0.0.1:1055", metadata={"help": "Where the proxy mode listens."})
+    group: str = field(default="ostiary", metadata={"help": "Members of this group may use the daemon."})
+    log_level: str = field(
+        default="info", metadata={"help": "Verbosity.", "choices": ("debug", "info", "warning", "error")}
+    )
+    log_json: bool | None = field(default=None, metadata={"help": "JSON lines; default: unless on a terminal."})
+
+    @property
+    def socket(self) -> Path:
+        """The control socket."""
+        return self.runtime_dir / SOCKET_NAME
+
+    @property
+    def mark(self) -> int | None:
+        """SO_MARK of our own sockets; proxy mode has no routes to keep clear of."""
+        return SOCKET_MARK if self.mode == "tun" else None
+
+    def pools(self) -> tuple[tuple[IPv4Network, ...], IPv6Network | None]:
+        """Returns the IPv4 candidates and the IPv6 pool. Raises LocalError(CONFIG_INVALID)."""
+        try:
+            v4 = POOLS_V4 if self.pool_v4 is None else (IPv4Network(self.pool_v4),)
+            if self.pool_v6 is None:
+                return v4, POOL_V6
+            return v4, None if self.pool_v6 == "off" else IPv6Network(self.pool_v6)
+        except ValueError as exc:
+            raise LocalError(Reason.CONFIG_INVALID, f"address pool: {exc}") from exc
+
+    def proxy_address(self) -> tuple[str, int]:
+        """Returns host and port of the proxy. Raises LocalError(CONFIG_INVALID): only loopback (T-50)."""
+        host, _, port = self.proxy_listen.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            loopback = ipaddress.ip_address(host).is_loopback
+            number = int(port)
+        except ValueError as exc:
+            raise LocalError(Reason.CONFIG_INVALID, f"proxy_listen {self.proxy_listen!r} is no ADDRESS:PORT") from exc
+        if not loopback or not 0 <= number <= 65535:
+            raise LocalError(Reason.CONFIG_INVALID, f"proxy_listen {self.proxy_listen!r} is not on loopback")
+        return host, number
+
+
+def load_settings(
+    *, config_file: Path | None, overrides: Mapping[str, object], env: Mapping[str, str] | None = None
+) -> ClientSettings:
+    """Loads and checks the settings. Raises LocalError(CONFIG_INVALID)."""
+    settings = loader.load(ClientSettings, component=COMPONENT, config_file=config_file, env=env, overrides=overrides)
+    settings.pools()
+    settings.proxy_address()
+    return settings

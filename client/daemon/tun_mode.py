@@ -1,0 +1,176 @@
+"""Bringing the TUN mode up, keeping it, and taking it back: device, addresses, rules, routes, resolver, self-test (F-14).
+
+The order matters: leftovers of an earlier run are undone first, so that nothing here needs a resolver that a dead daemon
+has left behind; the host asks our resolver only when it answers; and all is undone in reverse.
+"""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from client.core.addresses import AddressPlan, plan_addresses
+from client.core.classify import Classifier
+from client.core.dns import DnsDecider
+from client.core.intercept import Interceptor
+from client.core.synthetic import SyntheticPool
+from client.daemon.dns_server import DnsServer
+from client.daemon.gateway import Gateway
+from client.daemon.intercept import Interception
+from client.daemon.settings import ClientSettings
+from client.host import SOCKET_MARK
+from client.host.journal import Journal
+from client.host.listener import open_listener
+from client.host.network import HostNetwork, ipv6_available
+from client.host.resolver_settings import ResolverSettings, choose_resolver_settings
+from client.host.selftest import self_test
+from client.host.tun import TunDevice
+from protocol.acl.model import IPAddress
+from protocol.errors import LocalError, OstiaryError
+from runtime.clock import Clock
+from runtime.tasks import TaskScope
+
+REPAIR_EVERY_S: Final = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class TunMode:
+    """The TUN mode of a running daemon. ``prepare`` chooses addresses; ``start`` changes the host; ``stop`` undoes it."""
+
+    def __init__(self, settings: ClientSettings, journal: Journal, clock: Clock, scope: TaskScope) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
+        self._scope = scope
+        self._network = HostNetwork(journal)
+        self._undo = AsyncExitStack()
+        self._plan: AddressPlan | None = None
+        self._pool: SyntheticPool | None = None
+        self._device: TunDevice | None = None
+        self._decider: DnsDecider | None = None
+        self._resolver: ResolverSettings | None = None
+        self._upstreams: tuple[str, ...] = ()
+        self._gateway: Gateway | None = None
+        self.interception: Interception | None = None
+        self.spared: frozenset[str] = frozenset()
+        """Names of the controller and the relays."""
+        self.warnings: dict[str, LocalError] = {}
+
+    @property
+    def plan(self) -> AddressPlan:
+        """The addresses; after ``prepare``."""
+        assert self._plan is not None
+        return self._plan
+
+    @property
+    def dns(self) -> dict[str, str]:
+        """How the host's questions come here, for status."""
+        resolver = self._resolver
+        if resolver is None:
+            return {"mode": "off", "server": "", "explanation": ""}
+        return {"mode": resolver.name, "server": str(self.plan.own_v4), "explanation": resolver.explanation}
+
+    async def prepare(self) -> SyntheticPool:
+        """Chooses addresses that nobody uses. Raises LocalError(ADDRESS_COLLISION)."""
+        await self._network.open()
+        self._undo.push_async_callback(self._network.close)
+        pools_v4, pool_v6 = self._settings.pools()
+        in_use = await self._network.in_use()
+        self._plan = plan_addresses(in_use, pools_v4=pools_v4, pool_v6=pool_v6 if ipv6_available() else None)
+        self._pool = SyntheticPool(self._plan)
+        return self._pool
+
+    async def start(self, classifier: Classifier, gateway: Gateway) -> None:
+        """Makes the device and sends the host's traffic for resources into it.
+
+        Raises:
+            LocalError: NEEDS_ROOT, NO_TUN, ALREADY_RUNNING, PORT_IN_USE, DNS_SETUP_FAILED. Call ``stop`` all the same.
+        """
+        plan, pool = self.plan, self._pool
+        assert pool is not None
+        self._gateway = gateway
+        device = self._device = TunDevice.open(mtu=self._settings.mtu)
+        self._undo.callback(device.close)
+        await self._network.set_up(device, plan)
+        own: dict[int, IPAddress] = {4: plan.own_v4, **({} if plan.own_v6 is None else {6: plan.own_v6})}
+        listeners: dict[int, socket.socket] = {}
+        for version, address in own.items():
+            listeners[version] = open_listener(address, device.name)
+            self._undo.callback(listeners[version].close)
+        ports = {version: listener.getsockname()[1] for version, listener in listeners.items()}
+        interceptor = Interceptor(classifier, plan, ports)
+        self.interception = Interception(interceptor, device, listeners, plan, gateway, self._clock, self._scope)
+        self.interception.start()
+        self._undo.callback(self.interception.stop)
+        self._scope.spawn(self.interception.run_timers(), name="packet-timers")
+        await self._start_dns(classifier, pool, gateway)
+        try:
+            await self_test(plan, device.name, lambda: interceptor.tcp.probes_seen)
+        except LocalError as error:
+            # The daemon stays: `status` and `doctor` name what is in the way, and proxy-like use by IPv4 may still work.
+            _log.error("self_test.failed", detail=error.detail)
+            self.warnings["self_test"] = error
+        self._scope.spawn_supervised(self._watch, name="host-watch")
+
+    async def follow_policy(self) -> None:
+        """Routes and split DNS follow the resources; names may lie in other networks now."""
+        if self._decider is None or self._gateway is None or self._pool is None:
+            return
+        self._decider.clear()
+        policy = self._gateway.policy
+        try:
+            await self._network.set_routes([*policy.routes(), *self._pool.routes()])
+            await asyncio.to_thread(self._update_domains, policy.domains())
+        except OstiaryError as error:
+            _log.error("host.not_updated", reason=error.reason.code, detail=error.detail)
+
+    async def stop(self) -> None:
+        """Takes everything back, the newest first."""
+        await self._undo.aclose()
+
+    async def _start_dns(self, classifier: Classifier, pool: SyntheticPool, gateway: Gateway) -> None:
+        self._decider = DnsDecider(classifier, pool)
+        server = DnsServer(
+            self.plan.own_v4,
+            self._decider,
+            gateway,
+            upstreams=lambda: self._upstreams,
+            routes=self._network.add_routes,
+            spared=lambda: self.spared,
+            clock=self._clock,
+            scope=self._scope,
+            mark=SOCKET_MARK,
+        )
+        await server.start()
+        self._undo.callback(server.stop)
+        addresses: list[IPAddress] = [self.plan.own_v4]
+        assert self._device is not None
+        resolver = choose_resolver_settings(self._journal, self._device.name, addresses)
+        self._upstreams = resolver.upstreams()
+        await asyncio.to_thread(resolver.apply, gateway.policy.domains())
+        self._resolver = resolver
+        self._undo.callback(resolver.restore)
+        _log.info("dns.mode", mode=resolver.name, why=resolver.explanation, upstreams=len(self._upstreams))
+
+    def _update_domains(self, domains: tuple[str, ...]) -> None:
+        if self._resolver is not None:
+            self._resolver.update(domains)
+
+    async def _watch(self) -> None:
+        """Every few seconds: puts back what others took away (T-52), reads the upstreams again, releases addresses."""
+        while True:
+            await asyncio.sleep(REPAIR_EVERY_S)
+            repaired = list(await self._network.repair())
+            resolver = self._resolver
+            if resolver is not None:
+                if await asyncio.to_thread(resolver.repair):
+                    repaired.append("resolver settings")
+                self._upstreams = await asyncio.to_thread(resolver.upstreams)
+            if repaired:
+                _log.warning("host.repaired", what=repaired)
+            if self._pool is not None:
+                gone = [address for item in self._pool.tick(self._clock.monotonic()) for address in item.addresses]
+                await self._network.remove_routes(gone)

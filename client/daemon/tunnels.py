@@ -1,0 +1,325 @@
+"""The warm tunnels of this host, and how a stream for a target comes out of them (C11 to C19, C24).
+
+One tunnel per connector carries everything; one dialling per remote network is in progress at a time, however many
+connections wait for it. Tokens are fetched ahead of use: for the next flow the controller is not needed while they live.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from client.core.access import AccessBook, AuthorisationBook
+from client.core.paths import PathMemory
+from client.daemon.connector_tunnel import ConnectorTunnel
+from client.daemon.control import ControlLink
+from client.daemon.dialling import DialContext, Dialling
+from client.daemon.opening import ConnectorRefusedError, Opened
+from client.daemon.policy import Policy
+from protocol.acl.model import Entry, IPAddress, Request, Transport
+from protocol.errors import OstiaryError, RefusedError, RemoteError
+from protocol.ids import ConnectorId, FlowId, NetworkId, ResourceId
+from protocol.reasons import Reason
+from protocol.streams import StreamHeader, StreamKind
+from protocol.tokens.claims import Access, Authorisation
+from runtime.clock import Clock
+from runtime.tasks import TaskScope
+
+ATTEMPTS: Final = 3
+_STALE: Final = frozenset(
+    {
+        Reason.TOKEN_EXPIRED,
+        Reason.TOKEN_REVOKED,
+        Reason.ACCESS_REVOKED,
+        Reason.CONNECTOR_NOT_ALLOWED,
+        Reason.PROOF_MISSING,
+        Reason.NOT_A_RESOURCE,
+        Reason.RESOURCE_CHANGED,
+    }
+)
+"""A connector says these also when our token, or its config, is a moment behind: once more with a fresh token."""
+_CATCH_UP_S: Final = 0.3
+_LOST: Final = frozenset({Reason.TUNNEL_LOST, Reason.PEER_SILENT, Reason.CANCELLED, Reason.SHUTTING_DOWN})
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A stream that somebody wants. ``port`` is None for icmp, resolve and dns."""
+
+    kind: StreamKind
+    host: str | IPAddress
+    port: int | None
+    entry: Entry
+
+    @property
+    def resource(self) -> ResourceId:
+        """What it is for."""
+        return self.entry.resource.id
+
+    @property
+    def network(self) -> NetworkId:
+        """Where that lies."""
+        return self.entry.resource.network
+
+    @property
+    def request(self) -> Request | None:
+        """What the access token has to permit; None for questions about names."""
+        if self.kind in ("resolve", "dns"):
+            return None
+        return Request(self.host, Transport(self.kind), self.port)
+
+    def header(self, flow: FlowId) -> StreamHeader:
+        """As it is sent."""
+        return StreamHeader(self.kind, str(self.host), self.port, flow, self.resource)
+
+
+class Tunnels:
+    """All tunnels of one identity; ends with its scope.
+
+    Args:
+        link: the controller.
+        policy: for revision, leases and what is blocked.
+        key: the device's key.
+        clock: the controller's time.
+        scope: owns the diallings.
+        sock_mark: SO_MARK of the legs.
+    """
+
+    def __init__(
+        self,
+        link: ControlLink,
+        policy: Policy,
+        key: ec.EllipticCurvePrivateKey,
+        clock: Clock,
+        scope: TaskScope,
+        *,
+        sock_mark: int | None,
+    ) -> None:
+        self._link = link
+        self._policy = policy
+        self._clock = clock
+        self._scope = scope
+        self._access = AccessBook()
+        self._authorisations = AuthorisationBook()
+        self._memory = PathMemory()
+        self._tunnels: list[ConnectorTunnel] = []
+        self._dialling: dict[NetworkId, Dialling] = {}
+        self._renewing: dict[ConnectorId, asyncio.Task[OstiaryError | None]] = {}
+        self._fetching: dict[ConnectorId, asyncio.Task[Access | OstiaryError]] = {}
+        self._connectors: dict[NetworkId, ConnectorId] = {}
+        self.relay_names: set[str] = set()
+        """FQDNs of relays seen: never answered by synthetic addresses, whatever the resources are called."""
+        self._parts = DialContext(
+            context=link.relay_context,
+            key=key,
+            clock=clock,
+            mark=sock_mark,
+            access=self._usable_access,
+            on_lost=self._lost,
+            on_gone_away=self._gone_away,
+        )
+
+    @property
+    def live(self) -> tuple[ConnectorTunnel, ...]:
+        """Tunnels that are up."""
+        return tuple(tunnel for tunnel in self._tunnels if tunnel.tunnel.lost is None)
+
+    def find(self, network: NetworkId) -> ConnectorTunnel | None:
+        """Returns the newest usable tunnel into a remote network."""
+        return next((each for each in reversed(self._tunnels) if each.network == network and each.usable), None)
+
+    async def open(self, wanted: Wanted, flow: FlowId) -> tuple[Opened, ConnectorTunnel]:
+        """Opens a stream; the caller sets the deadline.
+
+        Raises:
+            ConnectorRefusedError: the connector said no.
+            OstiaryError: it never came to a connector's word: policy, controller, relays, tunnel.
+        """
+        refreshed = False
+        for attempt in range(ATTEMPTS):
+            reason = self._policy.refusal_of(wanted.entry, self._link.away_s())
+            if reason is not None:
+                raise RefusedError(reason, "by this host's snapshot")
+            tunnel = await self._tunnel_for(wanted)
+            try:
+                return await tunnel.open(wanted.header(flow)), tunnel
+            except ConnectorRefusedError as refused:
+                if refused.reason not in _STALE or refreshed or not self._link.connected:
+                    raise
+                refreshed = True
+                await asyncio.sleep(_CATCH_UP_S)
+                await self._renew(tunnel)
+            except RemoteError as error:
+                if attempt + 1 == ATTEMPTS or (tunnel.usable and error.reason not in _LOST):
+                    raise
+        raise RemoteError(Reason.TUNNEL_LOST, "again and again")
+
+    def policy_changed(self) -> None:
+        """A new snapshot is in force: tokens are asked for anew, tunnels without a purpose end."""
+        self._authorisations.clear()
+        networks = self._policy.networks()
+        for tunnel in self.live:
+            if tunnel.network in networks:
+                self._renew_soon(tunnel)
+            elif self._policy.current is not None:
+                tunnel.close(Reason.NORMAL)
+                self._forget(tunnel)
+
+    def tick(self) -> None:
+        """Renews the tokens that are due."""
+        for connector in self._access.due(self._clock.wall()):
+            for tunnel in self.live:
+                if tunnel.path.connector == connector:
+                    self._renew_soon(tunnel)
+
+    def close(self, reason: Reason) -> None:
+        """Ends everything."""
+        for tunnel in tuple(self._tunnels):
+            tunnel.close(reason)
+        self._tunnels.clear()
+        self._access.clear()
+        self._authorisations.clear()
+
+    # Which tunnel
+
+    async def _tunnel_for(self, wanted: Wanted) -> ConnectorTunnel:
+        tunnel = self.find(wanted.network)
+        if tunnel is None:
+            return await self._dial(wanted)
+        if self._serves(tunnel, wanted) and self._fresh(tunnel):
+            return tunnel
+        error = await self._renew(tunnel)
+        if error is not None and not self._serves(tunnel, wanted):
+            raise error
+        return tunnel if tunnel.usable else await self._dial(wanted)
+
+    def _serves(self, tunnel: ConnectorTunnel, wanted: Wanted) -> bool:
+        wall = self._clock.wall()
+        request = wanted.request
+        return tunnel.knows(wanted.resource, wall) if request is None else tunnel.permits(request, wall)
+
+    def _fresh(self, tunnel: ConnectorTunnel) -> bool:
+        """A token older than the policy in force may have been cut off by it; asked for once per revision."""
+        standing, revision = tunnel.standing, self._policy.revision
+        return standing is not None and (standing.access.revision >= revision or tunnel.renewed_for >= revision)
+
+    async def _dial(self, wanted: Wanted) -> ConnectorTunnel:
+        dialling = self._dialling.get(wanted.network)
+        if dialling is None:
+            dialling = self._dialling[wanted.network] = Dialling(wanted.network, self._memory, self._parts)
+            self._scope.spawn(self._run(dialling, wanted), name="dial")
+        # Shielded: one who gives up must not take the tunnel away from the others.
+        return await asyncio.shield(dialling.current)
+
+    async def _run(self, dialling: Dialling, wanted: Wanted) -> None:
+        try:
+            tunnel = await dialling.run(self._authorise(wanted))
+        except OstiaryError as error:
+            _log.info("tunnel.failed", network=wanted.network, reason=error.reason.code, detail=error.detail)
+            self._authorisations.drop(wanted.resource)
+        else:
+            if tunnel.tunnel.lost is None:
+                self._tunnels.append(tunnel)
+                self._access.keep(tunnel.path.connector)
+                _log.info("tunnel.up", connector=tunnel.path.connector, relay=tunnel.path.relay)
+        finally:
+            del self._dialling[wanted.network]
+
+    async def _authorise(self, wanted: Wanted) -> Authorisation:
+        known = self._authorisations.usable(wanted.resource, self._clock.wall())
+        if known is not None:
+            return known
+        expected = self._connectors.get(wanted.network)
+        if expected is not None and self._access.usable(expected, self._clock.wall()) is None:
+            # Both answers in one round trip: most likely it is the same connector as last time.
+            self._fetch(expected)
+        found = await self._link.authorise(wanted.resource)
+        if not found.paths:
+            raise RefusedError(Reason.NO_CONNECTOR, f"of the remote network {wanted.network}")
+        self._authorisations.store(found)
+        self._connectors[wanted.network] = found.paths[0].connector
+        self.relay_names.update(path.fqdn.lower() for path in found.paths)
+        return found
+
+    # Access tokens
+
+    async def _usable_access(self, connector: ConnectorId) -> Access:
+        known = self._access.usable(connector, self._clock.wall())
+        if known is not None and (known.revision >= self._policy.revision or not self._link.connected):
+            return known
+        outcome = await asyncio.shield(self._fetch(connector))
+        if not isinstance(outcome, OstiaryError):
+            return outcome
+        if known is not None and not isinstance(outcome, RefusedError):
+            return known
+        raise outcome
+
+    def _fetch(self, connector: ConnectorId) -> "asyncio.Task[Access | OstiaryError]":
+        task = self._fetching.get(connector)
+        if task is None:
+            task = self._fetching[connector] = self._scope.spawn(self._fetch_once(connector), name="access")
+        return task
+
+    async def _fetch_once(self, connector: ConnectorId) -> Access | OstiaryError:
+        try:
+            access = await self._link.access(connector)
+        except OstiaryError as error:
+            if isinstance(error, RefusedError):
+                self._access.drop(connector)
+            return error
+        finally:
+            del self._fetching[connector]
+        self._access.store(access, self._clock.wall())
+        return access
+
+    async def _renew(self, tunnel: ConnectorTunnel) -> OstiaryError | None:
+        return await asyncio.shield(self._renew_soon(tunnel))
+
+    def _renew_soon(self, tunnel: ConnectorTunnel) -> "asyncio.Task[OstiaryError | None]":
+        connector = tunnel.path.connector
+        task = self._renewing.get(connector)
+        if task is None:
+            task = self._renewing[connector] = self._scope.spawn(self._renew_once(tunnel), name="renew")
+        return task
+
+    async def _renew_once(self, tunnel: ConnectorTunnel) -> OstiaryError | None:
+        """Fetches a fresh token and proves it on the tunnel, under whatever flows there are."""
+        connector = tunnel.path.connector
+        revision = self._policy.revision
+        try:
+            outcome = await asyncio.shield(self._fetch(connector))
+            if isinstance(outcome, OstiaryError):
+                _log.debug("access.not_renewed", connector=connector, reason=outcome.reason.code)
+                if isinstance(outcome, RefusedError):
+                    tunnel.renewed_for = max(tunnel.renewed_for, revision)
+                return outcome
+            tunnel.renewed_for = max(tunnel.renewed_for, revision)
+            if tunnel.tunnel.lost is None:
+                await tunnel.finish_proof(tunnel.begin_proof(outcome))
+        except OstiaryError as error:
+            self._access.drop(connector)
+            return error
+        else:
+            return None
+        finally:
+            del self._renewing[connector]
+
+    # The end of tunnels
+
+    def _lost(self, tunnel: ConnectorTunnel, reason: Reason) -> None:
+        _log.info("tunnel.lost", connector=tunnel.path.connector, relay=tunnel.path.relay, reason=reason.code)
+        self._forget(tunnel)
+
+    def _gone_away(self, tunnel: ConnectorTunnel, reason: Reason) -> None:
+        _log.info("tunnel.draining", connector=tunnel.path.connector, relay=tunnel.path.relay, reason=reason.code)
+
+    def _forget(self, tunnel: ConnectorTunnel) -> None:
+        self._authorisations.clear()
+        if tunnel in self._tunnels:
+            self._tunnels.remove(tunnel)
+        if not any(other.path.connector == tunnel.path.connector for other in self._tunnels):
+            self._access.release(tunnel.path.connector)
