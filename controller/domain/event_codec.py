@@ -8,7 +8,7 @@ upcaster in ``UPCASTERS`` before it is read.
 import dataclasses
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from controller.domain.events import EVENT_TYPES, Event
 from controller.domain.model import PublicKey, Role, SubjectKind
@@ -26,7 +26,7 @@ UPCASTERS: Final[dict[str, Upcaster]] = {}
 
 def event_to_json(event: Event) -> Fields:
     """Returns the stored fields of ``event``."""
-    return {name: _encode(getattr(event, name)) for name in _HINTS[type(event)]}
+    return {name: _encode(getattr(event, name)) for name in _FIELDS[type(event)]}
 
 
 def event_from_json(event_type: str, fields: Mapping[str, Json]) -> Event:
@@ -41,11 +41,11 @@ def event_from_json(event_type: str, fields: Mapping[str, Json]) -> Event:
     cls = _BY_TYPE.get(event_type)
     if cls is None:
         raise LocalError(Reason.SCHEMA_NEWER, f"event type {event_type!r}")
-    hints = _HINTS[cls]
-    if current.keys() != hints.keys():
+    decoders = _FIELDS[cls]
+    if current.keys() != decoders.keys():
         raise LocalError(Reason.STATE_CORRUPT, f"fields of {event_type}: {sorted(current)}")
     try:
-        return cls(**{name: _decode(hint, current[name]) for name, hint in hints.items()})
+        return cls(**{name: decode(current[name]) for name, decode in decoders.items()})
     except (TypeError, ValueError, KeyError) as exc:
         raise LocalError(Reason.STATE_CORRUPT, f"a field of {event_type}: {exc}") from exc
 
@@ -63,20 +63,30 @@ def _encode(value: object) -> Json:
     return value
 
 
-def _decode(hint: Any, value: Json) -> object:
-    if get_origin(hint) is UnionType:
-        if value is None:
-            return None
-        hint = next(arm for arm in get_args(hint) if arm is not type(None))
+def _decoder(hint: Any) -> Callable[[Json], object]:
+    """Chooses, once per field, how its value is read."""
+    if get_origin(hint) in (UnionType, Union):
+        inner = _decoder(next(arm for arm in get_args(hint) if arm is not type(None)))
+        return lambda value: None if value is None else inner(value)
+    if get_origin(hint) is tuple:
+        return _decode_texts
     base = getattr(hint, "__supertype__", hint)
-    decoder = _DECODERS.get(base)
-    if decoder is not None:
-        return decoder(value)
-    if get_origin(hint) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    if base in (str, int) and type(value) is base:
+    return _DECODERS[base]
+
+
+def _decode_exactly(base: type) -> Callable[[Json], object]:
+    def decode(value: Json) -> object:
+        if type(value) is not base:
+            raise TypeError(f"{value!r} is not {base.__name__}")
         return value
-    raise TypeError(f"{value!r} is not {hint}")
+
+    return decode
+
+
+def _decode_texts(value: Json) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TypeError(f"{value!r} is not a list of texts")
+    return tuple(value)
 
 
 def _decode_ports(value: Json) -> Ports:
@@ -104,12 +114,15 @@ def _decode_key(value: Json) -> PublicKey:
 
 
 _DECODERS: Final[dict[Any, Callable[[Json], object]]] = {
+    str: _decode_exactly(str),
+    int: _decode_exactly(int),
     Ports: _decode_ports,
     PublicKey: _decode_key,
     Role: Role,
     SubjectKind: SubjectKind,
 }
 _BY_TYPE: Final = {cls.TYPE: cls for cls in EVENT_TYPES}
-_HINTS: Final[dict[type[Event], dict[str, Any]]] = {
-    cls: {field.name: get_type_hints(cls)[field.name] for field in dataclasses.fields(cls)} for cls in EVENT_TYPES
+_FIELDS: Final[dict[type[Event], dict[str, Callable[[Json], object]]]] = {
+    cls: {field.name: _decoder(get_type_hints(cls)[field.name]) for field in dataclasses.fields(cls)}
+    for cls in EVENT_TYPES
 }

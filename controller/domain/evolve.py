@@ -5,11 +5,10 @@ rules of ``decide`` became stricter.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from controller.domain import evolve_control, evolve_people, evolve_places
 from controller.domain.events import Event
-from controller.domain.state import PolicyState
+from controller.domain.state import PolicyState, changed
 from protocol.errors import LocalError
 from protocol.ids import Revision
 from protocol.reasons import Reason
@@ -28,7 +27,7 @@ def evolve(state: PolicyState, event: Event, position: int, at_ms: int) -> Polic
     after = _HANDLERS[type(event)](state, event, at_ms)
     stream = event.stream
     versions = after.versions.set(stream, after.versions.get(stream, 0) + 1)
-    return replace(after, position=Revision(position), at_ms=at_ms, versions=versions)
+    return changed(after, position=Revision(position), at_ms=at_ms, versions=versions)
 
 
 def fold(state: PolicyState, events: Iterable[tuple[int, Event, int]]) -> PolicyState:

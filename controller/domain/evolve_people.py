@@ -22,7 +22,7 @@ from controller.domain.model import (
     SubjectRef,
     User,
 )
-from controller.domain.state import PolicyState, fold_name
+from controller.domain.state import PolicyState, changed, fold_name
 from protocol.ids import GroupId, ServiceAccountId, UserId
 
 HANDLERS: Appliers = {}
@@ -30,12 +30,12 @@ HANDLERS: Appliers = {}
 
 @applies(HANDLERS, e.UserCreated)
 def _user_created(state: PolicyState, event: e.UserCreated, at_ms: int) -> PolicyState:
-    return replace(state, users=state.users.set(event.user, User(event.user, event.role, at_ms)))
+    return changed(state, users=state.users.set(event.user, User(event.user, event.role, at_ms)))
 
 
 @applies(HANDLERS, e.UserRoleChanged)
 def _role_changed(state: PolicyState, event: e.UserRoleChanged, _: int) -> PolicyState:
-    return replace(state, users=state.users.set(event.user, replace(state.users[event.user], role=event.role)))
+    return changed(state, users=state.users.set(event.user, changed(state.users[event.user], role=event.role)))
 
 
 @applies(HANDLERS, e.UserDisabled)
@@ -49,7 +49,7 @@ def _user_enabled(state: PolicyState, event: e.UserEnabled, _: int) -> PolicySta
 
 
 def _set_user_disabled(state: PolicyState, user: UserId, *, disabled: bool) -> PolicyState:
-    return replace(state, users=state.users.set(user, replace(state.users[user], disabled=disabled)))
+    return changed(state, users=state.users.set(user, changed(state.users[user], disabled=disabled)))
 
 
 @applies(HANDLERS, e.UserRemoved)
@@ -58,12 +58,12 @@ def _user_removed(state: PolicyState, event: e.UserRemoved, _: int) -> PolicySta
     state = drop_subject_grants(drop_devices_of(state, subject), subject)
     for group in state.groups_of.get(event.user, ()):
         state = _without_member(state, group, event.user)
-    return replace(state, users=state.users.delete(event.user))
+    return changed(state, users=state.users.delete(event.user))
 
 
 @applies(HANDLERS, e.GroupCreated)
 def _group_created(state: PolicyState, event: e.GroupCreated, at_ms: int) -> PolicyState:
-    return replace(
+    return changed(
         state,
         groups=state.groups.set(event.group, Group(event.group, event.name, at_ms)),
         names=state.names.set(("group", fold_name(event.name)), event.group),
@@ -74,7 +74,7 @@ def _group_created(state: PolicyState, event: e.GroupCreated, at_ms: int) -> Pol
 def _group_renamed(state: PolicyState, event: e.GroupRenamed, _: int) -> PolicyState:
     old = state.groups[event.group]
     names = without(state.names, ("group", fold_name(old.name)))
-    return replace(
+    return changed(
         state,
         groups=state.groups.set(event.group, replace(old, name=event.name)),
         names=names.set(("group", fold_name(event.name)), event.group),
@@ -87,7 +87,7 @@ def _group_removed(state: PolicyState, event: e.GroupRemoved, _: int) -> PolicyS
     state = drop_subject_grants(state, SubjectRef(SubjectKind.GROUP, event.group))
     for user in state.members.get(event.group, ()):
         state = _without_member(state, event.group, user)
-    return replace(
+    return changed(
         state,
         groups=state.groups.delete(event.group),
         names=without(state.names, ("group", fold_name(old.name))),
@@ -96,7 +96,7 @@ def _group_removed(state: PolicyState, event: e.GroupRemoved, _: int) -> PolicyS
 
 @applies(HANDLERS, e.GroupMemberAdded)
 def _member_added(state: PolicyState, event: e.GroupMemberAdded, _: int) -> PolicyState:
-    return replace(
+    return changed(
         state,
         members=put(state.members, event.group, event.user),
         groups_of=put(state.groups_of, event.user, event.group),
@@ -109,7 +109,7 @@ def _member_removed(state: PolicyState, event: e.GroupMemberRemoved, _: int) -> 
 
 
 def _without_member(state: PolicyState, group: GroupId, user: UserId) -> PolicyState:
-    return replace(
+    return changed(
         state,
         members=discard(state.members, group, user),
         groups_of=discard(state.groups_of, user, group),
@@ -119,7 +119,7 @@ def _without_member(state: PolicyState, group: GroupId, user: UserId) -> PolicyS
 @applies(HANDLERS, e.ServiceAccountCreated)
 def _service_account_created(state: PolicyState, event: e.ServiceAccountCreated, at_ms: int) -> PolicyState:
     account = ServiceAccount(event.service_account, event.name, at_ms)
-    return replace(
+    return changed(
         state,
         service_accounts=state.service_accounts.set(account.id, account),
         names=state.names.set(("service_account", fold_name(event.name)), account.id),
@@ -137,8 +137,8 @@ def _service_account_enabled(state: PolicyState, event: e.ServiceAccountEnabled,
 
 
 def _set_account_disabled(state: PolicyState, account_id: ServiceAccountId, *, disabled: bool) -> PolicyState:
-    account = replace(state.service_accounts[account_id], disabled=disabled)
-    return replace(state, service_accounts=state.service_accounts.set(account_id, account))
+    account = changed(state.service_accounts[account_id], disabled=disabled)
+    return changed(state, service_accounts=state.service_accounts.set(account_id, account))
 
 
 @applies(HANDLERS, e.ServiceAccountRemoved)
@@ -146,7 +146,7 @@ def _service_account_removed(state: PolicyState, event: e.ServiceAccountRemoved,
     old = state.service_accounts[event.service_account]
     subject = SubjectRef(SubjectKind.SERVICE_ACCOUNT, event.service_account)
     state = drop_subject_grants(drop_devices_of(state, subject), subject)
-    return replace(
+    return changed(
         state,
         service_accounts=state.service_accounts.delete(event.service_account),
         names=without(state.names, ("service_account", fold_name(old.name))),
@@ -157,7 +157,7 @@ def _service_account_removed(state: PolicyState, event: e.ServiceAccountRemoved,
 def _device_registered(state: PolicyState, event: e.DeviceRegistered, at_ms: int) -> PolicyState:
     owner = SubjectRef(event.owner_kind, event.owner)
     device = Device(event.device, owner, event.jwk, event.platform, at_ms)
-    return replace(
+    return changed(
         state,
         devices=state.devices.set(device.id, device),
         devices_of=put(state.devices_of, owner, device.id),
@@ -176,7 +176,7 @@ def _session_started(state: PolicyState, event: e.SessionStarted, at_ms: int) ->
     if earlier is not None:
         state = drop_session(state, earlier)
     session = Session(event.session, event.device, event.user, at_ms, event.expires)
-    return replace(
+    return changed(
         state,
         sessions=state.sessions.set(session.id, session),
         session_of=state.session_of.set(session.device, session.id),
@@ -192,7 +192,7 @@ def _session_ended(state: PolicyState, event: e.SessionEnded, _: int) -> PolicyS
 def _grant_created(state: PolicyState, event: e.GrantCreated, at_ms: int) -> PolicyState:
     subject = SubjectRef(event.subject_kind, event.subject)
     grant = Grant(event.grant, subject, event.resource, event.expires, at_ms)
-    return replace(
+    return changed(
         state,
         grants=state.grants.set(grant.id, grant),
         grants_to=put(state.grants_to, subject, grant.id),

@@ -7,7 +7,7 @@ from controller.domain.appliers import Appliers, applies
 from controller.domain.grants import drop_grants
 from controller.domain.index import discard, put, without
 from controller.domain.model import Connector, FormerAgent, Network, Relay
-from controller.domain.state import PolicyState, fold_name
+from controller.domain.state import PolicyState, changed, fold_name
 from protocol.acl.model import Resource
 from protocol.acl.names import parse_pattern
 from protocol.reasons import Reason
@@ -17,7 +17,7 @@ HANDLERS: Appliers = {}
 
 @applies(HANDLERS, e.NetworkCreated)
 def _network_created(state: PolicyState, event: e.NetworkCreated, at_ms: int) -> PolicyState:
-    return replace(
+    return changed(
         state,
         networks=state.networks.set(event.network, Network(event.network, event.name, at_ms)),
         names=state.names.set(("network", fold_name(event.name)), event.network),
@@ -28,7 +28,7 @@ def _network_created(state: PolicyState, event: e.NetworkCreated, at_ms: int) ->
 def _network_renamed(state: PolicyState, event: e.NetworkRenamed, _: int) -> PolicyState:
     old = state.networks[event.network]
     names = without(state.names, ("network", fold_name(old.name)))
-    return replace(
+    return changed(
         state,
         networks=state.networks.set(event.network, replace(old, name=event.name)),
         names=names.set(("network", fold_name(event.name)), event.network),
@@ -37,14 +37,14 @@ def _network_renamed(state: PolicyState, event: e.NetworkRenamed, _: int) -> Pol
 
 @applies(HANDLERS, e.NetworkEgressChanged)
 def _network_egress_changed(state: PolicyState, event: e.NetworkEgressChanged, _: int) -> PolicyState:
-    network = replace(state.networks[event.network], egress_allow=event.allow)
-    return replace(state, networks=state.networks.set(event.network, network))
+    network = changed(state.networks[event.network], egress_allow=event.allow)
+    return changed(state, networks=state.networks.set(event.network, network))
 
 
 @applies(HANDLERS, e.NetworkRemoved)
 def _network_removed(state: PolicyState, event: e.NetworkRemoved, _: int) -> PolicyState:
     old = state.networks[event.network]
-    return replace(
+    return changed(
         state,
         networks=state.networks.delete(event.network),
         names=without(state.names, ("network", fold_name(old.name))),
@@ -54,7 +54,7 @@ def _network_removed(state: PolicyState, event: e.NetworkRemoved, _: int) -> Pol
 @applies(HANDLERS, e.ConnectorCreated)
 def _connector_created(state: PolicyState, event: e.ConnectorCreated, at_ms: int) -> PolicyState:
     connector = Connector(event.connector, event.network, event.name, at_ms)
-    return replace(
+    return changed(
         state,
         connectors=state.connectors.set(event.connector, connector),
         connectors_in=put(state.connectors_in, event.network, event.connector),
@@ -64,8 +64,8 @@ def _connector_created(state: PolicyState, event: e.ConnectorCreated, at_ms: int
 
 @applies(HANDLERS, e.ConnectorEnrolled)
 def _connector_enrolled(state: PolicyState, event: e.ConnectorEnrolled, _: int) -> PolicyState:
-    connector = replace(state.connectors[event.connector], key=event.jwk, pin=event.pin)
-    return replace(state, connectors=state.connectors.set(event.connector, connector))
+    connector = changed(state.connectors[event.connector], key=event.jwk, pin=event.pin)
+    return changed(state, connectors=state.connectors.set(event.connector, connector))
 
 
 @applies(HANDLERS, e.ConnectorRemoved)
@@ -74,7 +74,7 @@ def _connector_removed(state: PolicyState, event: e.ConnectorRemoved, _: int) ->
     former = state.former_agents
     if old.key is not None:
         former = former.set(old.id, FormerAgent(old.id, old.key, Reason.ACCESS_REVOKED))
-    return replace(
+    return changed(
         state,
         connectors=state.connectors.delete(event.connector),
         connectors_in=discard(state.connectors_in, old.network, event.connector),
@@ -86,7 +86,7 @@ def _connector_removed(state: PolicyState, event: e.ConnectorRemoved, _: int) ->
 @applies(HANDLERS, e.RelayCreated)
 def _relay_created(state: PolicyState, event: e.RelayCreated, at_ms: int) -> PolicyState:
     relay = Relay(event.relay, event.name, event.fqdn, event.port, at_ms)
-    return replace(
+    return changed(
         state,
         relays=state.relays.set(event.relay, relay),
         names=state.names.set(("relay", fold_name(event.name)), event.relay),
@@ -95,14 +95,14 @@ def _relay_created(state: PolicyState, event: e.RelayCreated, at_ms: int) -> Pol
 
 @applies(HANDLERS, e.RelayEnrolled)
 def _relay_enrolled(state: PolicyState, event: e.RelayEnrolled, _: int) -> PolicyState:
-    relay = replace(state.relays[event.relay], key=event.jwk)
-    return replace(state, relays=state.relays.set(event.relay, relay))
+    relay = changed(state.relays[event.relay], key=event.jwk)
+    return changed(state, relays=state.relays.set(event.relay, relay))
 
 
 @applies(HANDLERS, e.RelayRemoved)
 def _relay_removed(state: PolicyState, event: e.RelayRemoved, _: int) -> PolicyState:
     old = state.relays[event.relay]
-    return replace(
+    return changed(
         state,
         relays=state.relays.delete(event.relay),
         names=without(state.names, ("relay", fold_name(old.name))),
@@ -129,7 +129,7 @@ def _with_resource(state: PolicyState, event: e.ResourceCreated | e.ResourceChan
     resource = Resource(
         event.resource, event.name, event.network, parse_pattern(event.address), event.ports, event.lease_s
     )
-    return replace(
+    return changed(
         state,
         resources=state.resources.set(resource.id, resource),
         resources_in=put(state.resources_in, resource.network, resource.id),
@@ -139,7 +139,7 @@ def _with_resource(state: PolicyState, event: e.ResourceCreated | e.ResourceChan
 
 
 def _without_resource(state: PolicyState, old: Resource) -> PolicyState:
-    return replace(
+    return changed(
         state,
         resources=state.resources.delete(old.id),
         resources_in=discard(state.resources_in, old.network, old.id),

@@ -1,11 +1,10 @@
 """The end of grants, sessions and devices with what they hang on: nothing is left dangling."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from controller.domain.index import discard, without
 from controller.domain.model import FormerAgent, SubjectRef
-from controller.domain.state import PolicyState
+from controller.domain.state import PolicyState, changed
 from protocol.ids import DeviceId, GrantId, SessionId
 from protocol.reasons import Reason
 
@@ -14,7 +13,7 @@ def drop_grants(state: PolicyState, grants: Iterable[GrantId]) -> PolicyState:
     """The state without these grants."""
     for grant_id in grants:
         grant = state.grants[grant_id]
-        state = replace(
+        state = changed(
             state,
             grants=state.grants.delete(grant_id),
             grants_to=discard(state.grants_to, grant.subject, grant_id),
@@ -33,7 +32,7 @@ def drop_session(state: PolicyState, session: SessionId) -> PolicyState:
     old = state.sessions.get(session)
     if old is None:
         return state
-    return replace(
+    return changed(
         state,
         sessions=state.sessions.delete(session),
         session_of=without(state.session_of, old.device),
@@ -46,7 +45,7 @@ def drop_device(state: PolicyState, device_id: DeviceId) -> PolicyState:
     session = state.session_of.get(device_id)
     if session is not None:
         state = drop_session(state, session)
-    return replace(
+    return changed(
         state,
         devices=state.devices.delete(device_id),
         devices_of=discard(state.devices_of, device.owner, device_id),
