@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.hosts import CLOUD, Lab, LabError, wait_for
+from lab.hosts import CLOUD, Lab
+from lab.processes import LabError, wait_for
 from lab.product import BIN, Product
 from lab.story import Story
 
@@ -121,9 +122,9 @@ def udp(product: Product, figures: Figures, seconds: int) -> None:
         figures.add(f"UDP 1,200 B at {rate}bit/s: loss", end["sum"]["lost_percent"], "%")
 
 
-def revocations(product: Product, figures: Figures, count: int) -> None:
+def revocations(product: Product, lab: Lab, figures: Figures, count: int) -> None:
     """From the start of the admin's request to the end of the download, command start-up included."""
-    story = Story(product)
+    story = Story(product, lab)
     for _ in range(count):
         took = story.cut_download("wiki", "http://wiki.corp.internal/blob?bytes=1000000000000")
         figures.add("revocation to cut (with the command's start)", took, "s")
@@ -167,7 +168,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="ostiary-bench-"))
     with Lab(folder, f"osb{os.getpid() % 10000}") as lab:
         product = Product(lab)
-        product.start_all()
+        product.start_all(lab)
         lab.daemon("cloud", "iperf3-reference", "/usr/bin/iperf3", "-s", "-B", CLOUD, "--forceflush")
         wait_for("the reference", lambda: "Server listening" in lab.log("iperf3-reference"))
         product.lab["laptop"].run(str(BIN / "python"), "-c", _CONNECTS, "echo.corp.internal", "7", "20")
@@ -177,7 +178,7 @@ def main() -> int:
             connections(product, figures, 500)
             udp(product, figures, seconds)
             status(product, figures, small)
-        revocations(product, figures, small)
+        revocations(product, lab, figures, small)
     print("\n".join(f"{key}: {value}" for key, value in described.items()))
     print(figures.table())
     if not options.quick:

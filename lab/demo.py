@@ -12,7 +12,8 @@ import time
 import traceback
 from pathlib import Path
 
-from lab.hosts import IP, Lab, LabError
+from lab.hosts import IP, Lab
+from lab.processes import LabError
 from lab.product import Product
 from lab.story import Story
 
@@ -42,6 +43,13 @@ class Narrator:
         self.failed.append(title)
         self.say(f"{title}: {text}", "✗")
 
+    def summary(self, folder: Path) -> int:
+        """Prints how many steps held; returns the exit status."""
+        total = self.held + len(self.failed)
+        print(f"\n{self.held} of {total} steps held.", f"Failed: {', '.join(self.failed)}." if self.failed else "")
+        print(f"Logs: {folder}")
+        return 1 if self.failed else 0
+
 
 def missing_for_tun() -> str:
     """Why the story cannot be told through a TUN device here; empty when it can."""
@@ -56,7 +64,7 @@ def run(lab: Lab, narrator: Narrator) -> Product:
     """Builds everything and tells the story."""
     narrator.say("lab: laptop, internet, cloud, office gateway, office and servers are up (network namespaces)")
     product = Product(lab)
-    product.start_world()
+    product.start_world(lab)
     narrator.say(
         "office: wiki, PostgreSQL, sshd, echo and its own DNS are running; nothing can connect in from outside"
     )
@@ -71,7 +79,7 @@ def run(lab: Lab, narrator: Narrator) -> Product:
     product.start_client()
     product.sign_in()
     narrator.say("laptop: signed in; the browser page was approved for the shown code")
-    story = Story(product)
+    story = Story(product, lab)
     for title, step in story.steps():
         try:
             narrator.step(title, step())
@@ -80,21 +88,21 @@ def run(lab: Lab, narrator: Narrator) -> Product:
     return product
 
 
-def keep(product: Product) -> None:
+def keep(product: Product, lab: Lab) -> None:
     """Tells how to enter each host, and waits."""
     print("\nThe lab stays up. To enter a host:")
-    for name, host in product.lab.hosts.items():
+    for name, host in lab.hosts.items():
         print(f"  {name:10} {IP} netns exec {host.namespace} bash")
-    folder = product.lab.folder
+    folder = lab.folder
     print(f"Logs and state: {folder}. The user's command on the laptop:")
     env = f"OSTIARY_RUNTIME_DIR={folder}/run/client OSTIARY_STATE_DIR={folder}/client"
-    print(f"  {IP} netns exec {product.lab['laptop'].namespace} env {env} {Path(sys.executable).parent}/ostiary status")
+    print(f"  {IP} netns exec {lab['laptop'].namespace} env {env} {Path(sys.executable).parent}/ostiary status")
     print("Press Enter (or Ctrl-C) to remove it.")
     try:
         input()
     except (EOFError, KeyboardInterrupt):
         if not sys.stdin.isatty():
-            product.lab["laptop"].run("/usr/bin/sleep", "infinity", deadline=24 * 3600)
+            lab["laptop"].run("/usr/bin/sleep", "infinity", deadline=24 * 3600)
 
 
 def main() -> int:
@@ -114,7 +122,7 @@ def main() -> int:
         with Lab(folder, f"ost{os.getpid() % 10000}") as lab:
             product = run(lab, narrator)
             if options.keep:
-                keep(product)
+                keep(product, lab)
     except LabError as exc:
         narrator.failure("the lab", str(exc))
     except Exception:  # noqa: BLE001 - told like any other failed step, with what is needed to look into it

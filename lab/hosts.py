@@ -13,11 +13,11 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+
+from lab.processes import Host, LabError, Processes
 
 IP = "/usr/sbin/ip" if Path("/usr/sbin/ip").exists() else "/sbin/ip"
 NFT = "/usr/sbin/nft"
@@ -39,70 +39,16 @@ SERVERS_V6 = {"wiki": "fd00:20::10", "echo": "fd00:20::40"}
 CONTROLLER_NAME = "controller.ostiary.test"
 RELAY_NAME = "relay.ostiary.test"
 
-DEADLINE_S = 30.0
 
+class NamespaceHost(Host):
+    """A host that is a network namespace."""
 
-class LabError(Exception):
-    """The lab itself could not be set up, or a command in it failed."""
-
-
-@dataclass
-class Host:
-    """One namespace. ``name`` is the short name; ``namespace`` what `ip netns` calls it."""
-
-    name: str
-    namespace: str
-    env: dict[str, str] = field(default_factory=dict)
+    def __init__(self, name: str, namespace: str) -> None:
+        super().__init__(name)
+        self.namespace = namespace
 
     def argv(self, command: Sequence[str]) -> list[str]:
         return [IP, "netns", "exec", self.namespace, *command]
-
-    def run(
-        self,
-        *command: str,
-        check: bool = True,
-        deadline: float = DEADLINE_S,
-        stdin: str | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end. Raises LabError when it fails and ``check`` is set, or when it takes too long."""
-        try:
-            done = subprocess.run(
-                self.argv(command),
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=deadline,
-                env={**os.environ, **self.env, **(env or {})},
-                check=False,
-            )
-        except subprocess.TimeoutExpired as exc:
-            raise LabError(f"{self.name}: {' '.join(command)} took longer than {deadline} s") from exc
-        if check and done.returncode != 0:
-            raise LabError(
-                f"{self.name}: {' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
-            )
-        return done
-
-    def start(
-        self, *command: str, log: Path | None = None, env: Mapping[str, str] | None = None, pipe: bool = False
-    ) -> "subprocess.Popen[bytes]":
-        """Starts a command in its own process group; the Lab ends it."""
-        sink = log.open("ab") if log else None
-        try:
-            return subprocess.Popen(
-                self.argv(command),
-                stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if pipe else (sink or subprocess.DEVNULL),
-                stderr=subprocess.STDOUT if not pipe else (sink or subprocess.DEVNULL),
-                env={**os.environ, **self.env, **(env or {})},
-                start_new_session=True,
-            )
-        finally:
-            if sink:
-                sink.close()
 
 
 def _ip(*args: str) -> None:
@@ -111,7 +57,7 @@ def _ip(*args: str) -> None:
         raise LabError(f"ip {' '.join(args)}: {done.stderr.strip()}")
 
 
-class Lab:
+class Lab(Processes):
     """Builds the hosts, keeps what runs on them, and removes it all again.
 
     Args:
@@ -120,13 +66,9 @@ class Lab:
     """
 
     def __init__(self, folder: Path, prefix: str) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.prefix = prefix
-        self.hosts: dict[str, Host] = {}
-        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
-        folder.mkdir(parents=True, exist_ok=True)
-        # Service accounts (postgres) must reach their own folders below this one.
-        folder.chmod(0o755)
+        self.hosts: dict[str, NamespaceHost] = {}
 
     def __enter__(self) -> "Lab":
         try:
@@ -139,7 +81,7 @@ class Lab:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.remove()
 
-    def __getitem__(self, name: str) -> Host:
+    def __getitem__(self, name: str) -> NamespaceHost:
         return self.hosts[name]
 
     def build(self) -> None:
@@ -160,7 +102,7 @@ class Lab:
     def _add_host(self, name: str) -> None:
         namespace = f"{self.prefix}-{name}"
         _ip("netns", "add", namespace)
-        host = self.hosts[name] = Host(name, namespace)
+        host = self.hosts[name] = NamespaceHost(name, namespace)
         etc = Path("/etc/netns") / namespace
         etc.mkdir(parents=True, exist_ok=True)
         resolver = SERVERS["dns"] if name in ("office", "servers") else PUBLIC_DNS
@@ -201,59 +143,9 @@ class Lab:
         gate.run("/usr/sbin/sysctl", "-qw", "net.ipv4.ip_forward=1")
         gate.run(NFT, "-f", "-", stdin=_GATE_RULES)
 
-    def daemon(
-        self, host: str, name: str, *command: str, env: Mapping[str, str] | None = None
-    ) -> "subprocess.Popen[bytes]":
-        """Starts a long-running program whose output goes to ``<folder>/<name>.log``."""
-        process = self[host].start(*command, log=self.folder / f"{name}.log", env=env)
-        self._processes.append((name, process))
-        return process
-
-    def adopt(self, name: str, process: "subprocess.Popen[bytes]") -> None:
-        """Takes over the ending of a process started elsewhere."""
-        self._processes.append((name, process))
-
-    def process(self, name: str) -> "subprocess.Popen[bytes]":
-        """The newest daemon of that name. Raises LabError."""
-        for given, process in reversed(self._processes):
-            if given == name:
-                return process
-        raise LabError(f"nothing called {name} was started")
-
-    def pids(self, name: str) -> list[int]:
-        """The processes of a daemon: its whole process group."""
-        groups = {process.pid for given, process in self._processes if given == name and process.poll() is None}
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    if os.getpgid(int(entry.name)) in groups:
-                        found.append(int(entry.name))
-                except ProcessLookupError:
-                    continue
-        return found
-
-    def log(self, name: str) -> str:
-        path = self.folder / f"{name}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def stop(self, process: "subprocess.Popen[bytes]", how: int = signal.SIGTERM, deadline: float = 10.0) -> int:
-        """Ends one process and everything in its group; returns its exit status."""
-        if process.poll() is None:
-            _signal_group(process, how)
-            try:
-                process.wait(deadline)
-            except subprocess.TimeoutExpired:
-                _signal_group(process, signal.SIGKILL)
-                process.wait(5)
-        _signal_group(process, signal.SIGKILL)
-        return process.returncode
-
     def remove(self) -> None:
         """Ends what runs and removes the namespaces. Safe to call twice."""
-        for _, process in reversed(self._processes):
-            self.stop(process)
-        self._processes.clear()
+        self.stop_all()
         for host in self.hosts.values():
             listed = subprocess.run(
                 [IP, "netns", "pids", host.namespace], capture_output=True, text=True, check=False
@@ -266,25 +158,6 @@ class Lab:
             subprocess.run([IP, "netns", "delete", host.namespace], capture_output=True, check=False)
             shutil.rmtree(Path("/etc/netns") / host.namespace, ignore_errors=True)
         self.hosts.clear()
-
-
-def _signal_group(process: "subprocess.Popen[bytes]", how: int) -> None:
-    try:
-        os.killpg(process.pid, how)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def wait_for(what: str, test: "object", deadline: float = 15.0) -> float:
-    """Calls ``test`` until it returns something true; returns the seconds that it took. Raises LabError."""
-    assert callable(test)
-    began = time.monotonic()
-    while True:
-        if test():
-            return time.monotonic() - began
-        if time.monotonic() - began > deadline:
-            raise LabError(f"waited {deadline:g} s in vain for {what}")
-        time.sleep(0.02)
 
 
 _GATE_RULES = """

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.hosts import CONTROLLER_NAME, RELAY_NAME, SERVERS, Lab, LabError, wait_for
+from lab.hosts import CONTROLLER_NAME, RELAY_NAME, SERVERS, Lab
+from lab.processes import LabError, Processes, wait_for
 from lab.servers import start_iperf, start_postgres, start_sshd
 
 BIN = Path(sys.executable).parent
@@ -25,8 +26,10 @@ class Product:
     Every program has its own state folder below the lab's; ``env(name)`` is what its commands need to find it.
     """
 
-    lab: Lab
+    lab: Processes
     ca_pin: str = ""
+    controller_url: str = CONTROLLER_URL
+    relay_name: str = RELAY_NAME
     ids: dict[str, str] = field(default_factory=dict)
 
     def env(self, name: str) -> dict[str, str]:
@@ -62,9 +65,8 @@ class Product:
 
     # --- the office and the internet ---------------------------------------------------------------------------------
 
-    def start_world(self) -> None:
+    def start_world(self, lab: Lab) -> None:
         """The public internet and the office's servers; no part of the product."""
-        lab = self.lab
         (lab.folder / "home").mkdir(exist_ok=True)
         for host, role in (("internet", "internet"), ("servers", "office")):
             lab.daemon(
@@ -73,8 +75,8 @@ class Product:
         start_postgres(lab)
         start_sshd(lab)
         start_iperf(lab)
-        for role in ("internet", "office"):
-            wait_for(f"the {role}'s services", lambda role=role: "listening" in lab.log(f"{role}-services"))
+        wait_for("the internet", lambda: "listening" in lab.log("internet-services"))
+        wait_for("the office", lambda: "listening" in lab.log("office-services"))
 
     # --- the product -------------------------------------------------------------------------------------------------
 
@@ -88,7 +90,7 @@ class Product:
             *(
                 "init",
                 "--public-url",
-                CONTROLLER_URL,
+                self.controller_url,
                 "--owner",
                 ADMIN,
                 "--owner-name",
@@ -104,7 +106,17 @@ class Product:
             "cloud",
             "admin",
             "ostiary",
-            *("admin", "login", CONTROLLER_URL, "--ca-pin", self.ca_pin, "--email", ADMIN, "--password-file", password),
+            *(
+                "admin",
+                "login",
+                self.controller_url,
+                "--ca-pin",
+                self.ca_pin,
+                "--email",
+                ADMIN,
+                "--password-file",
+                password,
+            ),
         )
 
     def serve_controller(self) -> None:
@@ -123,7 +135,7 @@ class Product:
             time.sleep(0.1)
 
     def start_relay(self) -> None:
-        made = self.admin("relay", "create", "relay-1", "--fqdn", RELAY_NAME, "--port", str(RELAY_PORT))
+        made = self.admin("relay", "create", "relay-1", "--fqdn", self.relay_name, "--port", str(RELAY_PORT))
         token = self.secret("relay.token", made["enrolment_token"])
         self.command("cloud", "relay", "ostiary-relay", "enroll", "--token-file", token)
         self.run_relay()
@@ -134,6 +146,9 @@ class Product:
 
     def start_connector(self) -> None:
         self.ids["network"] = self.admin("network", "create", "office")["id"]
+        self.enrol_connector()
+
+    def enrol_connector(self) -> None:
         made = self.admin("connector", "create", "office-1", "--network", "office")
         self.ids["connector"] = made["id"]
         token = self.secret("connector.token", made["enrolment_token"])
@@ -184,7 +199,16 @@ class Product:
         """``ostiary up URL``, the approval on the web page as a browser would do it, until the client is online."""
         lab = self.lab
         up = lab["laptop"].start(
-            *(str(BIN / "ostiary"), "up", CONTROLLER_URL, "--ca-pin", self.ca_pin, "--no-browser", "--timeout", "60s"),
+            *(
+                str(BIN / "ostiary"),
+                "up",
+                self.controller_url,
+                "--ca-pin",
+                self.ca_pin,
+                "--no-browser",
+                "--timeout",
+                "60s",
+            ),
             log=lab.folder / "up.log",
             env=self.env("client"),
         )
@@ -217,33 +241,33 @@ class Product:
             "--max-redirs",
             "3",
         )
-        origin = ("-H", f"Origin: {CONTROLLER_URL}", "-H", "Sec-Fetch-Site: same-origin")
+        origin = ("-H", f"Origin: {self.controller_url}", "-H", "Sec-Fetch-Site: same-origin")
         laptop = self.lab["laptop"]
-        page = f"{CONTROLLER_URL}/device?user_code={user_code}"
+        page = f"{self.controller_url}/device?user_code={user_code}"
         laptop.run(*curl, page)
         password = self.secret("grace", "a quiet lighthouse")
         laptop.run(
             *curl,
             *origin,
             *("--data-urlencode", f"email={USER}", "--data-urlencode", f"password@{password}"),
-            *("--data-urlencode", f"user_code={user_code}", f"{CONTROLLER_URL}/device/sign-in"),
+            *("--data-urlencode", f"user_code={user_code}", f"{self.controller_url}/device/sign-in"),
         )
         laptop.run(
             *curl,
             *origin,
             *("--data-urlencode", f"user_code={user_code}", "--data-urlencode", "decision=approve"),
-            f"{CONTROLLER_URL}/device/decision",
+            f"{self.controller_url}/device/decision",
         )
 
     def ca_file(self) -> str:
         path = self.lab.folder / "ca.pem"
         if not path.exists():
-            path.write_text(self.lab["laptop"].run("/usr/bin/curl", "-sSk", f"{CONTROLLER_URL}/ca.pem").stdout)
+            path.write_text(self.lab["laptop"].run("/usr/bin/curl", "-sSk", f"{self.controller_url}/ca.pem").stdout)
         return str(path)
 
-    def start_all(self) -> None:
+    def start_all(self, lab: Lab) -> None:
         """Everything up to a signed-in user."""
-        self.start_world()
+        self.start_world(lab)
         self.start_controller()
         self.start_relay()
         self.start_connector()

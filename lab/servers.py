@@ -5,7 +5,8 @@ import pwd
 import subprocess
 from pathlib import Path
 
-from lab.hosts import SERVERS, Lab, LabError, wait_for
+from lab.hosts import SERVERS, Lab
+from lab.processes import LabError, wait_for
 
 RUNUSER = "/usr/sbin/runuser"
 DATABASE_PASSWORD = "lab-only-password"

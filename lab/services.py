@@ -75,8 +75,8 @@ class DnsUdp(asyncio.DatagramProtocol):
         self._transport.sendto(answer(query, self._zone).to_wire(), addr)
 
 
-async def serve_dns(address: str, zone: dict[tuple[str, str], list[str]]) -> None:
-    """UDP and TCP on port 53."""
+async def serve_dns(address: str, zone: dict[tuple[str, str], list[str]], port: int = 53) -> None:
+    """A name server over UDP and TCP."""
     loop = asyncio.get_running_loop()
 
     def log(line: str) -> None:
@@ -91,8 +91,8 @@ async def serve_dns(address: str, zone: dict[tuple[str, str], list[str]]) -> Non
         await writer.drain()
         writer.close()
 
-    await loop.create_datagram_endpoint(lambda: DnsUdp(zone, log), (address, 53))
-    await asyncio.start_server(tcp, address, 53)
+    await loop.create_datagram_endpoint(lambda: DnsUdp(zone, log), (address, port))
+    await asyncio.start_server(tcp, address, port)
 
 
 class UdpEcho(asyncio.DatagramProtocol):
@@ -227,13 +227,26 @@ async def office() -> None:
         await loop.create_datagram_endpoint(UdpEcho, (address, 7))
 
 
+LOCAL_DNS = "127.20.0.53"
+LOCAL_DNS_PORT = 5353
+LOCAL_WEB_PORT = 8480
+LOCAL_ZONE = {("wiki.corp.internal", "A"): ["127.20.0.10"]}
+
+
+async def local() -> None:
+    """What the story without root needs, on loopback and on ports that need no privilege."""
+    await serve_dns(LOCAL_DNS, LOCAL_ZONE, LOCAL_DNS_PORT)
+    await asyncio.start_server(Http("company wiki"), "127.20.0.10", LOCAL_WEB_PORT)
+    await asyncio.start_server(Http("public web"), "127.0.0.1", LOCAL_WEB_PORT)
+
+
 async def internet() -> None:
     """The public web and the public name server."""
     await serve_dns(PUBLIC_DNS, PUBLIC_ZONE)
     await asyncio.start_server(Http("public web"), PUBLIC_WEB, 80)
 
 
-ROLES: dict[str, Callable[[], Awaitable[None]]] = {"office": office, "internet": internet}
+ROLES: dict[str, Callable[[], Awaitable[None]]] = {"office": office, "internet": internet, "local": local}
 
 
 async def main() -> None:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.hosts import IP, OFFICE, PUBLIC_WEB, SERVERS, Host, LabError, wait_for
+from lab.hosts import IP, OFFICE, PUBLIC_WEB, SERVERS, Lab
+from lab.processes import Host, LabError, wait_for
 from lab.product import RELAY_PORT, Product
 from lab.servers import DATABASE_PASSWORD, ssh_command
 
@@ -31,9 +32,9 @@ class Capture:
 class Story:
     """The steps, in the order in which they are told."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: Product, lab: Lab) -> None:
         self.product = product
-        self.lab = product.lab
+        self.lab = lab
         self._capture: Capture | None = None
 
     @property
@@ -184,8 +185,11 @@ class Story:
         """Grants the resource again and waits until the client knows."""
         made = self.product.admin("grant", "create", "--to", "group:engineers", "--resource", resource)
         self.product.ids[f"grant:{resource}"] = made["id"]
-        names = lambda: [item["name"] for item in self.product.client("resources")["resources"]]  # noqa: E731
-        wait_for(f"{resource} to be back", lambda: resource in names())
+        wait_for(f"{resource} to be back", lambda: resource in self.resource_names())
+
+    def resource_names(self) -> list[str]:
+        """What `ostiary resources` lists."""
+        return [item["name"] for item in self.product.client("resources")["resources"]]
 
     # --- the relay ---------------------------------------------------------------------------------------------------
 

@@ -25,20 +25,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """Controller, relay, connector and a signed-in client."""
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The private internet, without the product."""
     folder = tmp_path_factory.mktemp("lab")
     # pytest's folders are 0700; PostgreSQL runs as its own user and must reach its cluster.
     for parent in (folder, *folder.parents):
         if parent == Path("/tmp"):
             break
         parent.chmod(0o755)
-    with Lab(folder, f"ost{os.getpid() % 10000}e") as lab:
-        running = Product(lab)
-        running.start_all()
-        yield running
+    with Lab(folder, f"ost{os.getpid() % 10000}e") as built:
+        yield built
 
 
 @pytest.fixture(scope="session")
-def story(product: Product) -> Story:
-    return Story(product)
+def product(lab: Lab) -> Product:
+    """Controller, relay, connector and a signed-in client."""
+    running = Product(lab)
+    running.start_all(lab)
+    return running
+
+
+@pytest.fixture(scope="session")
+def story(product: Product, lab: Lab) -> Story:
+    return Story(product, lab)

@@ -5,7 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab.hosts import IP, NFT, wait_for
+from lab.hosts import IP, NFT
+from lab.processes import wait_for
 from lab.product import BIN, Product
 from lab.story import CURL
 
@@ -22,7 +23,7 @@ def host_settings(product: Product) -> dict[str, str]:
         "nft": (NFT, "list", "ruleset"),
     }
     found = {name: laptop.run(*command).stdout for name, command in commands.items()}
-    found["resolv.conf"] = (Path("/etc/netns") / laptop.namespace / "resolv.conf").read_text()
+    found["resolv.conf"] = (Path("/etc/netns") / laptop.argv([])[3] / "resolv.conf").read_text()
     return found
 
 

@@ -117,7 +117,7 @@ def test_c20_a_closed_port_is_refused_by_the_resource_itself(product: Product) -
 
 def test_the_connection_is_recorded_with_user_device_resource_and_revision(product: Product) -> None:
     product.lab["laptop"].run(*CURL, "http://wiki.corp.internal/recorded")
-    from lab.hosts import wait_for
+    from lab.processes import wait_for
 
     def recorded() -> bool:
         items = product.admin("connection", "list")["items"]
@@ -129,7 +129,7 @@ def test_the_connection_is_recorded_with_user_device_resource_and_revision(produ
 
 
 def test_a_denial_is_recorded_once(product: Product) -> None:
-    from lab.hosts import wait_for
+    from lab.processes import wait_for
 
     address = SERVERS["dns"]
     done = product.lab["laptop"].run(*CURL, f"http://{address}:8123/", check=False)

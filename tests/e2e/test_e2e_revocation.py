@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab.hosts import wait_for
+from lab.processes import wait_for
 from lab.product import Product
 from lab.servers import ssh_command
 from lab.story import Story
