@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from client.cli.admin_output import Item, Output, say, show_one
-from client.cli.admin_session import Api, Json, ProblemError, escape, load
+from client.cli.admin_session import AdviceError, Api, Json, ProblemError, escape, load
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
 from runtime.console import FAILED, INTERRUPTED, error_object, exit_code, print_error, print_json
@@ -87,7 +87,7 @@ def exit_on_problem(output: Output = Output.TABLE) -> Iterator[None]:
         if isinstance(error, ProblemError):
             _print_problem(error, as_json=output is not Output.TABLE)
         else:
-            step = "ostiary admin login URL" if error.reason is Reason.SIGN_IN_REQUIRED else None
+            step = error.next_step if isinstance(error, AdviceError) else None
             print_error(error, as_json=output is not Output.TABLE, next_step=step)
         raise SystemExit(exit_code(error.reason) or FAILED) from error
     except (KeyboardInterrupt, EOFError) as interrupt:
@@ -96,7 +96,7 @@ def exit_on_problem(output: Output = Output.TABLE) -> Iterator[None]:
 
 def _print_problem(error: ProblemError, *, as_json: bool) -> None:
     if as_json:
-        body = {**error_object(error), "sentence": error.title, "next": error.next_step}
+        body = {**error_object(error), "reason": error.code, "sentence": error.title, "next": error.next_step}
         print_json({"ok": False, "error": {**body, **({"field": error.field} if error.field else {})}})
     else:
         say(f"error: {error}", *([f"next: {error.next_step}"] if error.next_step else []))
@@ -131,8 +131,9 @@ def find(api: Api, noun: Noun, text: str) -> Json:
     if not found:
         names = [str(item[noun.name]) for item in api.items(noun.path) if item.get(noun.name)]
         close = difflib.get_close_matches(text, names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"`ostiary admin {noun.word} list` shows what there is"
-        raise LocalError(Reason.NOT_FOUND, f"no {noun.word} is called {text!r}; {hint}")
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        step = f"ostiary admin {noun.word} list"
+        raise AdviceError(Reason.NOT_FOUND, f"no {noun.word} is called {text!r}{hint}", next_step=step)
     return found[0]
 
 
@@ -155,7 +156,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise LocalError(Reason.INVALID_INPUT, f"{question} Nobody can be asked here: add --yes")
+        raise AdviceError(Reason.INVALID_INPUT, f"{question} Nobody can be asked here.", next_step="Add --yes.")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -28,16 +28,25 @@ PAGES_MAX: Final = 1000
 Json = dict[str, Any]
 
 
+class AdviceError(LocalError):
+    """A mistake of the user with a better next step than its reason's own."""
+
+    def __init__(self, reason: Reason, detail: str, *, next_step: str) -> None:
+        super().__init__(reason, detail)
+        self.next_step = next_step
+
+
 class ProblemError(RefusedError):
     """The API answered with a problem (RFC 9457).
 
-    ``title`` is the sentence of its code, which may be newer than this program; ``field`` the member of the input at fault.
+    ``code`` may be newer than this program; ``title`` is its sentence; ``field`` the member of the input at fault.
     """
 
     def __init__(
-        self, reason: Reason, detail: str, *, title: str, next_step: str, field_name: str, status: int
+        self, reason: Reason, detail: str, *, code: str, title: str, next_step: str, field_name: str, status: int
     ) -> None:
         super().__init__(reason, detail)
+        self.code = code
         self.title = title
         self.next_step = next_step
         self.field = field_name
@@ -46,7 +55,7 @@ class ProblemError(RefusedError):
     def __str__(self) -> str:
         known = {"", self.title, self.reason.sentence}
         parts = [part for part in (f"{self.field}: {self.detail}" if self.field else self.detail,) if part not in known]
-        return f"{self.title} ({parts[0]})" if parts else self.title
+        return f"{self.title} ({parts[0]}) [{self.code}]" if parts else f"{self.title} [{self.code}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,9 @@ def load() -> SignedIn:
     """Returns the stored sign-in. Raises LocalError(SIGN_IN_REQUIRED, STATE_CORRUPT)."""
     stored = StateDir(config_dir()).read_json(FILE)
     if stored is None:
-        raise LocalError(Reason.SIGN_IN_REQUIRED, "no administrator is signed in here")
+        raise AdviceError(
+            Reason.SIGN_IN_REQUIRED, "no administrator is signed in here", next_step="ostiary admin login URL"
+        )
     match stored:
         case {"url": str(url), "ca": str() | None as ca, "email": str(email), "token": str(token)}:
             return SignedIn(url, ca, email, token)
@@ -167,7 +178,7 @@ class Api:
         answer = self._runner.run(
             request(method, url, context=self._context, body=raw, headers=head, deadline_s=DEADLINE_S)
         )
-        return _read_untrusted(answer)
+        return _read_untrusted(answer, path)
 
 
 def escape(part: str) -> str:
@@ -187,19 +198,19 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _read_untrusted(answer: Response) -> Json:
+def _read_untrusted(answer: Response, path: str) -> Json:
     try:
         value = json.loads(answer.body) if answer.body else {}
     except (ValueError, RecursionError) as exc:
         value = exc
     if answer.status >= 400:
-        raise _problem(answer, value)
+        raise _problem(answer, value, path)
     if answer.status >= 300 or not isinstance(value, dict):
         raise RemoteProtocolError(f"the answer (HTTP {answer.status}) is not one of an Ostiary controller")
     return value
 
 
-def _problem(answer: Response, value: object) -> RefusedError:
+def _problem(answer: Response, value: object, path: str) -> RefusedError:
     if not isinstance(value, dict) or not isinstance(value.get("code"), str):
         reason = Reason.UNAVAILABLE if answer.status in {429, 502, 503, 504} else Reason.PROTOCOL_ERROR
         return RefusedError(reason, f"HTTP {answer.status} without an explanation; is this an Ostiary controller?")
@@ -209,7 +220,12 @@ def _problem(answer: Response, value: object) -> RefusedError:
         found = value.get(key)
         return found[:500] if isinstance(found, str) else otherwise
 
-    step = text("next", reason.next_step)
+    step, detail = text("next", reason.next_step), text("detail")
+    if reason is Reason.NOT_FOUND:
+        noun, _, thing = path.partition("/")
+        if detail in ("", reason.sentence):
+            detail = f"no {noun.removesuffix('s')} has the id {thing.partition('/')[0]}"
+        step = f"ostiary admin {noun.removesuffix('s')} list"
     if reason in (Reason.SIGN_IN_REQUIRED, Reason.SESSION_ENDED):
         step = "ostiary admin login URL"
     wait = answer.headers.get("retry-after", "")
@@ -217,7 +233,8 @@ def _problem(answer: Response, value: object) -> RefusedError:
         step = f"Wait {wait} s and try again."
     return ProblemError(
         reason,
-        text("detail"),
+        detail,
+        code=value["code"][:64],
         title=text("title", reason.sentence),
         next_step=step,
         field_name=text("field"),

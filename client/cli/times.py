@@ -47,13 +47,16 @@ def unix_seconds(value: object) -> float | None:
 
 
 def span(seconds: float) -> str:
-    """Returns a duration in one unit: ``12 s``, ``3 min``, ``5 h``, ``2 days``."""
-    seconds = max(seconds, 0.0)
-    for size, one, many in ((86_400.0, "day", "days"), (3600.0, "h", "h"), (60.0, "min", "min")):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {one if count == 1 else many}"
-    return f"{int(seconds)} s"
+    """Returns a duration in one unit, rounded: ``12 s``, ``3 min``, ``5 h``, ``2 days``."""
+    seconds = round(max(seconds, 0.0))
+    if seconds < 60:
+        return f"{seconds} s"
+    if (minutes := round(seconds / 60)) < 60:
+        return f"{minutes} min"
+    if (hours := round(seconds / 3600)) < 24:
+        return f"{hours} h"
+    days = round(seconds / 86_400)
+    return f"{days} day" if days == 1 else f"{days} days"
 
 
 def for_how_long(value: object, now: float) -> str:
