@@ -35,7 +35,7 @@ def _user_created(state: PolicyState, event: e.UserCreated, at_ms: int) -> Polic
 
 @applies(HANDLERS, e.UserRoleChanged)
 def _role_changed(state: PolicyState, event: e.UserRoleChanged, _: int) -> PolicyState:
-    return changed(state, users=state.users.set(event.user, changed(state.users[event.user], role=event.role)))
+    return changed(state, users=state.users.set(event.user, replace(state.users[event.user], role=event.role)))
 
 
 @applies(HANDLERS, e.UserDisabled)
@@ -49,7 +49,7 @@ def _user_enabled(state: PolicyState, event: e.UserEnabled, _: int) -> PolicySta
 
 
 def _set_user_disabled(state: PolicyState, user: UserId, *, disabled: bool) -> PolicyState:
-    return changed(state, users=state.users.set(user, changed(state.users[user], disabled=disabled)))
+    return changed(state, users=state.users.set(user, replace(state.users[user], disabled=disabled)))
 
 
 @applies(HANDLERS, e.UserRemoved)
@@ -137,7 +137,7 @@ def _service_account_enabled(state: PolicyState, event: e.ServiceAccountEnabled,
 
 
 def _set_account_disabled(state: PolicyState, account_id: ServiceAccountId, *, disabled: bool) -> PolicyState:
-    account = changed(state.service_accounts[account_id], disabled=disabled)
+    account = replace(state.service_accounts[account_id], disabled=disabled)
     return changed(state, service_accounts=state.service_accounts.set(account_id, account))
 
 

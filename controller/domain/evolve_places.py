@@ -37,7 +37,7 @@ def _network_renamed(state: PolicyState, event: e.NetworkRenamed, _: int) -> Pol
 
 @applies(HANDLERS, e.NetworkEgressChanged)
 def _network_egress_changed(state: PolicyState, event: e.NetworkEgressChanged, _: int) -> PolicyState:
-    network = changed(state.networks[event.network], egress_allow=event.allow)
+    network = replace(state.networks[event.network], egress_allow=event.allow)
     return changed(state, networks=state.networks.set(event.network, network))
 
 
@@ -64,7 +64,7 @@ def _connector_created(state: PolicyState, event: e.ConnectorCreated, at_ms: int
 
 @applies(HANDLERS, e.ConnectorEnrolled)
 def _connector_enrolled(state: PolicyState, event: e.ConnectorEnrolled, _: int) -> PolicyState:
-    connector = changed(state.connectors[event.connector], key=event.jwk, pin=event.pin)
+    connector = replace(state.connectors[event.connector], key=event.jwk, pin=event.pin)
     return changed(state, connectors=state.connectors.set(event.connector, connector))
 
 
@@ -95,7 +95,7 @@ def _relay_created(state: PolicyState, event: e.RelayCreated, at_ms: int) -> Pol
 
 @applies(HANDLERS, e.RelayEnrolled)
 def _relay_enrolled(state: PolicyState, event: e.RelayEnrolled, _: int) -> PolicyState:
-    relay = changed(state.relays[event.relay], key=event.jwk)
+    relay = replace(state.relays[event.relay], key=event.jwk)
     return changed(state, relays=state.relays.set(event.relay, relay))
 
 
