@@ -16,7 +16,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from client.cli.admin_output import Item, Output, say, show_one
-from client.cli.admin_session import AdviceError, Api, Json, ProblemError, escape, load
+from client.cli.admin_session import Api, Json, ProblemError, escape, load
+from client.cli.advice import AdviceError, exit_on_error
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
 from runtime.console import FAILED, INTERRUPTED, error_object, exit_code, print_error, print_json
@@ -81,17 +82,13 @@ def chosen(output: Output, *, as_json: bool) -> Output:
 @contextmanager
 def exit_on_problem(output: Output = Output.TABLE) -> Iterator[None]:
     """Turns errors into two lines (or one JSON object) and an exit code. Never a traceback."""
-    try:
-        yield
-    except OstiaryError as error:
-        if isinstance(error, ProblemError):
-            _print_problem(error, as_json=output is not Output.TABLE)
-        else:
-            step = error.next_step if isinstance(error, AdviceError) else None
-            print_error(error, as_json=output is not Output.TABLE, next_step=step)
-        raise SystemExit(exit_code(error.reason) or FAILED) from error
-    except (KeyboardInterrupt, EOFError) as interrupt:
-        raise SystemExit(INTERRUPTED) from interrupt
+    as_json = output is not Output.TABLE
+    with exit_on_error(as_json=as_json):
+        try:
+            yield
+        except ProblemError as error:
+            _print_problem(error, as_json=as_json)
+            raise SystemExit(exit_code(error.reason) or FAILED) from error
 
 
 def _print_problem(error: ProblemError, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from client.cli.advice import AdviceError
 from protocol.errors import LocalError, RefusedError, RemoteProtocolError
 from protocol.reasons import Reason, reason_from_code
 from runtime.files import StateDir
@@ -26,14 +27,6 @@ PAGE: Final = 500
 PAGES_MAX: Final = 1000
 """Half a million items: a list that does not end is a fault of the server."""
 Json = dict[str, Any]
-
-
-class AdviceError(LocalError):
-    """A mistake of the user with a better next step than its reason's own."""
-
-    def __init__(self, reason: Reason, detail: str, *, next_step: str) -> None:
-        super().__init__(reason, detail)
-        self.next_step = next_step
 
 
 class ProblemError(RefusedError):

@@ -79,7 +79,7 @@ def _facts(result: Result, now: float) -> list[str]:
 def _tunnels(result: Result, now: float) -> list[str]:
     rows = []
     for item in _list(result, "tunnels"):
-        name = item.get("connector_name") or item.get("connector") or "?"
+        name = item.get("network_name") or item.get("connector_name") or item.get("connector") or "?"
         relay = item.get("relay_name") or item.get("relay")
         text = f"up{for_how_long(item.get('since'), now)}"
         if isinstance(item.get("rtt_ms"), int | float):
@@ -94,7 +94,8 @@ def _tunnels(result: Result, now: float) -> list[str]:
 def _denials(result: Result, now: float) -> list[str]:
     rows = []
     for item in _list(result, "denials"):
-        rows.append((target_of(item), f"{ago(item.get('at', item.get('time')), now)}: {_sentence(item)}"))
+        times = f" ({item['count']} times)" if isinstance(item.get("count"), int) and item["count"] > 1 else ""
+        rows.append((target_of(item), f"{ago(item.get('last', item.get('at')), now)}: {_sentence(item)}{times}"))
     return ["refused lately", *aligned(rows)] if rows else []
 
 
@@ -159,10 +160,11 @@ def explain(result: Result, now: float) -> list[str]:
         rows.append(("decided by", f"{source}, revision {result['revision']}"))
     if result.get("ask"):
         rows.append(("ask", _joined(result["ask"])))
-    if result.get("at"):
-        rows.append(("last tried", ago(result["at"], now)))
     lines = [verdict, *aligned(rows)]
-    step = result.get("next") if not result.get("allowed") and result.get("intercepted") is not False else ""
+    failure = _dict(result, "last_failure")
+    if failure:
+        lines.append(f"But the last attempt failed {ago(result.get('at'), now)}: {_sentence(failure)}")
+    step = result.get("next") if result.get("intercepted") is not False else ""
     return [*lines, f"next: {step}"] if step else lines
 
 

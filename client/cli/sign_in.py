@@ -10,16 +10,18 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from client.cli import render
+from client.cli.advice import AdviceError, exit_on_error
 from client.cli.control_socket import Event, call
 from client.cli.times import parse_duration
-from client.cli.user import has_desktop
+from client.cli.user import EXIT_OF_STATE, has_desktop
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
-from runtime.console import OK, exit_on_error, print_json, print_lines, printable
+from runtime.console import NOT_READY, OK, print_json, print_lines, printable
 
 XDG_OPEN: Final = Path("/usr/bin/xdg-open")
 _PIN: Final = re.compile(r"sha256/[A-Za-z0-9+/]{43}=\Z")
 _TOKEN_MAX_BYTES: Final = 16 * 1024
+Result = dict[str, Any]
 _PAGE: Final = re.compile(r"https?://[!-~]{1,2048}\Z")
 
 
@@ -34,6 +36,7 @@ def up(
     verb: str = "up",
 ) -> int:
     """Asks the daemon to come up, signing in when it must, and returns the exit code."""
+    shown: set[str] = set()
     with exit_on_error(as_json=as_json):
         deadline_s = _deadline(timeout)
         args: dict[str, Any] = {}
@@ -49,31 +52,37 @@ def up(
         if token_file is not None:
             args["token"] = _read_token(token_file)
         began = time.monotonic()
-        shown: set[str] = set()
-        result = _call_until_online(verb, args, deadline_s, lambda event: _on_event(event, shown, browser=browser))
+        result = _call_until_online(verb, args, deadline_s, shown, browser=browser)
         took = time.monotonic() - began
+    state = str(result.get("state", render.ONLINE))
+    code = EXIT_OF_STATE.get(state, NOT_READY)
     if as_json:
         print_json(result)
+    elif code != OK:
+        print_lines(*render.status(result, time.time()))
     else:
         who = f" as {result['user']}" if result.get("user") else ""
-        print_lines(
-            f"{result.get('state', render.ONLINE)}{who} after {took:.1f} s; `ostiary resources` lists what you have"
-        )
-    return OK
+        print_lines(f"{state}{who} after {took:.1f} s; `ostiary resources` lists what you have")
+    return code
 
 
-def _call_until_online(verb: str, args: dict[str, Any], deadline_s: float, on_event: Any) -> dict[str, Any]:
+def _call_until_online(verb: str, args: dict[str, Any], deadline_s: float, shown: set[str], *, browser: bool) -> Result:
     try:
-        return call(verb, args, deadline_s=deadline_s, on_event=on_event)
+        return call(verb, args, deadline_s=deadline_s, on_event=lambda event: _on_event(event, shown, browser=browser))
     except OstiaryError as error:
-        if error.reason is not Reason.NEEDS_ROOT and error.reason is not Reason.PERMISSION_DENIED:
-            raise
-        hint = (
-            "only root may choose the controller: run it with sudo"
-            if "url" in args or "token" in args
-            else error.detail
-        )
-        raise LocalError(error.reason, hint) from error
+        trusting = "url" in args or "token" in args
+        match error.reason:
+            case Reason.NEEDS_ROOT | Reason.PERMISSION_DENIED if trusting:
+                detail = "choosing the controller, or who this host is, needs root"
+                raise AdviceError(error.reason, detail, next_step="Run the same command with sudo.") from error
+            case Reason.CONFIG_INVALID if not trusting:
+                step = "ostiary up https://CONTROLLER"
+                raise AdviceError(error.reason, error.detail, next_step=step) from error
+            case Reason.TIMEOUT:
+                detail = f"not online after {deadline_s:g} s"
+                step = f"Approve the sign-in sooner: `ostiary {verb}` shows a new page." if shown else "ostiary doctor"
+                raise AdviceError(error.reason, detail, next_step=step) from error
+        raise
 
 
 def split_url(url: str, ca_pin: str | None) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from client.cli import render
+from client.cli.advice import exit_on_error
 from client.cli.control_socket import Event, call
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
@@ -17,8 +18,6 @@ from runtime.console import (
     OK,
     SIGN_IN,
     exit_code,
-    exit_on_error,
-    print_error,
     print_json,
     print_lines,
     print_table,
@@ -220,12 +219,6 @@ def version(*, as_json: bool) -> int:
     else:
         print_lines(f"ostiary {SOFTWARE} (protocol {PROTOCOL})", f"ostiaryd {running or 'is not running'}")
     return OK
-
-
-def refuse(error: OstiaryError, *, as_json: bool) -> int:
-    """Prints an error and returns its exit code."""
-    print_error(error, as_json=as_json)
-    return exit_code(error.reason)
 
 
 def _tell(*lines: str) -> None:
