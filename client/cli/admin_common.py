@@ -18,9 +18,9 @@ import typer
 from client.cli.admin_output import Item, Output, say, show_one
 from client.cli.admin_session import Api, Json, ProblemError, escape, load
 from client.cli.advice import AdviceError, exit_on_error
-from protocol.errors import LocalError, OstiaryError
+from protocol.errors import LocalError
 from protocol.reasons import Reason
-from runtime.console import FAILED, INTERRUPTED, error_object, exit_code, print_error, print_json
+from runtime.console import FAILED, error_object, exit_code, print_json
 
 JsonOption = Annotated[bool, typer.Option("--json", help='Print JSON with "schema": 1; short for -o json.')]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
