@@ -6,17 +6,21 @@ has left behind; the host asks our resolver only when it answers; and all is und
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
+import dns.message
+import dns.rcode
 import structlog
 
 from client.core.addresses import AddressPlan, plan_addresses
 from client.core.classify import Classifier
-from client.core.dns import DnsDecider
+from client.core.dns import CANARY, DnsDecider
 from client.core.intercept import Interceptor
 from client.core.synthetic import SyntheticPool
 from client.daemon.dns_server import DnsServer
+from client.daemon.doctor import HostCheck
 from client.daemon.gateway import Gateway
 from client.daemon.intercept import Interception
 from client.daemon.settings import ClientSettings
@@ -24,11 +28,14 @@ from client.host import SOCKET_MARK
 from client.host.journal import Journal
 from client.host.listener import open_listener
 from client.host.network import HostNetwork, ipv6_available
-from client.host.resolver_settings import ResolverSettings, choose_resolver_settings
+from client.host.resolv_conf import RESOLV_CONF
+from client.host.resolver_settings import ResolverSettings, SystemdResolved, choose_resolver_settings
 from client.host.selftest import self_test
 from client.host.tun import TunDevice
+from client.host.upstream import forward_query, parse_nameservers
 from protocol.acl.model import IPAddress
 from protocol.errors import LocalError, OstiaryError
+from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 
@@ -55,7 +62,7 @@ class TunMode:
         self._upstreams: tuple[str, ...] = ()
         self._gateway: Gateway | None = None
         self.interception: Interception | None = None
-        self.spared: frozenset[str] = frozenset()
+        self.spared: Callable[[], frozenset[str]] = frozenset
         """Names of the controller and the relays."""
         self.warnings: dict[str, LocalError] = {}
 
@@ -127,6 +134,10 @@ class TunMode:
         except OstiaryError as error:
             _log.error("host.not_updated", reason=error.reason.code, detail=error.detail)
 
+    def checks(self) -> dict[str, HostCheck]:
+        """What ``doctor`` looks at on this host."""
+        return {"tun device": self._check_device, "resolver": self._check_resolver}
+
     async def stop(self) -> None:
         """Takes everything back, the newest first."""
         await self._undo.aclose()
@@ -139,7 +150,7 @@ class TunMode:
             gateway,
             upstreams=lambda: self._upstreams,
             routes=self._network.add_routes,
-            spared=lambda: self.spared,
+            spared=lambda: self.spared(),
             clock=self._clock,
             scope=self._scope,
             mark=SOCKET_MARK,
@@ -154,6 +165,26 @@ class TunMode:
         self._resolver = resolver
         self._undo.callback(resolver.restore)
         _log.info("dns.mode", mode=resolver.name, why=resolver.explanation, upstreams=len(self._upstreams))
+
+    async def _check_device(self) -> str:
+        device, interception = self._device, self.interception
+        if device is None or interception is None:
+            raise LocalError(Reason.NO_TUN)
+        tcp = interception.interceptor.tcp
+        await self_test(self.plan, device.name, lambda: tcp.probes_seen)
+        self.warnings.pop("self_test", None)
+        return f"Connections through {device.name} arrive."
+
+    async def _check_resolver(self) -> str:
+        """Asks as the host does: whoever answers NXDOMAIN to the canary is us."""
+        query = dns.message.make_query(CANARY, "A").to_wire()
+        server = "127.0.0.53" if isinstance(self._resolver, SystemdResolved) else None
+        servers = (server,) if server else parse_nameservers(await asyncio.to_thread(RESOLV_CONF.read_bytes))
+        reply = dns.message.from_wire(await forward_query(query, servers[:1], tcp=False, mark=0))
+        if server is None and reply.rcode() is not dns.rcode.NXDOMAIN:
+            raise LocalError(Reason.DNS_SETUP_FAILED, f"{servers[0]} answers this host's questions, not we")
+        explanation = "" if self._resolver is None else f" ({self._resolver.name}: {self._resolver.explanation})"
+        return f"Questions about resources come to {self.plan.own_v4}{explanation}."
 
     def _update_domains(self, domains: tuple[str, ...]) -> None:
         if self._resolver is not None:

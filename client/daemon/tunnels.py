@@ -158,6 +158,10 @@ class Tunnels:
                     raise
         raise RemoteError(Reason.TUNNEL_LOST, "again and again")
 
+    async def reach(self, entry: Entry) -> ConnectorTunnel:
+        """Returns a tunnel into the remote network of ``entry``, made if there is none. Raises OstiaryError."""
+        return await self._tunnel_for(Wanted("resolve", "", None, entry))
+
     def policy_changed(self) -> None:
         """A new snapshot is in force: tokens are asked for anew, tunnels without a purpose end."""
         self._authorisations.clear()

@@ -1,0 +1,142 @@
+"""The composition of the client daemon: what is made in which order, and taken back in reverse (F-14, T-50)."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from client.core.addresses import POOL_V6, POOLS_V4, AddressPlan
+from client.core.classify import Classifier
+from client.core.synthetic import SyntheticPool
+from client.daemon.access_control import group_id
+from client.daemon.control import ControllerClock
+from client.daemon.denials import Denials
+from client.daemon.doctor import Doctor, HostCheck
+from client.daemon.flows import FlowRegistry
+from client.daemon.gateway import Gateway
+from client.daemon.identity import IdentityStore
+from client.daemon.log_buffer import LogBuffer
+from client.daemon.policy import Policy
+from client.daemon.proxy import Proxy
+from client.daemon.report import Reporter
+from client.daemon.session import Session
+from client.daemon.settings import ClientSettings
+from client.daemon.tun_mode import TunMode
+from client.daemon.verbs import Verbs
+from client.host.cleanup import open_journal
+from protocol.version import SOFTWARE
+from runtime.clock import SystemClock
+from runtime.files import StateDir
+from runtime.http import check_url
+from runtime.lifecycle import Lifecycle
+from runtime.status_socket import StatusServer
+from runtime.tasks import TaskScope
+
+READY_WITHIN_S: Final = 10.0
+"""A signed-in daemon tells systemd that it is ready when it is online; or after this long, because a controller that is
+away must not make the service fail."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Daemon:
+    """One client daemon. ``run`` it once."""
+
+    def __init__(self, settings: ClientSettings, logs: LogBuffer) -> None:
+        self._settings = settings
+        self._logs = logs
+        self._clock = ControllerClock(SystemClock())
+
+    async def run(self, lifecycle: Lifecycle) -> None:
+        """Runs until ``lifecycle.stop``. Raises LocalError when it cannot start; whatever was changed is undone."""
+        settings = self._settings
+        state = StateDir(settings.state_dir)
+        state.ensure()
+        state.lock()
+        try:
+            async with AsyncExitStack() as undo, TaskScope("client") as scope:
+                await self._run(lifecycle, state, undo, scope)
+        finally:
+            state.unlock()
+        _log.info("daemon.stopped")
+
+    async def _run(self, lifecycle: Lifecycle, state: StateDir, undo: AsyncExitStack, scope: TaskScope) -> None:
+        settings, clock = self._settings, self._clock
+        tun: TunMode | None = None
+        pool = SyntheticPool(AddressPlan(POOLS_V4[0], POOL_V6))
+        if settings.mode == "tun":
+            # First of all, and before anything asks a resolver: what a dead daemon has left behind (F-14).
+            journal = await asyncio.to_thread(open_journal, state.path)
+            tun = TunMode(settings, journal, clock, scope)
+            undo.push_async_callback(tun.stop)
+            pool = await tun.prepare()
+        classifier = Classifier(pool)
+        classifier.set_clock(clock.monotonic(), clock.wall())
+        flows = FlowRegistry()
+        store = IdentityStore(state)
+        denials = Denials(clock, entry=lambda resource: policy.entry(resource), revision=lambda: policy.revision)
+        policy = Policy(store, classifier, flows, lambda: denials, clock)
+        gateway = Gateway(policy, flows, denials, clock)
+        session = Session(store, policy, gateway, denials, clock, scope, sock_mark=settings.mark)
+        reporter = Reporter(session, policy, gateway, denials, clock, mode=settings.mode, pool=pool)
+        checks: dict[str, HostCheck] = {}
+        if tun is None:
+            proxy = Proxy(*settings.proxy_address(), classifier, gateway, clock, scope)
+            await proxy.start()
+            undo.callback(proxy.stop)
+            reporter.proxy = proxy.address
+            checks["proxy"] = lambda: _said(f"SOCKS5 and HTTP CONNECT on {proxy.address}.")
+        else:
+            policy.on_change.append(tun.follow_policy)
+            await tun.start(classifier, gateway)
+            reporter.dns, reporter.warnings = tun.dns, tun.warnings
+            tun.spared = lambda: _infrastructure(session, gateway)
+            checks |= tun.checks()
+        gid = group_id(settings.group)
+        verbs = Verbs(session, reporter, Doctor(session, policy, gateway, checks), self._logs, gid=gid)
+        mode = 0o600 if gid is None else 0o660
+        async with StatusServer(settings.socket, verbs.handle, mode=mode, gid=gid):
+            await session.start()
+            try:
+                await self._serve(lifecycle, session)
+            finally:
+                await session.stop()
+
+    async def _serve(self, lifecycle: Lifecycle, session: Session) -> None:
+        _log.info("daemon.started", version=SOFTWARE, mode=self._settings.mode, state=session.state)
+        async with TaskScope("ready") as scope:
+            scope.spawn(self._announce(lifecycle, session), name="announce")
+            await lifecycle.stop.wait()
+
+    async def _announce(self, lifecycle: Lifecycle, session: Session) -> None:
+        """READY when traffic can flow; without a session, when somebody can sign in."""
+        for _ in range(round(READY_WITHIN_S / 0.05)):
+            if session.state != "connecting":
+                break
+            await asyncio.sleep(0.05)
+        lifecycle.ready(session.state)
+        shown = session.state
+        while True:
+            await asyncio.sleep(1.0)
+            if session.state != shown:
+                shown = session.state
+                lifecycle.status(shown)
+
+
+def _infrastructure(session: Session, gateway: Gateway) -> frozenset[str]:
+    """Names that our own connections need: never answered by synthetic addresses."""
+    names = set() if gateway.tunnels is None else set(gateway.tunnels.relay_names)
+    if session.controller is not None:
+        host = check_url(session.controller.url).hostname
+        if host is not None:
+            names.add(host)
+    return frozenset(names)
+
+
+def _said(sentence: str) -> Awaitable[str]:
+    async def say() -> str:
+        return sentence
+
+    return say()

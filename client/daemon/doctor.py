@@ -1,0 +1,106 @@
+"""``doctor``: looks at each link of the chain from the TUN device to the connectors and names the first that is broken."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from client.daemon.gateway import Gateway
+from client.daemon.policy import Policy
+from client.daemon.session import Session
+from protocol.acl.model import Entry
+from protocol.errors import OstiaryError, RemoteError
+from protocol.ids import NetworkId
+from protocol.limits import CLOCK_WARN_S
+from protocol.reasons import Reason
+
+NETWORK_DEADLINE_S: Final = 12.0
+
+HostCheck = Callable[[], Awaitable[str]]
+"""Returns a sentence; raises OstiaryError."""
+
+
+class Doctor:
+    """Args: host_checks: by name, what the mode (tun or proxy) can say about this host."""
+
+    def __init__(self, session: Session, policy: Policy, gateway: Gateway, host_checks: dict[str, HostCheck]) -> None:
+        self._session = session
+        self._policy = policy
+        self._gateway = gateway
+        self._host_checks = host_checks
+
+    async def run(self) -> dict[str, Any]:
+        """Returns ``{"ok": bool, "checks": [{name, status, reason, sentence, next}]}``."""
+        checks = [await _check(name, check) for name, check in self._host_checks.items()]
+        checks.append(await _check("controller", self._controller))
+        checks.append(await _check("clock", self._clock))
+        checks.append(await _check("policy", self._snapshot))
+        found = await asyncio.gather(
+            *(self._network(network, entry) for network, entry in sorted(self._samples().items()))
+        )
+        checks += found
+        return {"ok": all(check["status"] != "fail" for check in checks), "checks": checks}
+
+    async def _controller(self) -> str:
+        session = self._session
+        if session.controller is None:
+            raise RemoteError(Reason.SIGN_IN_REQUIRED, "no controller is known: ostiary up URL")
+        if session.state in ("sign_in_required", "down"):
+            raise RemoteError(Reason.SIGN_IN_REQUIRED, f"the client is {session.state.replace('_', ' ')}")
+        link = session.link
+        if link is None or not link.connected:
+            error = None if link is None else link.state.error
+            raise error or RemoteError(Reason.CONTROLLER_UNREACHABLE, session.controller.url)
+        rtt = "" if link.state.rtt_ms is None else f" in {link.state.rtt_ms:.0f} ms"
+        return f"{session.controller.url} answers{rtt}."
+
+    async def _clock(self) -> str:
+        link = self._session.link
+        offset = None if link is None else link.state.clock_offset_ms
+        if offset is None:
+            return "Not compared: the controller is not connected."
+        if abs(offset) > CLOCK_WARN_S * 1000:
+            raise RemoteError(Reason.CLOCK_OFFSET, f"{abs(offset) / 1000:.1f} s off the controller's")
+        return f"{abs(offset):.0f} ms off the controller's."
+
+    async def _snapshot(self) -> str:
+        snapshot = self._policy.current
+        if snapshot is None:
+            raise RemoteError(Reason.UNAVAILABLE, "no policy has arrived yet")
+        if self._policy.classifier.blocked is not None:
+            raise RemoteError(self._policy.classifier.blocked, "everything is refused for this reason")
+        return f"Revision {snapshot.revision} with {len(snapshot.acl.entries)} resources is in force."
+
+    def _samples(self) -> dict[NetworkId, Entry]:
+        return {entry.resource.network: entry for entry in reversed(self._policy.index.acl.entries)}
+
+    async def _network(self, network: NetworkId, entry: Entry) -> dict[str, Any]:
+        snapshot = self._policy.current
+        name = network if snapshot is None else snapshot.networks.get(network, network)
+
+        async def reach() -> str:
+            tunnels = self._gateway.tunnels
+            if tunnels is None:
+                raise RemoteError(Reason.SIGN_IN_REQUIRED)
+            try:
+                async with asyncio.timeout(NETWORK_DEADLINE_S):
+                    tunnel = await tunnels.reach(entry)
+                    rtt = await tunnel.tunnel.probe(5.0)
+            except TimeoutError as exc:
+                raise RemoteError(Reason.TIMEOUT, "no tunnel in time") from exc
+            return f"{tunnel.path.connector} answers through {tunnel.path.fqdn} in {rtt * 1000:.0f} ms."
+
+        return await _check(f"network {name}", reach)
+
+
+async def _check(name: str, check: HostCheck) -> dict[str, Any]:
+    try:
+        sentence = await check()
+    except OstiaryError as error:
+        return {
+            "name": name,
+            "status": "warn" if error.reason is Reason.CLOCK_OFFSET else "fail",
+            "reason": error.reason.code,
+            "sentence": str(error),
+            "next": error.reason.next_step,
+        }
+    return {"name": name, "status": "ok", "reason": None, "sentence": sentence, "next": ""}

@@ -1,0 +1,353 @@
+"""Signed in or not, up or down: the life of one identity's link and tunnels, and the verbs that change it (D9; T-56)."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+
+from client.daemon.control import ControllerClock, ControlLink
+from client.daemon.denials import Denials
+from client.daemon.gateway import Gateway
+from client.daemon.identity import WATERMARK_FILE, Controller, Identity, IdentityStore
+from client.daemon.policy import Policy
+from client.daemon.sign_in import SignIn, SignInPrompt, find_controller
+from client.daemon.tunnels import Tunnels
+from client.host.keys import load_or_create_key, remove_key
+from protocol.control import Welcome
+from protocol.enrolment import EnrolmentToken, parse_untrusted
+from protocol.errors import LocalError, RefusedError, RemoteError
+from protocol.ids import SpkiPin
+from protocol.reasons import Reason
+from protocol.tokens.claims import Snapshot
+from protocol.tokens.keys import VerificationKeys, parse_pin_untrusted
+from runtime.http import check_url
+from runtime.tasks import TaskScope, cancel_and_wait
+
+TICK_S: Final = 1.0
+CONNECTING_S: Final = 8.0
+"""A controller that is not there for this long is called away, not "connecting"."""
+_POLL_S: Final = 0.05
+_HOPELESS: Final = frozenset(
+    {Reason.CERTIFICATE_UNTRUSTED, Reason.PIN_MISMATCH, Reason.VERSION_UNSUPPORTED, Reason.TOKEN_KEY_UNKNOWN}
+)
+"""Waiting does not help against these."""
+
+Prompt = Callable[[SignInPrompt], Awaitable[None]]
+
+_log = structlog.get_logger(__name__)
+
+
+class Session:
+    """One per daemon.
+
+    Args:
+        store: files.
+        policy: what is in force.
+        gateway: is given the tunnels.
+        denials: reports over the link.
+        clock: is set by the controller's.
+        scope: owns the link's task.
+        sock_mark: SO_MARK of our sockets.
+    """
+
+    def __init__(
+        self,
+        store: IdentityStore,
+        policy: Policy,
+        gateway: Gateway,
+        denials: Denials,
+        clock: ControllerClock,
+        scope: TaskScope,
+        *,
+        sock_mark: int | None,
+    ) -> None:
+        self.controller: Controller | None = None
+        self.identity: Identity | None = None
+        self.link: ControlLink | None = None
+        self.user_name = ""
+        self._store = store
+        self._policy = policy
+        self._gateway = gateway
+        self._denials = denials
+        self._clock = clock
+        self._scope = scope
+        self._mark = sock_mark
+        self._lock = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._began = clock.monotonic()
+        self._pending: Snapshot | None = None
+        self._arrived = asyncio.Event()
+        self._state = ""
+        self._state_since = clock.base.wall()
+
+    # What it is
+
+    @property
+    def state(self) -> str:
+        """In one word, for ``status``."""
+        state = self._judge()
+        if state != self._state:
+            self._state, self._state_since = state, self._clock.base.wall()
+        return state
+
+    @property
+    def since(self) -> float:
+        """Since when (Unix seconds)."""
+        _ = self.state
+        return self._state_since
+
+    def _judge(self) -> str:
+        if self.controller is None:
+            return "not_configured"
+        if not self.controller.enabled:
+            return "down"
+        if self.identity is None or not self.identity.signed_in:
+            return "sign_in_required"
+        link = self.link
+        if link is not None and link.connected:
+            return "online" if self._policy.current is not None else "connecting"
+        return "connecting" if self._clock.monotonic() - self._began < CONNECTING_S else "offline"
+
+    # Verbs
+
+    async def start(self) -> None:
+        """Takes up what an earlier run left. Raises LocalError for damaged files."""
+        self.controller = self._store.controller()
+        self.identity = self._store.identity()
+        await self._reconnect()
+
+    async def up(self, args: Mapping[str, Any], prompt: Prompt, *, may_change: bool) -> None:
+        """Comes up: with another controller if ``args`` name one, after a sign-in if one is needed.
+
+        Raises:
+            OstiaryError: NEEDS_ROOT when ``may_change`` is not given and needed; what sign-in and controller say.
+        """
+        token, url, pin = _parse_up(args)
+        async with self._lock:
+            await self._choose_controller(url, pin, may_change=may_change)
+            if token is not None and not may_change:
+                raise LocalError(Reason.NEEDS_ROOT, "an enrolment token changes who this host is")
+            if self.controller is None:
+                raise LocalError(Reason.CONFIG_INVALID, "no controller is known yet: name its URL")
+            if not self.controller.enabled:
+                self.controller = replace(self.controller, enabled=True)
+                self._store.store_controller(self.controller)
+            if token is not None or self.identity is None or not self.identity.signed_in:
+                await self._sign_in(self.controller, token, prompt)
+            if self._task is None:
+                await self._reconnect()
+            assert self.link is not None or self._task is not None
+        await self.wait_online()
+
+    async def login(self, prompt: Prompt) -> None:
+        """Signs in again, also when a session lives."""
+        async with self._lock:
+            if self.controller is None:
+                raise LocalError(Reason.CONFIG_INVALID, "no controller is known yet: run `ostiary up URL`")
+            if self.identity is not None and self.identity.service:
+                raise LocalError(Reason.INVALID_INPUT, "a service account signs in by its key; there is nothing to do")
+            await self._sign_in(self.controller, None, prompt)
+            self.controller = replace(self.controller, enabled=True)
+            self._store.store_controller(self.controller)
+            await self._reconnect()
+        await self.wait_online()
+
+    async def down(self) -> None:
+        """Ends everything until ``up``; the host's own network serves every destination."""
+        async with self._lock:
+            if self.controller is not None and self.controller.enabled:
+                self.controller = replace(self.controller, enabled=False)
+                self._store.store_controller(self.controller)
+            await self._disconnect(Reason.SHUTTING_DOWN)
+            self._policy.forget()
+            await self._policy.changed()
+
+    async def logout(self) -> None:
+        """Ends the session, here and at the controller."""
+        async with self._lock:
+            if self.link is not None:
+                await self.link.sign_out()
+            await self._end_standing(Reason.SESSION_ENDED)
+
+    async def stop(self) -> None:
+        """The daemon ends: says goodbye."""
+        if self.link is not None:
+            await self.link.say_goodbye()
+        await self._disconnect(Reason.SHUTTING_DOWN)
+
+    async def wait_online(self) -> None:
+        """Waits until the policy is in force; the asker's patience is the deadline.
+
+        Raises:
+            OstiaryError: what makes waiting useless.
+        """
+        while self.state != "online":
+            link = self.link
+            if self.state in ("sign_in_required", "not_configured", "down"):
+                raise RefusedError(Reason.SIGN_IN_REQUIRED, f"the client is {self.state} again")
+            error = None if link is None else link.state.error
+            if error is not None and error.reason in _HOPELESS:
+                raise error
+            await asyncio.sleep(_POLL_S)
+
+    # Inside
+
+    async def _choose_controller(self, url: str | None, pin: SpkiPin | None, *, may_change: bool) -> None:
+        """Trusts another controller; everything of the old one is wiped (D9, T-56)."""
+        known = self.controller
+        if url is None or (known is not None and known.url == url and pin in (None, known.pin)):
+            return
+        if not may_change:
+            raise LocalError(Reason.NEEDS_ROOT, "only root may choose the controller")
+        found = await find_controller(url, pin, sock_mark=self._mark)
+        await self._disconnect(Reason.SESSION_ENDED)
+        self._policy.forget()
+        self._denials.forget()
+        self._store.wipe()
+        remove_key(self._store.state.path)
+        self.identity = None
+        self._store.store_controller(found)
+        self.controller = found
+        await self._policy.changed()
+        _log.info("controller.chosen", url=found.url, pin=found.pin)
+
+    async def _sign_in(self, controller: Controller, token: EnrolmentToken | None, prompt: Prompt) -> None:
+        key = load_or_create_key(self._store.state.path)
+        sign_in = SignIn(controller, key, self._clock, sock_mark=self._mark)
+        if token is not None:
+            identity = await sign_in.by_token(token)
+        else:
+            identity = await sign_in.by_device_code(prompt)
+        if self.identity is not None and identity.issuer != self.identity.issuer:
+            # Another controller behind the same URL and trust: its revisions begin anew.
+            self._store.state.remove(WATERMARK_FILE)
+        await self._disconnect(Reason.SESSION_ENDED)
+        self._store.store_identity(identity)
+        self.identity = identity
+        _log.info("signed_in", device=identity.device, user=identity.user)
+        await self._reconnect()
+
+    async def _reconnect(self) -> None:
+        await self._disconnect(Reason.SESSION_ENDED)
+        controller, identity = self.controller, self.identity
+        if controller is None or not controller.enabled:
+            self._policy.block(None)
+            return
+        if identity is None or not identity.signed_in:
+            self._policy.block(Reason.SIGN_IN_REQUIRED)
+            return
+        self._policy.block(None)
+        self._began = self._clock.monotonic()
+        self._task = self._scope.spawn_supervised(lambda: self._live(controller, identity), name="session")
+
+    async def _disconnect(self, reason: Reason) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            self._policy.end_flows(reason)
+            await cancel_and_wait(task)
+
+    async def _live(self, controller: Controller, identity: Identity) -> None:
+        """One identity's link and tunnels, until it is cancelled."""
+        key = load_or_create_key(self._store.state.path)
+        link = ControlLink(
+            controller,
+            identity,
+            key,
+            self._clock,
+            hostname=socket.gethostname()[:255],
+            enforced=lambda: self._policy.enforced,
+            on_snapshot=self._snapshot_arrived,
+            on_keys=self._keys_arrived,
+            on_change=lambda: None,
+            on_standing=self._standing_lost,
+            flow_count=lambda: (len(self._policy.flows), 0 if tunnels is None else len(tunnels.live)),
+            sock_mark=self._mark,
+        )
+        tunnels: Tunnels | None = None
+        if self._policy.load(link.verify_snapshot):
+            await self._policy.changed()
+        async with TaskScope("session") as scope:
+            tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark)
+            self.link, self._gateway.tunnels = link, tunnels
+            try:
+                scope.spawn_supervised(link.run, name="link")
+                scope.spawn_supervised(lambda: self._denials.report(link), name="reporter")
+                scope.spawn_supervised(lambda: self._apply(link, tunnels), name="snapshots")
+                scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")
+                await scope.join()
+            finally:
+                self.link, self._gateway.tunnels = None, None
+                tunnels.close(Reason.SHUTTING_DOWN)
+
+    def _snapshot_arrived(self, snapshot: Snapshot) -> None:
+        self._pending = snapshot  # the latest wins
+        self._arrived.set()
+
+    async def _apply(self, link: ControlLink, tunnels: Tunnels) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            snapshot, self._pending = self._pending, None
+            if snapshot is not None and await self._policy.take(snapshot):
+                tunnels.policy_changed()
+                link.confirm(snapshot)
+
+    async def _tick(self, link: ControlLink, tunnels: Tunnels) -> None:
+        while True:
+            link.synchronise()
+            self._policy.tick(link.away_s())
+            tunnels.tick()
+            _ = self.state
+            await asyncio.sleep(TICK_S)
+
+    def _keys_arrived(self, keys: VerificationKeys, welcome: Welcome) -> None:
+        identity = self.identity
+        if identity is None:
+            return
+        self.identity = replace(
+            identity,
+            keys=keys,
+            user_name=welcome.user_name or identity.user_name,
+            session_expires=welcome.session_expires or identity.session_expires,
+        )
+        if self.identity != identity:
+            self._store.store_identity(self.identity)
+
+    def _standing_lost(self, reason: Reason) -> None:
+        _log.warning("standing.lost", reason=reason.code)
+        self._scope.spawn(self._end_standing(reason), name="standing")
+
+    async def _end_standing(self, reason: Reason) -> None:
+        """Nobody is signed in any more: everything is cut; names stay recognised, so that nothing leaks (T-55)."""
+        self._policy.end_flows(reason)
+        self._policy.block(Reason.SIGN_IN_REQUIRED)
+        self._store.sign_out()
+        self.identity = self._store.identity()
+        await self._disconnect(reason)
+
+
+def _parse_up(args: Mapping[str, Any]) -> tuple[EnrolmentToken | None, str | None, SpkiPin | None]:
+    """Returns token, URL and pin; a token names both. Raises LocalError(INVALID_INPUT, ENROLMENT_INVALID)."""
+    url, pin, text = args.get("url"), args.get("ca_pin"), args.get("token")
+    if not all(value is None or isinstance(value, str) for value in (url, pin, text)):
+        raise LocalError(Reason.INVALID_INPUT, "url, ca_pin and token are texts")
+    token = None if text is None else parse_untrusted(text)
+    if token is not None:
+        if url is not None and _base(url) != _base(token.url):
+            raise LocalError(Reason.INVALID_INPUT, "the URL is not the one in the token")
+        return token, _base(token.url), token.pin
+    if pin is not None and url is None:
+        raise LocalError(Reason.INVALID_INPUT, "a pin without the controller's URL")
+    try:
+        parsed = None if pin is None else parse_pin_untrusted(pin)
+    except RemoteError as exc:
+        raise LocalError(Reason.INVALID_INPUT, "ca_pin is sha256/ and 44 characters") from exc
+    return None, None if url is None else _base(url), parsed
+
+
+def _base(url: str) -> str:
+    parts = check_url(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
