@@ -1,0 +1,52 @@
+"""UDP as packets: super-packets are taken apart, replies have the ends swapped."""
+
+import pytest
+from client_packets import APP, SERVER, World, opened, written
+from hypothesis import given
+from hypothesis import strategies as st
+from packet_reference import assert_valid, packed, udp
+
+from client.core.commands import WriteFrame
+from client.packet.model import UdpDatagram
+from client.packet.vnet import GSO_UDP_L4, NEEDS_CSUM, VnetHeader
+
+VERSIONS = [4, 6]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_reply_comes_from_the_destination(version: int) -> None:
+    world = World()
+    association = opened(world.send_udp(b"question", version, port=5000, to_port=53)).association
+    table = world.interceptor.udp
+    assert table.reply(association, b"too early", world.now) == []
+    table.opened(association)
+    (command,) = table.reply(association, b"answer", world.now)
+    assert isinstance(command, WriteFrame)
+    assert_valid(command.frame[10:])
+    assert written([command]) == [UdpDatagram(packed(SERVER[version]), packed(APP[version]), 53, 5000, b"answer")]
+    assert association.target.port == 53
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_reply_that_fits_no_packet_is_dropped(version: int) -> None:
+    world = World()
+    association = opened(world.send_udp(b"", version)).association
+    world.interceptor.udp.opened(association)
+    assert len(world.interceptor.udp.reply(association, bytes(65507), world.now)) == 1
+    assert world.interceptor.udp.reply(association, bytes(65528), world.now) == []
+
+
+@given(st.lists(st.binary(min_size=9, max_size=9), max_size=12), st.binary(max_size=8))
+def test_super_packet_is_taken_apart(pieces: list[bytes], last: bytes) -> None:
+    world = World()
+    datagrams = [*pieces, last] if last or not pieces else pieces
+    vnet = VnetHeader(NEEDS_CSUM, GSO_UDP_L4, 28, 9, 20, 6).encode()
+    commands = world.send_packet(udp(APP[4], SERVER[4], 5000, 53, b"".join(datagrams)), vnet)
+    assert list(opened(commands).association.outgoing) == datagrams
+
+
+def test_super_packet_without_a_size_is_one_datagram() -> None:
+    world = World()
+    vnet = VnetHeader(0, GSO_UDP_L4, 0, 0, 0, 0).encode()
+    commands = world.send_packet(udp(APP[4], SERVER[4], 5000, 53, b"abc"), vnet)
+    assert list(opened(commands).association.outgoing) == [b"abc"]
