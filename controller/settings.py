@@ -9,6 +9,8 @@ from protocol.errors import LocalError
 from protocol.reasons import Reason
 
 COMPONENT: Final = "controller"
+CA_FILE: Final = "ca.pem"
+"""The CA's certificate in the state directory, for whoever runs commands on this host."""
 TLS_MODES: Final = ("internal", "files", "off")
 
 

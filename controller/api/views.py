@@ -15,6 +15,8 @@ from controller.store.credentials import PersonalData
 from protocol.acl.model import Resource
 from protocol.control import ConnectionRecord
 
+_KEY_ORDER = ("active", "next", "previous", "distrusted")
+
 
 def network(state: PolicyState, item: model.Network) -> places.Network:
     """A remote network."""
@@ -179,6 +181,21 @@ def key(state: PolicyState, item: model.SigningKeyRecord) -> activity.Key:
     return activity.Key(
         kid=item.kid, status=item.status.value, added_at=from_ms(item.added_ms), version=state.version_of(item.kid)
     )
+
+
+def keys(state: PolicyState) -> list[activity.Key]:
+    """The ring: active, next, previous, distrusted."""
+    shown = [key(state, item) for item in state.signing_keys.values()]
+    shown += [
+        activity.Key(kid=kid, status="distrusted", added_at=None, version=state.version_of(kid))
+        for kid in state.distrusted_keys
+    ]
+    return sorted(shown, key=key_order)
+
+
+def key_order(item: activity.Key) -> tuple[int, str]:
+    """By status, then by name."""
+    return _KEY_ORDER.index(item.status), item.kid
 
 
 def connection(record: ConnectionRecord) -> activity.Connection:

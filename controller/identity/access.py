@@ -1,8 +1,11 @@
 """What a role may do with the controller itself. Pure; asked before the work and again inside the write (T-16).
 
     member  itself: its own sessions, devices, password and connections
-    admin   everything but owners and signing keys
+    admin   everything but signing keys, roles, and the accounts of other admins and owners
     owner   everything
+
+``controller.domain.authority`` says the same about commands; this module is for what is no command (passwords, personal
+data, lists) and for answering before the work.
 
 Access to resources has nothing to do with roles: it comes from grants only.
 """
@@ -35,18 +38,13 @@ def require_role(state: PolicyState, user: UserId, least: Role) -> User:
 
 
 def require_power_over(actor: User, target: User) -> None:
-    """Raises RefusedError(FORBIDDEN) unless ``actor`` may change ``target``: only owners touch owners.
+    """Raises RefusedError(FORBIDDEN) unless ``actor`` may change the account ``target``.
 
-    Setting somebody's password is becoming him, so this holds for passwords too.
+    Setting somebody's password is becoming him, so it needs more than his role: admins change members only.
     """
-    if _RANK[actor.role] < _RANK[Role.ADMIN] or (target.role is Role.OWNER and actor.role is not Role.OWNER):
-        raise RefusedError(Reason.FORBIDDEN, f"this needs the role {Role.OWNER.value}")
-
-
-def require_may_give(actor: User, role: Role) -> None:
-    """Raises RefusedError(FORBIDDEN) unless ``actor`` may give ``role`` to somebody: nobody lifts above himself."""
-    if _RANK[actor.role] < _RANK[Role.ADMIN] or _RANK[role] > _RANK[actor.role]:
-        raise RefusedError(Reason.FORBIDDEN, f"only an {role.value} makes somebody {role.value}")
+    if actor.role is Role.OWNER or (actor.role is Role.ADMIN and target.role is Role.MEMBER):
+        return
+    raise RefusedError(Reason.FORBIDDEN, f"this needs the role {Role.OWNER.value}")
 
 
 def is_staff(user: User) -> bool:

@@ -22,6 +22,8 @@ from protocol.reasons import Reason
 
 CA_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=90)
+RELAY_LEAF_LIFE: Final = timedelta(days=825)
+"""Relays never dial, so they cannot ask for a renewal: they are enrolled again."""
 LEAF_RENEW_BEFORE: Final = timedelta(days=30)
 BACKDATE: Final = timedelta(minutes=5)
 """A host whose clock is a little behind still accepts a certificate made just now."""
@@ -109,7 +111,7 @@ class CertificateAuthority:
     def issue(self, names: Sequence[str], *, now: datetime) -> Leaf:
         """Makes a key and a certificate for ``names`` (DNS names and IP addresses)."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(key.public_key(), names, now)
+        certificate = self._sign(key.public_key(), names, now, LEAF_LIFE)
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -137,10 +139,12 @@ class CertificateAuthority:
                 raise RefusedError(Reason.INVALID_INPUT, "csr: it asks for a name that is not this relay's")
         key = request.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
-        certificate = self._sign(key, names, now)
+        certificate = self._sign(key, names, now, RELAY_LEAF_LIFE)
         return certificate.public_bytes(serialization.Encoding.PEM) + self.pem
 
-    def _sign(self, key: ec.EllipticCurvePublicKey, names: Sequence[str], now: datetime) -> x509.Certificate:
+    def _sign(
+        self, key: ec.EllipticCurvePublicKey, names: Sequence[str], now: datetime, life: timedelta
+    ) -> x509.Certificate:
         if not names:
             raise LocalError(Reason.CONFIG_INVALID, "a certificate needs at least one name")
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:COMMON_NAME_MAX])])
@@ -152,7 +156,7 @@ class CertificateAuthority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - BACKDATE)
-            .not_valid_after(min(now + LEAF_LIFE, self.not_after))
+            .not_valid_after(min(now + life, self.not_after))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -4,12 +4,16 @@ The secret is 256 random bits; the store knows only its SHA-256, so that nothing
 (T-11). A session ends after a while without use, at the latest after its absolute life, and at once when it is revoked.
 """
 
+import base64
 import hashlib
+import json
 import re
 import secrets
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from protocol.ids import PREFIXES
 from protocol.limits import ADMIN_SESSION_LIFE_S
 
 SessionKind = Literal["api", "page"]
@@ -17,9 +21,9 @@ SessionKind = Literal["api", "page"]
 API_IDLE_S: Final = 4 * 3600
 PAGE_IDLE_S: Final = 15 * 60
 PAGE_LIFE_S: Final = 3600
-TOUCH_INTERVAL_S: Final = 60
-"""``seen`` is written at most this often, so that reading the API does not mean writing the database."""
+ACTIVITY_MAX: Final = 100_000
 TOKEN_PREFIX: Final = "ost_"  # noqa: S105 - a prefix
+PAGE_SCOPE: Final = "page"
 COOKIE: Final = "__Host-ostiary"
 
 _TOKEN: Final = re.compile(r"ost_[A-Za-z0-9_-]{43}\Z")
@@ -39,6 +43,16 @@ LIFETIMES: Final[dict[SessionKind, Lifetime]] = {
 }
 
 
+def scopes_of(kind: SessionKind) -> tuple[str, ...]:
+    """How the store tells the kinds apart: a session of the API is not limited, one of the page may only sign in."""
+    return () if kind == "api" else (PAGE_SCOPE,)
+
+
+def kind_of(scopes: tuple[str, ...]) -> SessionKind | None:
+    """The kind with these scopes; None for scopes that are not of this version."""
+    return {(): "api", (PAGE_SCOPE,): "page"}.get(scopes)  # type: ignore[return-value]
+
+
 def new_secret() -> str:
     """Returns a fresh bearer token or cookie value."""
     return TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -54,13 +68,51 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def is_live(kind: SessionKind, *, created: int, seen: int, now: float) -> bool:
-    """Tells whether a session (Unix seconds) still counts."""
-    lifetime = LIFETIMES[kind]
-    return now < seen + lifetime.idle_s and now < created + lifetime.life_s
+class Activity:
+    """When this process last saw each session used: the idle limit. Bounded; the absolute limit is the store's.
+
+    A session that this process has not seen yet counts as used now, so a restart prolongs nothing beyond the absolute
+    limit.
+    """
+
+    def __init__(self, *, capacity: int = ACTIVITY_MAX) -> None:
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._capacity = capacity
+
+    def use(self, secret_hash: str, kind: SessionKind, now: float) -> bool:
+        """Notes a use. Tells whether the session is still live; one that is not is forgotten."""
+        last = self._seen.pop(secret_hash, now)
+        if now >= last + LIFETIMES[kind].idle_s:
+            return False
+        self._seen[secret_hash] = max(last, now)
+        while len(self._seen) > self._capacity:
+            self._seen.popitem(last=False)
+        return True
+
+    def seen(self, secret_hash: str, otherwise: float) -> float:
+        """The last use that this process knows of."""
+        return self._seen.get(secret_hash, otherwise)
 
 
-def expires_at(kind: SessionKind, *, created: int, seen: int) -> int:
-    """When the session ends if nobody uses it any more."""
-    lifetime = LIFETIMES[kind]
-    return min(seen + lifetime.idle_s, created + lifetime.life_s)
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a session was made from; rests in the store's label."""
+
+    address: str
+    agent: str
+
+    def label(self) -> str:
+        """The stored form."""
+        return json.dumps({"address": self.address[:64], "agent": self.agent[:200]}, separators=(",", ":"))
+
+    @classmethod
+    def of_label(cls, label: str) -> "Origin":
+        """Reads what ``label`` wrote."""
+        value = json.loads(label)
+        return cls(value["address"], value["agent"])
+
+
+def public_id(secret_hash: str) -> str:
+    """The name of a session in lists and URLs: a part of the hash, of no use to sign in."""
+    raw = bytes.fromhex(secret_hash)[:16]
+    return f"{PREFIXES['token']}_{base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}"

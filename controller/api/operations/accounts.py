@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from controller.api.problems import FieldError
-from controller.api.services import Services
 from controller.domain.commands import CreateUser, RemoveUser
 from controller.domain.model import Role, SubjectKind, SubjectRef
 from controller.domain.rules import RuleBrokenError, clean_name
-from controller.identity.passwords import check_new_password
+from controller.identity.passwords import Passwords, check_new_password
 from controller.store import Unit, credentials, web_sessions
 from protocol.errors import RefusedError
 from protocol.ids import UserId
@@ -27,7 +26,7 @@ class NewAccount:
     password_hash: str
 
 
-async def prepare(services: Services, *, email: str, name: str, role: Role, password: str) -> NewAccount:
+async def prepare(passwords: Passwords, *, email: str, name: str, role: Role, password: str) -> NewAccount:
     """Checks the parts and hashes the password; slow on purpose, so it happens before the write.
 
     Raises:
@@ -37,7 +36,7 @@ async def prepare(services: Services, *, email: str, name: str, role: Role, pass
     address = check_email(email)
     display = check_name(name)
     check_new_password(password, email=address)
-    return NewAccount(address, display, role, await services.passwords.hash(password))
+    return NewAccount(address, display, role, await passwords.hash(password))
 
 
 async def create(unit: Unit, account: NewAccount) -> UserId:

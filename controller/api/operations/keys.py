@@ -53,6 +53,11 @@ async def load_missing(ring: KeyRing, store: Store, state: PolicyState) -> None:
     ring.forget(state)
 
 
+async def has_ca(unit: Unit) -> bool:
+    """Tells whether the internal CA was made."""
+    return await secrets.get(unit.connection, CA_SECRET) is not None
+
+
 async def ensure_ca(seal: Seal, unit: Unit, name: str) -> CertificateAuthority:
     """Returns the internal CA; makes it the first time."""
     sealed = await secrets.get(unit.connection, CA_SECRET)

@@ -17,7 +17,6 @@ from controller.api.schemas.activity import (
     ConnectionPage,
     Enforcement,
     EventPage,
-    Key,
     KeyPage,
 )
 from controller.api.schemas.common import PAGE_MAX, from_s
@@ -31,7 +30,6 @@ from protocol.reasons import Reason
 
 router = APIRouter(tags=["activity"])
 
-_KEY_ORDER = ("active", "next", "previous", "distrusted")
 _POSITION_MAX = (1 << 63) - 1
 
 Since = Annotated[datetime | None, Query(description="Only from this moment on (RFC 3339).")]
@@ -159,13 +157,7 @@ async def distrust_key(call: Owners, once: WriteOnce, kid: str) -> Response:
 
 
 def _key_page(state: PolicyState, *, cursor: str | None = None, limit: int = PAGE_MAX) -> KeyPage:
-    everything = [views.key(state, item) for item in state.signing_keys.values()]
-    everything += [
-        Key(kid=kid, status="distrusted", added_at=None, version=state.version_of(kid)) for kid in state.distrusted_keys
-    ]
-    items, following = page_of(
-        everything, lambda item: (_KEY_ORDER.index(item.status), item.kid), cursor=cursor, limit=limit
-    )
+    items, following = page_of(views.keys(state), views.key_order, cursor=cursor, limit=limit)
     return KeyPage(items=items, next_cursor=following)
 
 

@@ -57,7 +57,7 @@ async def create_user(call: Staff, once: WriteOnce, body: UserCreate) -> Respons
     """Without a password one is made up and returned, this once. Admins create members, owners create anybody."""
     password = body.password or generate_password()
     account = await accounts.prepare(
-        call.services, email=body.email, name=body.name, role=Role(body.role), password=password
+        call.services.passwords, email=body.email, name=body.name, role=Role(body.role), password=password
     )
 
     async def build(unit: Unit) -> UserCreated:

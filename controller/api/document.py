@@ -1,0 +1,131 @@
+"""The application object and its OpenAPI 3.1 document: tags, stable operation ids, problems as they are sent."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
+
+from controller.api import problems
+from controller.api.middleware import Bounds, RequestIds
+from controller.api.routes import (
+    activity,
+    agents,
+    connectors,
+    device_pages,
+    devices,
+    grants,
+    groups,
+    networks,
+    public,
+    relays,
+    resources,
+    service_accounts,
+    sessions,
+    users,
+)
+from protocol.version import SOFTWARE
+
+PREFIX: Final = "/api/v1"
+OPENAPI_PATH: Final = "/api/v1/openapi.json"
+
+_DESCRIPTION: Final = """
+The API of an Ostiary controller: everything that the command line and the console do.
+
+**Sign in** with `POST /api/v1/sessions` and send `Authorization: Bearer <token>`.
+
+**Roles.** Owners may do everything; admins everything but keys, roles and the accounts of other admins and owners;
+members see and change themselves only. Roles give no access to resources: grants do.
+
+**Refusals** are RFC 9457 problems (`application/problem+json`). `code` is stable; `next` says what to do; `field` names the
+member of the input at fault.
+
+**Lists** come in pages: ask again with `cursor=<next_cursor>` until `next_cursor` is null.
+
+**Updates** take the version that you have read in `If-Match`; when the thing has changed since, the answer is 412.
+
+**Creations** take an `Idempotency-Key`; a repeated request gets the same answer and does nothing again.
+"""
+
+_TAGS: Final = (
+    ("sessions", "Your own sign-ins to this API."),
+    ("users", "People. Names and e-mail addresses can be erased; the audit trail keeps ids."),
+    ("groups", "Sets of users that grants can be given to."),
+    ("service accounts", "Principals without a person: servers and jobs."),
+    ("devices", "Installations of the client. Each has a key of its own that never leaves it."),
+    ("networks", "Remote networks: places with connectors and resources."),
+    ("connectors", "Connectors reach into a remote network and verify every connection for themselves."),
+    ("relays", "Relays join client and connector and see only opaque bytes."),
+    ("resources", "What can be granted: names, wildcards, addresses and CIDRs, with ports."),
+    ("grants", "Who may reach what, perhaps until when. Nothing is reachable without one."),
+    ("activity", "What happened, and what is in force where."),
+    ("keys", "The keys that sign tokens."),
+    ("agents", "How connectors, relays and devices get an identity."),
+    ("public", "What anybody may read."),
+)
+
+
+class ControllerApi(FastAPI):
+    """FastAPI with our bounds and request ids around everything, its own error handler included."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Wraps the framework's stack: what it answers by itself gets an id and the security headers too."""
+        return RequestIds(Bounds(super().build_middleware_stack()))
+
+    def openapi(self) -> dict[str, Any]:
+        """Returns the document; made once."""
+        if self.openapi_schema is None:
+            document = get_openapi(
+                title="Ostiary controller",
+                version=SOFTWARE,
+                openapi_version="3.1.0",
+                summary="Identity and policy of a zero-trust access network",
+                description=_DESCRIPTION.strip(),
+                routes=self.routes,
+                tags=[{"name": name, "description": text} for name, text in _TAGS],
+                license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            )
+            _name_problems(document)
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def build_api(**options: Any) -> ControllerApi:
+    """Returns the application with all routes; ``options`` go to FastAPI (lifespan)."""
+    app = ControllerApi(
+        title="Ostiary controller",
+        version=SOFTWARE,
+        # The interactive pages load scripts from elsewhere, which our content policy forbids.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=OPENAPI_PATH,
+        generate_unique_id_function=_operation_id,
+        **options,
+    )
+    problems.install(app)
+    nouns = (sessions, users, groups, service_accounts, devices, networks, connectors, relays, resources, grants)
+    for module in (*nouns, activity, agents):
+        app.include_router(module.router, prefix=PREFIX)
+    app.include_router(public.router)
+    app.include_router(device_pages.router)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _name_problems(document: dict[str, Any]) -> None:
+    """Says ``application/problem+json`` where problems are sent; the framework would say JSON too."""
+    problem = {problems.PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {})
+                reference = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+                if reference.endswith(("/Problem", "/HTTPValidationError")):
+                    response["content"] = problem
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)

@@ -1,0 +1,212 @@
+"""Builds the controller: store, keys, hub, agents' endpoint, relay links and API, from ``Settings``.
+
+``build_app`` only wires; everything that opens something is in the lifespan, in the order of its needs, and is closed in the
+opposite order. A lost database is waited for; a damaged log, or a hub that crashed, ends the process, because going on
+could mean to miss a revocation (T-7).
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from typing import Final
+
+import structlog
+from argon2 import PasswordHasher
+from fastapi import FastAPI, WebSocket
+
+from controller.agents import AgentEndpoint, Presence, RelayLinks
+from controller.api.document import build_api
+from controller.api.operations import keys
+from controller.api.presence import RELAY_OFFLINE, AgentPresence, RelayPresence
+from controller.api.services import Services
+from controller.api.writes import KEEP_S as IDEMPOTENCY_KEEP_S
+from controller.identity.keyring import KeyRing, plan_retirement
+from controller.identity.passwords import Passwords
+from controller.identity.sealing import load_seal
+from controller.publish import Hub, Signer
+from controller.settings import Settings
+from controller.store import Store, enrolments, idempotency, records, web_sessions
+from protocol.control import AGENT_PATH
+from protocol.errors import LocalError
+from protocol.ids import RelayId
+from protocol.reasons import Reason
+from runtime.backoff import Backoff
+from runtime.clock import Clock, SystemClock
+from runtime.entropy import token_text
+from runtime.tasks import TaskScope
+from runtime.trust import client_context
+
+HOUSEKEEPING_S: Final = 3600.0
+RECORDS_KEEP_S: Final = 90 * 24 * 3600
+"""How long connection records are kept."""
+SPENT_KEEP_S: Final = 7 * 24 * 3600
+"""How long spent and expired enrolments and sessions are kept, so that they can be called used or expired."""
+
+_log = structlog.get_logger(__name__)
+
+
+def build_app(settings: Settings, *, clock: Clock | None = None, hasher: PasswordHasher | None = None) -> FastAPI:
+    """Returns the application; its lifespan opens the store and runs everything.
+
+    The lifespan raises LocalError when the controller cannot start: not set up, wrong schema, damaged log or keys.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings, clock=clock or SystemClock(), hasher=hasher) as services:
+            app.state.services = services
+            async with run_agents(services) as endpoint:
+                app.state.agents = endpoint
+                yield
+
+    app = build_api(lifespan=lifespan)
+
+    @app.websocket(AGENT_PATH)
+    async def agents(websocket: WebSocket) -> None:
+        endpoint: AgentEndpoint = websocket.app.state.agents
+        await endpoint.serve(websocket)
+
+    return app
+
+
+def services_of(app: FastAPI) -> Services:
+    """Returns what the lifespan of ``app`` has opened."""
+    services: Services = app.state.services
+    return services
+
+
+@contextlib.asynccontextmanager
+async def open_services(
+    settings: Settings, *, clock: Clock, hasher: PasswordHasher | None = None
+) -> AsyncIterator[Services]:
+    """Opens the store and the keys; closes them afterwards. Raises LocalError."""
+    seal = load_seal(settings.state_dir)
+    store = await Store.open(settings.effective_database_url)
+    passwords = Passwords(hasher)
+    try:
+        ca = await keys.load_ca(seal, store)
+        ring = KeyRing(seal)
+        await keys.load_missing(ring, store, store.feed.state)
+        yield Services(settings=settings, clock=clock, store=store, seal=seal, ca=ca, keyring=ring, passwords=passwords)
+    finally:
+        passwords.close()
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
+    """Runs what serves agents and relays, and the controller's own upkeep."""
+    store, clock = services.store, services.clock
+    presence = Presence()
+    signer = Signer(services.keyring, token_text)
+    hub = Hub(store.feed, signer, clock, jitter=lambda most: random.uniform(0.0, most))  # noqa: S311 - spreads load
+    services.presence = ShownPresence(presence, hub, clock)
+    endpoint = AgentEndpoint(
+        store=store,
+        hub=hub,
+        signer=signer,
+        presence=presence,
+        clock=clock,
+        audiences=lambda: (services.state.issuer, *services.audiences),
+    )
+    links = RelayLinks(store.feed, signer, presence, clock, client_context(services.ca.pem))
+    async with TaskScope("controller") as scope:
+        scope.spawn(follow_log(store), name="follow")
+        scope.spawn_supervised(lambda: follow_keys(services), name="keys")
+        scope.spawn(hub.run(), name="hub")
+        scope.spawn_supervised(links.run, name="relays")
+        scope.spawn_supervised(lambda: keep_house(services), name="housekeeping")
+        yield endpoint
+        scope.cancel()
+
+
+async def follow_log(store: Store) -> None:
+    """Follows what other processes append. A database that is away is waited for; a gap in the log is the end."""
+    backoff = Backoff()
+    while True:
+        try:
+            await store.follow()
+        except LocalError as exc:
+            if exc.reason is not Reason.UNAVAILABLE:
+                raise
+            _log.warning("the log cannot be followed", reason=exc.reason.code, detail=exc.detail)
+        await asyncio.sleep(backoff.next())
+
+
+async def follow_keys(services: Services) -> None:
+    """Loads private keys as they appear in the log; runs until cancelled."""
+    while True:
+        state = services.state
+        await keys.load_missing(services.keyring, services.store, state)
+        await services.store.feed.wait_beyond(state.position)
+
+
+async def keep_house(services: Services) -> None:
+    """Deletes what is past its time and retires keys; runs until cancelled."""
+    while True:
+        now = services.clock.wall()
+        async with services.store.transact() as connection:
+            await idempotency.purge(connection, now - IDEMPOTENCY_KEEP_S)
+            await web_sessions.purge(connection, now - SPENT_KEEP_S)
+            await enrolments.purge(connection, now - SPENT_KEEP_S)
+            await records.purge(connection, int((now - RECORDS_KEEP_S) * 1000))
+        if plan_retirement(services.state, now).commands:
+            async with services.store.write(actor="system", request_id="housekeeping", now=now) as unit:
+                await keys.retire(services.keyring, unit)
+        await asyncio.sleep(HOUSEKEEPING_S)
+
+
+class ShownPresence:
+    """Presence and enforcement of this replica as the API shows them."""
+
+    def __init__(self, presence: Presence, hub: Hub, clock: Clock) -> None:
+        self._presence = presence
+        self._hub = hub
+        self._clock = clock
+
+    def agent(self, agent: str) -> AgentPresence:
+        """What is known about a client or connector."""
+        line = self._hub.enforcement.line(agent)
+        seen = self._presence.agent(agent)
+        enforced_at = line.since or None
+        if seen is None:
+            return AgentPresence(
+                online=False,
+                enforced_revision=line.revision,
+                enforced_at=enforced_at,
+                pending_revision=line.pending_since,
+            )
+        return AgentPresence(
+            online=True,
+            since=seen.since,
+            software=seen.software,
+            hostname=seen.hostname,
+            clock_offset_ms=seen.clock_offset_ms,
+            relays=tuple(seen.relays),
+            flows=seen.flows,
+            tunnels=seen.tunnels,
+            enforced_revision=line.revision,
+            enforced_at=enforced_at,
+            pending_revision=line.pending_since,
+        )
+
+    def relay(self, relay: str) -> RelayPresence:
+        """What is known about a relay."""
+        now = self._clock.wall()
+        seen = self._presence.relay(RelayId(relay), now)
+        if seen is None:
+            return RELAY_OFFLINE
+        report = seen.report
+        if report is None:
+            return RelayPresence(online=True, since=seen.since)
+        return RelayPresence(
+            online=True,
+            since=seen.since,
+            software=report.software,
+            clock_offset_ms=report.clock_ms - round(seen.last_seen * 1000),
+            attachments=len(report.attachments),
+            parked=report.parked,
+            pairs=report.pairs,
+            bytes_copied=report.bytes_copied,
+        )

@@ -1,0 +1,62 @@
+"""`health`: asks the controller on this host over the loopback; for container health checks and systemd."""
+
+import ssl
+from pathlib import Path
+
+from controller.cli.options import load_settings
+from controller.settings import CA_FILE, Settings
+from protocol.errors import LocalError, OstiaryError
+from protocol.reasons import Reason
+from runtime.console import NOT_READY, exit_on_error, print_json, print_lines
+from runtime.files import StateDir, read_limited
+from runtime.http import request
+from runtime.lifecycle import run_command
+from runtime.trust import client_context
+
+DEADLINE_S = 5.0
+
+
+def health(config: Path | None, *, ready: bool, as_json: bool) -> None:
+    """Prints `ok`, or says what is wrong and exits with 3."""
+    with exit_on_error(as_json=as_json):
+        settings = load_settings(config)
+        path = "/healthz/ready" if ready else "/healthz/live"
+        try:
+            status, body = run_command(_ask(settings, path))
+        except OstiaryError as exc:
+            raise LocalError(Reason.UNAVAILABLE, f"the controller does not answer: {exc.detail}") from exc
+        if as_json:
+            print_json({"ok": status == 200, "status": status, "answer": body})
+        else:
+            print_lines("ok" if status == 200 else f"not ready: {body}")
+        if status != 200:
+            raise SystemExit(NOT_READY)
+
+
+async def _ask(settings: Settings, path: str) -> tuple[int, str]:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.listen_host, settings.listen_host)  # noqa: S104
+    shown = f"[{host}]" if ":" in host else host
+    scheme = "http" if settings.tls == "off" else "https"
+    answer = await request(
+        "GET",
+        f"{scheme}://{shown}:{settings.listen_port}{path}",
+        context=_context(settings),
+        deadline_s=DEADLINE_S,
+    )
+    return answer.status, answer.body.decode(errors="replace")
+
+
+def _context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls == "off":
+        return None
+    if settings.tls == "internal":
+        ca = StateDir(settings.state_dir).read(CA_FILE)
+        if ca is None:
+            raise LocalError(Reason.CONFIG_INVALID, f"{settings.state_dir} holds no {CA_FILE}; run init")
+        return client_context(ca)
+    assert settings.tls_certificate is not None
+    # The certificate is for the public name, and this is the loopback: it is enough that it is that very certificate.
+    context = client_context(read_limited(settings.tls_certificate))
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    return context

@@ -1,0 +1,212 @@
+"""`serve`: opens everything, listens, and ends in order (F-2, F-18 of the controller)."""
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from controller.api.middleware import HEADERS_MAX_BYTES
+from controller.api.services import Services
+from controller.app import build_app, services_of
+from controller.cli import tls
+from controller.cli.options import load_settings
+from controller.settings import COMPONENT, Settings, host_of
+from protocol.errors import LocalError
+from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
+from protocol.reasons import Reason
+from runtime import lifecycle, logging
+from runtime.console import exit_on_error
+from runtime.tasks import TaskScope
+
+HEAD_DEADLINE_S: Final = 10.0
+"""From the TLS handshake to a whole request head (D10); idle kept-alive connections have their own, shorter limit."""
+HANDSHAKE_DEADLINE_S: Final = 10.0
+KEEP_ALIVE_S: Final = 5
+GRACE_S: Final = 5
+BACKLOG: Final = 1024
+
+_log = structlog.get_logger(__name__)
+
+
+def serve(config: Path | None, *, listen_host: str | None, listen_port: int | None) -> int:
+    """Runs the controller; returns the exit code."""
+    with exit_on_error():
+        settings = load_settings(config, {"listen_host": listen_host, "listen_port": listen_port})
+    logging.configure(COMPONENT, settings.log_level, settings.log_json)
+    return lifecycle.run(partial(run, settings))
+
+
+async def run(settings: Settings, life: lifecycle.Lifecycle) -> None:
+    """Serves until ``life.stop``. Raises LocalError when it cannot start."""
+    listener = listen(settings.listen_host, settings.listen_port)
+    with contextlib.closing(listener):
+        app = build_app(settings)
+        async with app.router.lifespan_context(app):
+            services = services_of(app)
+            server_tls = make_tls(settings, services)
+            server = Server(make_config(app, settings, server_tls), partial(announce, settings, services, life))
+            async with TaskScope("serve") as scope:
+                scope.spawn(stop_when_told(server, life), name="stop")
+                if server_tls is not None:
+                    scope.spawn(renew(server_tls, services), name="tls")
+                await server.serve(sockets=[listener])
+                scope.cancel()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Binds the listening socket. Raises LocalError PORT_IN_USE, PERMISSION_DENIED or CONFIG_INVALID."""
+    where = f"{host}:{port}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as exc:
+        raise LocalError(Reason.CONFIG_INVALID, f"listen_host: {host!r} is not an address of this host") from exc
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `::` serves IPv4 too.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(address)
+        listener.setblocking(False)
+        # uvicorn's own listen() comes later; this one finds out now whether the port is free.
+        listener.listen(BACKLOG)
+    except OSError as exc:
+        listener.close()
+        match exc.errno:
+            case errno.EADDRINUSE:
+                raise LocalError(Reason.PORT_IN_USE, where) from exc
+            case errno.EACCES | errno.EPERM:
+                raise LocalError(Reason.PERMISSION_DENIED, f"{where} needs CAP_NET_BIND_SERVICE") from exc
+        raise LocalError(Reason.CONFIG_INVALID, f"listen_host: {where}: {exc.strerror}") from exc
+    return listener
+
+
+def make_tls(settings: Settings, services: Services) -> tls.ServerTls | None:
+    """Builds the TLS that the settings ask for; None: plain HTTP behind a proxy."""
+    if settings.tls == "off":
+        return None
+    if settings.tls == "files":
+        assert settings.tls_certificate is not None
+        assert settings.tls_key is not None
+        return tls.from_files(settings.tls_certificate, settings.tls_key)
+    names = (host_of(services.public_url), *settings.extra_hostnames)
+    return tls.internal(services.ca, names, services.clock.wall)
+
+
+def make_config(app: FastAPI, settings: Settings, server_tls: tls.ServerTls | None) -> uvicorn.Config:
+    """Sets uvicorn's limits explicitly (T-12, T-28): bounded heads and messages, no compression."""
+    config = uvicorn.Config(
+        app,
+        http=DeadlineProtocol,
+        ws="websockets-sansio",
+        ws_max_size=CONTROL_MESSAGE_MAX_BYTES,
+        ws_per_message_deflate=False,
+        # Agents and controller exchange heartbeats of their own.
+        ws_ping_interval=None,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        limit_concurrency=settings.connections_max,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        h11_max_incomplete_event_size=HEADERS_MAX_BYTES + 4096,
+        backlog=BACKLOG,
+    )
+    config.load()
+    config.ssl = server_tls.context if server_tls is not None else None
+    return config
+
+
+class Server(uvicorn.Server):
+    """uvicorn without signal handlers (``runtime.lifecycle`` has them) that says when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to accept."""
+        await super().startup(sockets)
+        self._on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        raise AssertionError(f"nobody installs a handler for {signal.Signals(sig).name} here")
+
+
+class DeadlineProtocol(H11Protocol):
+    """h11 with a deadline for the request head, so that a slow sender holds no connection (D10)."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Starts the clock."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops the clock."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """Stops the clock when a request has begun; the body has its own deadline in ``Bounds``."""
+        super().handle_events()
+        if self.scope is not None:
+            self._stop_head_timer()
+
+    def _head_is_late(self) -> None:
+        _log.debug("connection closed: no request in time", peer=self.client)
+        self.transport.abort()
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+async def stop_when_told(server: Server, life: lifecycle.Lifecycle) -> None:
+    """Ends the server when the process is asked to stop."""
+    await life.stop.wait()
+    server.should_exit = True
+
+
+async def renew(server_tls: tls.ServerTls, services: Services) -> None:
+    """Looks after the certificate until cancelled. What cannot be renewed now is tried again."""
+    while True:
+        await asyncio.sleep(tls.CHECK_INTERVAL_S)
+        try:
+            if server_tls.renew_if_due(services.clock.wall()):
+                _log.info("TLS certificate loaded")
+        except (LocalError, ssl.SSLError) as exc:
+            _log.warning("the TLS certificate could not be renewed", error=str(exc))
+
+
+def announce(settings: Settings, services: Services, life: lifecycle.Lifecycle) -> None:
+    """Says that connections are accepted."""
+    _log.info(
+        "serving",
+        public_url=services.public_url,
+        listen=f"{settings.listen_host}:{settings.listen_port}",
+        ca_pin=services.ca.pin,
+        revision=services.state.position,
+    )
+    life.ready(f"serving {services.public_url}")

@@ -1,0 +1,147 @@
+"""`init`, `check-config` and `openapi`."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.api.operations import accounts, bootstrap
+from controller.api.operations.accounts import NewAccount
+from controller.api.operations.bootstrap import Outcome
+from controller.cli.database import upgrade_schema
+from controller.cli.options import ACTOR, load_settings, read_password
+from controller.domain.model import Role
+from controller.identity.passwords import Passwords
+from controller.identity.sealing import create_master_secret, load_seal
+from controller.settings import CA_FILE, Settings, parse_public_url
+from controller.store import Store
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+from runtime import settings as settings_loader
+from runtime.console import exit_on_error, print_json, print_lines, print_table, warn
+from runtime.files import StateDir
+from runtime.lifecycle import run_command
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The first owner as given on the command line."""
+
+    email: str
+    name: str
+    password: str
+
+
+def init(
+    config: Path | None,
+    *,
+    public_url: str | None,
+    owner: str | None,
+    owner_name: str | None,
+    password_file: str | None,
+    as_json: bool,
+) -> None:
+    """Sets the controller up."""
+    with exit_on_error(as_json=as_json):
+        settings = load_settings(config, {"public_url": public_url})
+        url = parse_public_url(settings.public_url) if settings.public_url else None
+        first = _owner(owner, owner_name, password_file)
+        state_dir = StateDir(settings.state_dir)
+        state_dir.ensure()
+        made = ["master secret"] if create_master_secret(settings.state_dir) else []
+        outcome = run_command(_set_up(settings, url, first, made))
+        state_dir.write(CA_FILE, outcome.ca.pem, mode=0o644)
+        made += outcome.made
+        if url is not None and url != outcome.public_url:
+            warn(
+                f"this controller was set up as {outcome.public_url}; to serve it as {url}, "
+                "set OSTIARY_PUBLIC_URL or the key public_url for `serve`"
+            )
+        _report(settings, outcome, made, as_json=as_json)
+
+
+def check_config(config: Path | None, *, as_json: bool) -> None:
+    """Shows the settings in force."""
+    with exit_on_error(as_json=as_json):
+        settings = load_settings(config)
+        rows = settings_loader.describe(settings)
+        if as_json:
+            shown = {key: {"value": value, "origin": origin} for key, value, origin in rows}
+            print_json({"ok": True, "settings": shown})
+        else:
+            print_table(("SETTING", "VALUE", "FROM"), rows)
+
+
+def openapi() -> None:
+    """Prints the API document."""
+    from controller.api.document import build_api
+
+    print(json.dumps(build_api().openapi(), indent=2, ensure_ascii=False))  # noqa: T201 - the result
+
+
+def _owner(email: str | None, name: str | None, password_file: str | None) -> Owner | None:
+    if email is None:
+        if name is not None or password_file is not None:
+            raise LocalError(Reason.INVALID_INPUT, "--owner-name and --password-file belong to --owner")
+        return None
+    if password_file is None:
+        raise LocalError(Reason.INVALID_INPUT, "--owner needs --password-file FILE (or - for standard input)")
+    return Owner(email, name or email.partition("@")[0], read_password(password_file))
+
+
+async def _set_up(settings: Settings, url: str | None, owner: Owner | None, made: list[str]) -> Outcome:
+    account = await _prepare(owner) if owner is not None else None
+    database = settings.effective_database_url
+    try:
+        store = await Store.open(database)
+    except LocalError as exc:
+        if exc.reason is not Reason.SCHEMA_OLDER:
+            raise
+        upgrade_schema(database)
+        made.append("database schema")
+        store = await Store.open(database)
+    try:
+        seal = load_seal(settings.state_dir)
+        return await bootstrap.set_up(store, seal, public_url=url, owner=account, actor=ACTOR, now=time.time())
+    finally:
+        await store.close()
+
+
+async def _prepare(owner: Owner) -> NewAccount:
+    passwords = Passwords()
+    try:
+        return await accounts.prepare(
+            passwords, email=owner.email, name=owner.name, role=Role.OWNER, password=owner.password
+        )
+    finally:
+        passwords.close()
+
+
+def _report(settings: Settings, outcome: Outcome, made: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "ok": True,
+                "ca_pin": outcome.ca.pin,
+                "issuer": outcome.issuer,
+                "public_url": outcome.public_url,
+                "state_dir": str(settings.state_dir),
+                "owner": outcome.owner,
+                "made": made,
+            }
+        )
+        return
+    print_lines(
+        f"The controller {outcome.issuer} is set up in {settings.state_dir}.",
+        f"  made now    {', '.join(made) if made else 'nothing, all was there'}",
+        f"  public URL  {outcome.public_url}",
+        f"  CA pin      {outcome.ca.pin}",
+        "",
+        "Next:",
+    )
+    if outcome.owner is None:
+        print_lines("  ostiary-controller init --owner EMAIL --owner-name NAME --password-file FILE")
+    print_lines(
+        "  ostiary-controller serve",
+        f"  ostiary admin login {outcome.public_url} --ca-pin {outcome.ca.pin}",
+    )
