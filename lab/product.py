@@ -37,6 +37,8 @@ class Product:
             "OSTIARY_STATE_DIR": str(self.lab.folder / name),
             "OSTIARY_RUNTIME_DIR": str(self.lab.folder / "run" / name),
             "PYTHONUNBUFFERED": "1",
+            # Some environments forbid it, and then every command compiles the product anew.
+            "PYTHONDONTWRITEBYTECODE": "",
             "NO_COLOR": "1",
             "HOME": str(self.lab.folder / "home"),
         }
