@@ -7,7 +7,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -147,12 +147,11 @@ class _Upgrade(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         request = self._websocket.connect()
         request.headers["Authorization"] = f"Bearer {self._ticket}"
         self._websocket.send_request(request)
-        transport.write(b"".join(self._websocket.data_to_send()))
+        self._transport.write(b"".join(self._websocket.data_to_send()))
 
     def data_received(self, data: bytes) -> None:
         if self._done.is_set():

@@ -28,6 +28,8 @@ BINARY: Final = 2
 CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
+_WHOLE_BINARY: Final = 0x80 | BINARY
+_LONGEST_HEADER: Final = 14
 
 CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
@@ -119,7 +121,7 @@ class FrameReader:
         pieces: list[Piece] = []
         while position < end and not self._closed:
             if not self._left:
-                position = self._read_header(view, position, end)
+                position = self._begin_whole(view, position, end) or self._read_header(view, position, end)
                 continue
             stop = min(end, position + self._left)
             piece: Piece = view[position:stop]
@@ -144,6 +146,26 @@ class FrameReader:
     def next_event(self) -> FrameEvent | None:
         """Returns what else was in the input, oldest first."""
         return self._events.popleft() if self._events else None
+
+    def _begin_whole(self, view: memoryview, position: int, end: int) -> int:
+        """Fast path: the header of an unfragmented binary message, all there. Returns the position behind it, or 0."""
+        if self._header or self._message or end - position < _LONGEST_HEADER or view[position] != _WHOLE_BINARY:
+            return 0
+        second = view[position + 1]
+        short = second & 0x7F
+        if (second >= 0x80) != self._masked or short < 126:
+            return 0
+        start = position + (10 if short == 127 else 4)
+        length = int.from_bytes(view[position + 2 : start], "big")
+        if not (65536 if short == 127 else 126) <= length <= LEG_MESSAGE_MAX_BYTES:
+            return 0
+        if self._masked:
+            self._mask = bytes(view[start : start + 4])
+            start += 4
+        self._opcode = self._message = BINARY
+        self._final = True
+        self._left = length
+        return start
 
     def _read_header(self, view: memoryview, position: int, end: int) -> int:
         header = self._header

@@ -20,6 +20,7 @@ from protocol.limits import (
     TUNNEL_WRITE_HIGH_WATER,
 )
 from protocol.reasons import Reason
+from runtime.allocator import tune_for_bulk
 from runtime.leg_frames import (
     BINARY,
     PING,
@@ -328,5 +329,7 @@ def _shared_buffer() -> memoryview:
     """One read buffer per thread: a loop fills and empties it within one callback, so legs never overlap in it."""
     buffer: memoryview | None = getattr(_thread, "buffer", None)
     if buffer is None:
+        # The first leg tells that this process moves bulk data.
+        tune_for_bulk()
         buffer = _thread.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
     return buffer
