@@ -144,6 +144,11 @@ def names_of(api: Api, *nouns: Noun) -> dict[str, str]:
     return {str(item["id"]): str(item.get(noun.name) or item["id"]) for noun in nouns for item in api.items(noun.path)}
 
 
+def can_ask() -> bool:
+    """Tells whether there is a person at a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Asks before something is destroyed.
 
@@ -152,7 +157,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise AdviceError(Reason.INVALID_INPUT, f"{question} Nobody can be asked here.", next_step="Add --yes.")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()

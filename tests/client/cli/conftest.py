@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine
 from fake_daemon import FakeDaemon, fake_daemon
+from live_controller import OWNER, LiveController, live_controller
 
 
 @pytest.fixture
@@ -27,3 +28,20 @@ def ostiary(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def daemon(home: Path) -> Iterator[FakeDaemon]:
     with fake_daemon(home / "run" / "ostiary.sock") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveController]:
+    with live_controller(tmp_path_factory.mktemp("controller")) as running:
+        yield running
+
+
+@pytest.fixture
+def admin(ostiary: CommandLine, controller: LiveController) -> CommandLine:
+    """Signed in as the owner."""
+    done = ostiary(
+        *("admin", "login", controller.url, "--ca-pin", controller.ca_pin, "--email", OWNER),
+        *("--password-file", str(controller.password_file)),
+    )
+    assert done.code == 0, done.err
+    return ostiary
