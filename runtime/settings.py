@@ -40,7 +40,7 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "DRAIN_S",
         }
     ),
-    "client": frozenset({"MODE", "POOL_V4", "POOL_V6", "STRICT_DNS", "SOCKET", "TOKEN", "CONTROLLER"}),
+    "client": frozenset({"MODE", "POOL_V4", "POOL_V6", "MTU", "PROXY_LISTEN", "GROUP", "SOCKET"}),
     "relay": frozenset({"LISTEN", "LISTEN_HOST", "LISTEN_PORT", "TOKEN", "METRICS"}),
     "controller": frozenset(
         {

@@ -59,19 +59,18 @@ class ConnectorTunnel:
         self.network = network
         self.since = since
         self.standing: Standing | None = None
-        """Of the newest proof that was sent; its answer may still be on the way."""
-        self.proven = False
+        """Of the newest proof that was sent; its answer may still be on the way. A refused renewal changes nothing."""
+        self._accepted: Standing | None = None
         self.renewed_for = Revision(0)
         """The policy revision for which a new token was asked for last."""
         self._key = key
         self._number = 0
         self._proofs = _ProofStream(tunnel.open_stream())
-        self._refusal: Reason | None = None
 
     @property
     def usable(self) -> bool:
         """New streams may be opened."""
-        return self.tunnel.lost is None and self.tunnel.gone_away is None and self._refusal is None
+        return self.tunnel.lost is None and self.tunnel.gone_away is None
 
     def permits(self, request: Request, wall: float) -> bool:
         """Whether the token on this tunnel is alive and lets ``request`` through."""
@@ -84,23 +83,27 @@ class ConnectorTunnel:
         return standing is not None and wall < standing.access.expires and standing.index.entry(resource) is not None
 
     def begin_proof(self, access: Access) -> "asyncio.Future[Reason | None]":
-        """Sends a proof for ``access`` (C16); the result is the connector's reason, None when it accepted."""
-        self._number += 1
+        """Sends a proof for ``access`` (C16); the result is the connector's reason, None when it accepted.
+
+        One at a time: ``finish_proof`` before the next one.
+        """
+        number = self._number + 1
         signed = transcript(
             exporter=self.tunnel.exporter(),
             token=access.token,
             connector=self.path.connector,
             pin=self.tunnel.peer_pin,
-            number=self._number,
+            number=number,
         )
         self.standing = Standing(access, AclIndex(access.acl))
-        return self._proofs.send(Proof(access.token, self._number, prove(self._key, signed)))
+        return self._proofs.send(Proof(access.token, number, prove(self._key, signed)))
 
     async def finish_proof(self, answer: "asyncio.Future[Reason | None]") -> None:
         """Waits for the connector's verdict about a proof.
 
         Raises:
-            RefusedError: the connector's reason; the tunnel is closed.
+            RefusedError: the connector's reason. After a refused first proof the tunnel is closed; after a refused renewal
+                the last accepted token counts on.
             RemoteError: the tunnel was lost, or TIMEOUT (then it is closed, too).
         """
         try:
@@ -110,10 +113,12 @@ class ConnectorTunnel:
             self.tunnel.close(Reason.TIMEOUT)
             raise RemoteError(Reason.TIMEOUT, "the connector did not answer the proof") from exc
         if reason is not None:
-            self._refusal = reason
-            self.tunnel.close(reason)
+            self.standing = self._accepted
+            if self._accepted is None:
+                self.tunnel.close(reason)
             raise RefusedError(reason, "the connector refused the proof")
-        self.proven = True
+        self._number += 1
+        self._accepted = self.standing
 
     async def open(self, header: StreamHeader) -> Opened:
         """Opens a stream and waits for its answer; doubts a silent tunnel in time.
