@@ -41,7 +41,9 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
         }
     ),
     "client": frozenset({"MODE", "POOL_V4", "POOL_V6", "MTU", "PROXY_LISTEN", "GROUP", "SOCKET"}),
-    "relay": frozenset({"LISTEN", "LISTEN_HOST", "LISTEN_PORT", "TOKEN", "METRICS"}),
+    "relay": frozenset(
+        {"LISTEN", "LISTEN_HOST", "LISTEN_PORT", "TOKEN", "METRICS", "CONNECTIONS_MAX", "CONNECTIONS_PER_ADDRESS"}
+    ),
     "controller": frozenset(
         {
             "DATABASE_URL",

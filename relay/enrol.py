@@ -1,0 +1,104 @@
+"""Enrolment: a one-time token becomes a relay's certificate and the keys it trusts (threats T-57, D7, F-31).
+
+This command is the only code of the relay that connects anywhere; ``run`` never does (T-29). The new key is written aside
+before it is used: if the controller's answer is lost, the same command with the same token offers the same key again.
+"""
+
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.x509.oid import NameOID
+
+from protocol.enrolment import EnrolmentToken, parse_untrusted
+from protocol.errors import LocalError, RemoteProtocolError
+from protocol.limits import ASSERTION_LIFE_S
+from protocol.reasons import Reason
+from protocol.tokens.claims import Assertion
+from protocol.tokens.issue import issue_assertion
+from protocol.tokens.keys import VerificationKeys, generate_key, key_from_pem, key_to_pem, public_jwk
+from relay.identity import IDENTITY_FILE, Identity, parse_names_untrusted, save_identity
+from runtime.clock import Clock
+from runtime.entropy import token_text
+from runtime.files import StateDir
+from runtime.http import check_url, request_json
+from runtime.trust import client_context, fetch_ca, server_context
+
+ENROL_PATH: Final = "/api/v1/enroll"
+PENDING_KEY_FILE: Final = "enrolling.key"
+
+
+async def enrol(text: str, state: StateDir, clock: Clock, *, force: bool = False) -> Identity:
+    """Spends the enrolment token ``text`` and writes the new identity.
+
+    Raises:
+        LocalError: ENROLMENT_INVALID, ALREADY_EXISTS, ALREADY_RUNNING, PERMISSION_DENIED.
+        RefusedError: ENROLMENT_USED, ENROLMENT_EXPIRED and what else the controller says.
+        RemoteError: PIN_MISMATCH, CERTIFICATE_UNTRUSTED, CONTROLLER_UNREACHABLE, TIMEOUT.
+    """
+    token = parse_untrusted(text)
+    if token.kind != "relay":
+        raise LocalError(Reason.ENROLMENT_INVALID, f"it enrols a {token.kind}, not a relay")
+    check_url(token.url)
+    state.ensure()
+    state.lock()
+    try:
+        if state.exists(IDENTITY_FILE) and not force:
+            raise LocalError(Reason.ALREADY_EXISTS, f"{state.path} holds an enrolled relay; --force replaces it")
+        return await _enrol(token, state, clock)
+    finally:
+        state.unlock()
+
+
+async def _enrol(token: EnrolmentToken, state: StateDir, clock: Clock) -> Identity:
+    base = token.url.rstrip("/")
+    ca_pem = None if token.pin is None else await fetch_ca(base, token.pin)
+    stored = state.read(PENDING_KEY_FILE)
+    key = generate_key() if stored is None else key_from_pem(stored)
+    key_pem = key_to_pem(key)
+    state.write(PENDING_KEY_FILE, key_pem)
+    _, _, reply = await request_json(
+        "POST",
+        base + ENROL_PATH,
+        context=client_context(ca_pem),
+        body={
+            "secret": token.secret,
+            "kind": "relay",
+            "jwk": public_jwk(key),
+            "csr": make_request(key),
+            "hostname": socket.gethostname()[:255],
+            "proof": _prove(base, key, clock.wall()),
+        },
+    )
+    identity = _parse_reply_untrusted(reply, key_pem)
+    save_identity(state, identity, ca_pem)
+    state.remove(PENDING_KEY_FILE)
+    return identity
+
+
+def make_request(key: EllipticCurvePrivateKey) -> str:
+    """Returns a certificate request in PEM. It asks for no name: the controller knows which one the relay has."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ostiary-relay")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _prove(audience: str, key: EllipticCurvePrivateKey, wall: float) -> str:
+    now = int(wall)
+    return issue_assertion(Assertion("enrolment", audience, token_text(16), now, now + ASSERTION_LIFE_S), key)
+
+
+def _parse_reply_untrusted(reply: object, key_pem: bytes) -> Identity:
+    if not isinstance(reply, Mapping) or not isinstance(reply.get("certificate"), str):
+        raise RemoteProtocolError("the controller's answer holds no certificate")
+    relay, issuer, fqdn, port = parse_names_untrusted(reply)
+    keys = VerificationKeys.from_jwks_untrusted(reply.get("jwks"))
+    identity = Identity(relay, issuer, fqdn, port, reply["certificate"].encode(), key_pem, keys)
+    try:
+        server_context(identity.certificate_pem, key_pem)
+    except LocalError as exc:
+        raise RemoteProtocolError("the controller's certificate does not fit our key") from exc
+    return identity
