@@ -73,24 +73,29 @@ def error_object(error: OstiaryError) -> dict[str, str]:
     }
 
 
-def print_error(error: OstiaryError, *, as_json: bool = False, next_step: str | None = None) -> None:
+def print_error(
+    error: OstiaryError, *, as_json: bool = False, sentence: str | None = None, next_step: str | None = None
+) -> None:
     """Says what went wrong and what to do: two lines on stderr, or one JSON object on stdout.
 
     Args:
         error: what happened.
         as_json: print JSON.
+        sentence: a more fitting sentence than the reason's own.
         next_step: a better next step than the reason's own.
     """
+    body = error_object(error)
+    if sentence is not None:
+        body["sentence"] = sentence
+    if next_step is not None:
+        body["next"] = next_step
     if as_json:
-        body = error_object(error)
-        if next_step is not None:
-            body["next"] = next_step
         print_json({"ok": False, "error": body})
         return
-    _say(sys.stderr, f"error: {printable(str(error))}")
-    step = error.reason.next_step if next_step is None else next_step
-    if step:
-        _say(sys.stderr, f"next: {printable(step)}")
+    detail = f" ({error.detail})" if error.detail else ""
+    _say(sys.stderr, f"error: {printable(body['sentence'] + detail)}")
+    if body["next"]:
+        _say(sys.stderr, f"next: {printable(body['next'])}")
 
 
 def print_json(body: Mapping[str, Any]) -> None:

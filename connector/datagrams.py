@@ -1,0 +1,241 @@
+"""UDP associations and ICMP echo over a stream (C21): datagrams with a 2-byte length, both ways, nothing queued without bound.
+
+Towards the client, datagrams for which there is no credit wait in a queue of DATAGRAM_QUEUE; the oldest is dropped first.
+Towards the resource, what the kernel does not take at once is dropped, as a network would.
+"""
+
+import asyncio
+import socket
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from connector.dialer import PingSocket
+from protocol.errors import RemoteProtocolError
+from protocol.limits import DATAGRAM_MAX_BYTES, DATAGRAM_QUEUE, ICMP_IDLE_S, UDP_IDLE_S
+from protocol.reasons import Reason
+from runtime.sockets import reason_of_os_error
+from runtime.tunnel import TunnelStream
+
+Done = Callable[[int, int, Reason], None]
+
+READS_PER_TURN: Final = 64
+"""Datagrams taken from one socket before other sockets get their turn."""
+ECHOES_IN_FLIGHT: Final = 1024
+"""Echo requests whose reply is still of interest, per stream."""
+_ICMP_HEAD: Final = 4
+"""Identifier and sequence number, in front of the payload."""
+
+
+class DatagramSocket(Protocol):
+    """What an association needs of its far side."""
+
+    def fileno(self) -> int: ...
+
+    def send(self, datagram: bytes) -> None:
+        """Sends one datagram. Raises OSError."""
+
+    def receive(self) -> bytes | None:
+        """Returns one datagram, None for one that is not for us. Raises BlockingIOError, OSError."""
+
+    def close(self) -> None: ...
+
+
+class Association:
+    """Joins a stream and a datagram socket. Becomes the stream's receiver at once.
+
+    Args:
+        stream: already answered.
+        far: the socket; closed at the end.
+        idle_s: ends after this long without a datagram.
+        smallest: bytes that a datagram on the stream has at least.
+        on_done: called once with bytes up, bytes down and why it ended.
+    """
+
+    def __init__(
+        self, stream: TunnelStream, far: DatagramSocket, *, idle_s: float, smallest: int, on_done: Done
+    ) -> None:
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self.dropped = 0
+        """Datagrams lost here, either way."""
+        self._stream = stream
+        self._far = far
+        self._idle_s = idle_s
+        self._smallest = smallest
+        self._on_done: Done | None = on_done
+        self._buffer = b""
+        self._queue: deque[bytes] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._used_at = self._loop.time()
+        self._timer = self._loop.call_later(idle_s, self._look_at_clock)
+        self._loop.add_reader(far.fileno(), self._readable)
+        stream.set_receiver(self)
+
+    def abort(self, reason: Reason) -> None:
+        """Ends both sides at once; the client learns ``reason``."""
+        self._stream.reset(reason)
+        self._finish(reason)
+
+    # From the client
+
+    def data_received(self, data: bytes) -> None:
+        """Takes datagrams out of the stream and sends them. Raises RemoteProtocolError."""
+        size = len(data)
+        buffer = self._buffer + data if self._buffer else data
+        start, end = 0, len(buffer)
+        while end - start >= 2:
+            length = (buffer[start] << 8) | buffer[start + 1]
+            if not self._smallest <= length <= DATAGRAM_MAX_BYTES:
+                raise RemoteProtocolError(f"datagram of {length} bytes")
+            if end - start - 2 < length:
+                break
+            self._send(buffer[start + 2 : start + 2 + length])
+            start += 2 + length
+        self._buffer = buffer[start:]
+        # UDP has no backpressure: what is not taken is lost, so credit is due at once.
+        self._stream.consumed(size)
+
+    def eof_received(self) -> None:
+        """The client ended the association."""
+        self._stream.write_eof()
+        self._finish(Reason.NORMAL)
+
+    def stream_reset(self, reason: Reason) -> None:
+        """The client, or its tunnel, is gone."""
+        self._finish(reason)
+
+    def pause_writing(self) -> None:
+        """No credit: what arrives waits in the queue."""
+
+    def resume_writing(self) -> None:
+        """Credit is back."""
+        while self._queue and not self._stream.paused:
+            self._stream.write(self._queue.popleft())
+
+    # From the resource
+
+    def _readable(self) -> None:
+        for _ in range(READS_PER_TURN):
+            try:
+                datagram = self._far.receive()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                self._failed(exc)
+                return
+            if datagram is not None:
+                self._deliver(datagram)
+
+    def _deliver(self, datagram: bytes) -> None:
+        self._used_at = self._loop.time()
+        self.bytes_down += len(datagram)
+        framed = len(datagram).to_bytes(2, "big") + datagram
+        if not self._stream.paused:
+            self._stream.write(framed)
+            return
+        self._queue.append(framed)
+        if len(self._queue) > DATAGRAM_QUEUE:
+            self._queue.popleft()
+            self.dropped += 1
+
+    # Inside
+
+    def _send(self, datagram: bytes) -> None:
+        self._used_at = self._loop.time()
+        try:
+            self._far.send(datagram)
+        except (BlockingIOError, InterruptedError):
+            self.dropped += 1
+        except OSError as exc:
+            reason = reason_of_os_error(exc)
+            if reason in {Reason.DATAGRAM_TOO_LARGE, Reason.LIMIT_EXCEEDED}:
+                # One datagram that does not fit is no end of the association.
+                self.dropped += 1
+            else:
+                self._failed(exc)
+        else:
+            self.bytes_up += len(datagram)
+
+    def _failed(self, error: OSError) -> None:
+        """The kernel reports an ICMP error for what was sent (F-33)."""
+        if self._on_done is not None:
+            self.abort(reason_of_os_error(error))
+
+    def _look_at_clock(self) -> None:
+        left = self._used_at + self._idle_s - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look_at_clock)
+        else:
+            self.abort(Reason.NORMAL)
+
+    def _finish(self, reason: Reason) -> None:
+        if self._on_done is None:
+            return
+        on_done, self._on_done = self._on_done, None
+        self._timer.cancel()
+        self._loop.remove_reader(self._far.fileno())
+        self._far.close()
+        self._queue.clear()
+        on_done(self.bytes_up, self.bytes_down, reason)
+
+
+class UdpSocket:
+    """A connected UDP socket as the far side of an association."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.fileno = sock.fileno
+        self.close = sock.close
+
+    def send(self, datagram: bytes) -> None:
+        """Sends one datagram. Raises OSError."""
+        self._sock.send(datagram)
+
+    def receive(self) -> bytes | None:
+        """Returns one datagram. Raises BlockingIOError, OSError."""
+        return self._sock.recv(65_535)
+
+
+class EchoSocket:
+    """A ping socket as the far side: translates the client's identifiers and sequence numbers to ours and back.
+
+    Several programs on one client may ping one host with overlapping sequence numbers; ours are unique on the socket.
+    """
+
+    def __init__(self, ping: PingSocket) -> None:
+        self._ping = ping
+        self.fileno = ping.sock.fileno
+        self.close = ping.close
+        self._next = 0
+        self._in_flight: OrderedDict[int, bytes] = OrderedDict()
+        """Our sequence number -> the client's identifier and sequence number."""
+
+    def send(self, datagram: bytes) -> None:
+        """Sends ``identifier, sequence, payload`` as an echo request. Raises OSError."""
+        self._next = (self._next + 1) & 0xFFFF
+        self._in_flight[self._next] = datagram[:_ICMP_HEAD]
+        self._in_flight.move_to_end(self._next)
+        if len(self._in_flight) > ECHOES_IN_FLIGHT:
+            self._in_flight.popitem(last=False)
+        self._ping.send(self._next, datagram[_ICMP_HEAD:])
+
+    def receive(self) -> bytes | None:
+        """Returns ``identifier, sequence, payload`` of a reply. Raises BlockingIOError, OSError."""
+        reply = self._ping.receive()
+        if reply is None:
+            return None
+        sequence, payload = reply
+        # A second reply (a duplicate, or a broadcast's) finds nothing any more.
+        head = self._in_flight.pop(sequence, None)
+        return None if head is None else head + payload
+
+
+def udp_association(stream: TunnelStream, sock: socket.socket, on_done: Done) -> Association:
+    """Joins ``stream`` with a connected UDP socket."""
+    return Association(stream, UdpSocket(sock), idle_s=UDP_IDLE_S, smallest=0, on_done=on_done)
+
+
+def echo_association(stream: TunnelStream, ping: PingSocket, on_done: Done) -> Association:
+    """Joins ``stream`` with a ping socket."""
+    return Association(stream, EchoSocket(ping), idle_s=ICMP_IDLE_S, smallest=_ICMP_HEAD, on_done=on_done)

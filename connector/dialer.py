@@ -1,0 +1,163 @@
+"""Connections from the connector to resources: TCP, connected UDP, ICMP echo (C19, C21; F-33).
+
+Only addresses that the egress rules have passed come here. Failures are named after what the kernel said.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from protocol.acl.model import IPAddress
+from protocol.errors import RemoteError
+from protocol.limits import DIAL_DEADLINE_S, PATH_RACE_DELAY_S
+from protocol.reasons import Reason
+from runtime.race import first_success
+from runtime.sockets import connect_one, reason_of_os_error
+
+ADDRESSES_TRIED_MAX: Final = 8
+KEEPALIVE_IDLE_S: Final = 60
+KEEPALIVE_INTERVAL_S: Final = 15
+KEEPALIVE_PROBES: Final = 4
+"""A resource's host that vanished is noticed within two minutes, also on a quiet connection."""
+UDP_BUFFER_BYTES: Final = 1024 * 1024
+_NO_PING: Final = frozenset({errno.EACCES, errno.EPERM, errno.EPROTONOSUPPORT})
+
+
+async def dial_tcp(
+    addresses: Sequence[IPAddress], port: int, *, deadline_s: float = DIAL_DEADLINE_S
+) -> tuple[socket.socket, IPAddress]:
+    """Connects to the first address that accepts; the next one is tried after a short head start (RFC 8305).
+
+    Raises:
+        RemoteError: CONNECTION_REFUSED, HOST_UNREACHABLE, NETWORK_UNREACHABLE, CONNECT_TIMEOUT, LIMIT_EXCEEDED.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            if len(addresses) == 1:
+                return await _connect(addresses[0], port)
+            return await first_success(
+                [partial(_connect, address, port) for address in addresses[:ADDRESSES_TRIED_MAX]],
+                delay_s=PATH_RACE_DELAY_S,
+                discard=_close,
+            )
+    except TimeoutError as exc:
+        raise RemoteError(Reason.CONNECT_TIMEOUT, f"no answer within {deadline_s:g} s") from exc
+    except OSError as exc:
+        raise RemoteError(reason_of_os_error(exc), exc.strerror or str(exc)) from exc
+
+
+def open_udp(address: IPAddress, port: int) -> socket.socket:
+    """Returns a connected, non-blocking UDP socket. Raises RemoteError."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError as exc:
+        raise RemoteError(reason_of_os_error(exc), exc.strerror or str(exc)) from exc
+    try:
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, UDP_BUFFER_BYTES)
+        sock.connect((str(address), port))
+    except OSError as exc:
+        sock.close()
+        raise RemoteError(reason_of_os_error(exc), exc.strerror or str(exc)) from exc
+    return sock
+
+
+class PingSocket:
+    """A connected, non-blocking socket that sends ICMP echo requests to one address and receives its echo replies.
+
+    The kernel's unprivileged kind (``net.ipv4.ping_group_range``) is used where it is permitted, else a raw one
+    (CAP_NET_RAW).
+
+    Attributes:
+        sock: the socket.
+        raw: the socket is a raw one: we write the ICMP header's checksum and identifier, and filter by it.
+    """
+
+    def __init__(self, address: IPAddress, identifier: int) -> None:
+        """Opens the socket. Raises RemoteError(UNAVAILABLE) when this process may not ping at all."""
+        self._v4 = address.version == 4
+        self._identifier = identifier
+        self.raw = False
+        family = socket.AF_INET if self._v4 else socket.AF_INET6
+        protocol = socket.IPPROTO_ICMP if self._v4 else socket.IPPROTO_ICMPV6
+        try:
+            self.sock = _open_ping(family, socket.SOCK_DGRAM, protocol)
+        except OSError as exc:
+            if exc.errno not in _NO_PING:
+                raise RemoteError(reason_of_os_error(exc), exc.strerror or str(exc)) from exc
+            self.sock = self._open_raw(family, protocol)
+            self.raw = True
+        try:
+            self.sock.connect((str(address), 0))
+        except OSError as exc:
+            self.sock.close()
+            raise RemoteError(reason_of_os_error(exc), exc.strerror or str(exc)) from exc
+
+    def send(self, sequence: int, payload: bytes) -> None:
+        """Sends one echo request. Raises OSError."""
+        kind = 8 if self._v4 else 128
+        head = bytes((kind, 0, 0, 0)) + self._identifier.to_bytes(2, "big") + sequence.to_bytes(2, "big")
+        message = head + payload
+        if self.raw and self._v4:
+            checksum = internet_checksum(message)
+            message = message[:2] + checksum.to_bytes(2, "big") + message[4:]
+        # For the unprivileged kind, and for every ICMPv6 socket, the kernel fills the checksum in.
+        self.sock.send(message)
+
+    def receive(self) -> tuple[int, bytes] | None:
+        """Returns sequence number and payload of a reply; None when what came is not a reply to us. Raises OSError."""
+        message = self.sock.recv(65_535)
+        if self.raw and self._v4:
+            # Raw IPv4 sockets deliver the IP header too.
+            message = message[(message[0] & 0x0F) * 4 :] if message else b""
+        if len(message) < 8 or message[0] != (0 if self._v4 else 129):
+            return None
+        if self.raw and int.from_bytes(message[4:6], "big") != self._identifier:
+            return None
+        return int.from_bytes(message[6:8], "big"), message[8:]
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self.sock.close()
+
+    def _open_raw(self, family: int, protocol: int) -> socket.socket:
+        try:
+            return _open_ping(family, socket.SOCK_RAW, protocol)
+        except OSError as exc:
+            detail = "set net.ipv4.ping_group_range, or give the connector CAP_NET_RAW"
+            raise RemoteError(Reason.UNAVAILABLE, f"this process may not ping: {detail}") from exc
+
+
+def internet_checksum(data: bytes) -> int:
+    """Returns the checksum of RFC 1071 over ``data``."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(int.from_bytes(data[index : index + 2], "big") for index in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+async def _connect(address: IPAddress, port: int) -> tuple[socket.socket, IPAddress]:
+    sock = await connect_one((str(address), port))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    except OSError:
+        sock.close()
+        raise
+    return sock, address
+
+
+def _close(result: tuple[socket.socket, IPAddress]) -> None:
+    result[0].close()
+
+
+def _open_ping(family: int, kind: int, protocol: int) -> socket.socket:
+    return socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)

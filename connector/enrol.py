@@ -1,0 +1,99 @@
+"""Enrolment: a one-time token becomes an identity (C1, C2; D7, F-31).
+
+The new key is written aside before it is used: if the controller's answer is lost, the same command with the same token
+offers the same key again. An older enrolment stays whole until the new one is.
+"""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from connector.identity import (
+    IDENTITY_FILE,
+    Identity,
+    make_assertion,
+    make_certificate,
+    parse_names_untrusted,
+    save_identity,
+)
+from protocol.enrolment import ENROLMENT_TOKEN_MAX_CHARS, EnrolmentToken, parse_untrusted
+from protocol.errors import LocalError, RemoteProtocolError
+from protocol.reasons import Reason
+from protocol.tokens.keys import VerificationKeys, generate_key, key_from_pem, key_to_pem, pin_of, public_jwk
+from runtime.clock import Clock
+from runtime.files import StateDir, read_limited
+from runtime.http import check_url, request_json
+from runtime.trust import client_context, fetch_ca
+
+ENROL_PATH: Final = "/api/v1/enroll"
+PENDING_KEY_FILE: Final = "enrolling-key.pem"
+
+
+def read_token_file(path: Path) -> str:
+    """Returns the token in a file that a person wrote. Raises LocalError."""
+    return read_limited(path, ENROLMENT_TOKEN_MAX_CHARS + 64).decode("utf-8", errors="replace").strip()
+
+
+async def enrol(
+    text: str, state: StateDir, clock: Clock, *, force: bool = False, hostname: str | None = None
+) -> Identity:
+    """Spends the enrolment token ``text`` and writes the new identity.
+
+    Args:
+        text: what a person pasted.
+        state: the connector's state directory.
+        clock: for the assertion and the certificate.
+        force: replace an existing enrolment.
+        hostname: shown to administrators; the host's own by default.
+
+    Raises:
+        LocalError: ENROLMENT_INVALID, ALREADY_EXISTS, ALREADY_RUNNING, PERMISSION_DENIED.
+        RefusedError: ENROLMENT_USED, ENROLMENT_EXPIRED and what else the controller says.
+        RemoteError: PIN_MISMATCH, CERTIFICATE_UNTRUSTED, CONTROLLER_UNREACHABLE, TIMEOUT.
+    """
+    token = parse_untrusted(text)
+    if token.kind != "connector":
+        raise LocalError(Reason.ENROLMENT_INVALID, f"it enrols a {token.kind}, not a connector")
+    check_url(token.url)
+    state.ensure()
+    state.lock()
+    try:
+        if state.exists(IDENTITY_FILE) and not force:
+            raise LocalError(Reason.ALREADY_EXISTS, f"{state.path} holds an enrolled connector; --force replaces it")
+        return await _enrol(token, state, clock, hostname or socket.gethostname())
+    finally:
+        state.unlock()
+
+
+async def _enrol(token: EnrolmentToken, state: StateDir, clock: Clock, hostname: str) -> Identity:
+    base = token.url.rstrip("/")
+    ca_pem = None if token.pin is None else await fetch_ca(base, token.pin)
+    stored = state.read(PENDING_KEY_FILE)
+    key = generate_key() if stored is None else key_from_pem(stored)
+    key_pem = key_to_pem(key)
+    state.write(PENDING_KEY_FILE, key_pem)
+    _, _, reply = await request_json(
+        "POST",
+        base + ENROL_PATH,
+        context=client_context(ca_pem),
+        body={
+            "secret": token.secret,
+            "kind": "connector",
+            "jwk": public_jwk(key),
+            "pin": pin_of(key.public_key()),
+            "hostname": hostname[:255],
+            "proof": make_assertion("enrolment", base, key, clock.wall()),
+        },
+    )
+    if not isinstance(reply, Mapping):
+        raise RemoteProtocolError("the controller's answer is no object")
+    connector, network, issuer, url = parse_names_untrusted(reply)
+    check_url(url)
+    keys = VerificationKeys.from_jwks_untrusted(reply.get("jwks"))
+    identity = Identity(
+        connector, network, issuer, url, key, key_pem, make_certificate(key, clock.wall()), ca_pem, keys
+    )
+    save_identity(state, identity)
+    state.remove(PENDING_KEY_FILE)
+    return identity

@@ -1,0 +1,54 @@
+"""The connector's settings: what ``run`` and ``check-config`` read."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import LocalError
+from protocol.limits import PARKED_LEGS_DEFAULT, PARKED_LEGS_MAX
+from protocol.reasons import Reason
+
+COMPONENT: Final = "connector"
+SOCKET_NAME: Final = "connector.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One value per process; built by ``runtime.settings.load``."""
+
+    state_dir: Path = field(
+        default=Path("/var/lib/ostiary/connector"),
+        metadata={"help": "Directory of the key, the identity and the last good config."},
+    )
+    runtime_dir: Path = field(
+        default=Path("/run/ostiary-connector"), metadata={"help": "Directory of the status socket."}
+    )
+    resolvers: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "Addresses of the resolvers to ask. Default: those of /etc/resolv.conf, as it is now."},
+    )
+    parked_legs: int = field(
+        default=PARKED_LEGS_DEFAULT,
+        metadata={"help": "Idle connections kept at each relay for new clients.", "min": 1, "max": PARKED_LEGS_MAX},
+    )
+    drain_s: float = field(
+        default=30.0,
+        metadata={"help": "How long open flows may go on after SIGTERM, in seconds.", "min": 0, "max": 3600},
+    )
+    log_level: str = field(
+        default="info", metadata={"help": "How much is logged.", "choices": ("debug", "info", "warning", "error")}
+    )
+    log_json: bool | None = field(default=None, metadata={"help": "JSON lines. Default: when stderr is no terminal."})
+
+    def __post_init__(self) -> None:
+        for text in self.resolvers:
+            try:
+                ipaddress.ip_address(text)
+            except ValueError as exc:
+                raise LocalError(Reason.CONFIG_INVALID, f"resolvers: {text!r} is not an IP address") from exc
+
+    @property
+    def socket_path(self) -> Path:
+        """Where the daemon answers its commands."""
+        return self.runtime_dir / SOCKET_NAME

@@ -1,0 +1,132 @@
+"""What the daemon says about itself on its status socket."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from connector.daemon import Daemon
+from connector.probe import parse_target, probe
+from protocol.errors import LocalError, OstiaryError
+from protocol.reasons import Reason
+from protocol.version import SOFTWARE
+from runtime.status_socket import Emit, Handler, Peer, Result
+
+
+def status_handler(daemon: Daemon) -> Handler:
+    """Returns the handler of the daemon's status socket; its verbs are status, health and test."""
+
+    async def handle(verb: str, args: Mapping[str, Any], _peer: Peer, emit: Emit) -> Result:
+        match verb:
+            case "status":
+                return describe(daemon)
+            case "health":
+                return {"live": True, "ready": daemon.ready, "why": why_not_ready(daemon)}
+            case "test":
+                target = parse_target(str(args.get("target", "")))
+                return await probe(
+                    target,
+                    resolver=daemon.resolver,
+                    served=daemon.enforcer.keeper.current,
+                    wall=daemon.clock.wall(),
+                    emit=emit,
+                )
+        raise LocalError(Reason.INVALID_INPUT, f"unknown verb {verb[:32]!r}")
+
+    return handle
+
+
+def describe(daemon: Daemon) -> dict[str, Any]:
+    """Returns everything that ``status`` shows, as JSON values."""
+    now, enforcer, link = daemon.clock.monotonic(), daemon.enforcer, daemon.link.state
+    return {
+        "software": SOFTWARE,
+        "connector": daemon.identity.connector,
+        "network": enforcer.network,
+        "pin": daemon.identity.pin,
+        "uptime_s": round(now - daemon.started_at, 1),
+        "ready": daemon.ready,
+        "draining": daemon.draining,
+        "problem": _error(daemon.problem),
+        "controller": {
+            "url": daemon.identity.controller_url,
+            "connected": link.connected,
+            "since_s": round(now - link.since, 1) if link.since else None,
+            "heard_s_ago": round(max(0.0, now - enforcer.heard_at), 1),
+            "clock_offset_ms": None if link.clock_offset_ms is None else round(link.clock_offset_ms, 1),
+            "rtt_ms": None if link.rtt_ms is None else round(link.rtt_ms, 2),
+            "error": _error(link.error),
+        },
+        "config": _config(daemon),
+        "relays": [
+            {
+                "relay": uplink.relay.relay,
+                "fqdn": uplink.relay.fqdn,
+                "port": uplink.relay.port,
+                "attached": uplink.attached,
+                "since_s": round(now - uplink.since, 1),
+                "parked": uplink.parked,
+                "error": _error(uplink.error),
+            }
+            for uplink in daemon.uplinks
+        ],
+        "tunnels": [
+            {
+                "device": peer.admitted.peer.device,
+                "user": peer.admitted.peer.user,
+                "relay": peer.relay,
+                "rtt_ms": None if peer.tunnel.rtt is None else round(peer.tunnel.rtt * 1000, 2),
+                "streams": peer.tunnel.stream_count,
+            }
+            for peer in daemon.peers.values()
+            if peer.admitted is not None
+        ],
+        "flows": len(enforcer.flows),
+        "bytes_up": enforcer.bytes_up,
+        "bytes_down": enforcer.bytes_down,
+        "outcomes": {
+            reason.code: count for reason, count in sorted(enforcer.outcomes.items(), key=lambda item: -item[1])
+        },
+        "cutoffs": len(enforcer.cutoffs),
+        "records": {"waiting": len(enforcer.records), "dropped": enforcer.records.dropped},
+        "resolvers": list(daemon.resolver.servers()),
+    }
+
+
+def why_not_ready(daemon: Daemon) -> dict[str, str] | None:
+    """Returns what keeps the connector from serving; None when nothing does."""
+    if daemon.ready:
+        return None
+    if daemon.draining:
+        return _reason(Reason.SHUTTING_DOWN, "")
+    if daemon.problem is not None:
+        return _error(daemon.problem)
+    served = daemon.enforcer.keeper.current
+    if served is None:
+        return _error(daemon.link.state.error) or _reason(Reason.CONTROLLER_UNREACHABLE, "no config yet")
+    if served.expired(daemon.clock.wall()):
+        return _reason(Reason.LEASE_EXPIRED, "the config has expired")
+    errors = [uplink.error for uplink in daemon.uplinks if uplink.error is not None]
+    return _error(errors[0]) if errors else _reason(Reason.RELAY_UNREACHABLE, "not attached to any relay yet")
+
+
+def _config(daemon: Daemon) -> dict[str, Any] | None:
+    served = daemon.enforcer.keeper.current
+    if served is None:
+        return None
+    config = served.config
+    return {
+        "epoch": config.epoch,
+        "revision": config.revision,
+        "issued_at": config.issued_at,
+        "not_after": config.not_after,
+        "expired": served.expired(daemon.clock.wall()),
+        "resources": len(config.acl.entries),
+        "egress_allow": list(config.egress_allow),
+    }
+
+
+def _error(error: OstiaryError | None) -> dict[str, str] | None:
+    return None if error is None else _reason(error.reason, error.detail)
+
+
+def _reason(reason: Reason, detail: str) -> dict[str, str]:
+    return {"reason": reason.code, "sentence": reason.sentence, "detail": detail, "next": reason.next_step}

@@ -1,0 +1,325 @@
+"""Serving one stream of an admitted tunnel: decide, resolve, check, dial, answer, bridge (C18 to C21).
+
+Nothing is done for a stream before the decision (T-39). The client may send data behind its header without waiting; the
+stream keeps it until the resource has accepted. A refusal is answered with its reason and then reset with the same reason.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from connector.core.flows import Flow
+from connector.datagrams import Association, echo_association, udp_association
+from connector.dialer import PingSocket, dial_tcp, open_udp
+from connector.dns_forward import (
+    QUERY_MAX_BYTES,
+    failed,
+    may_forward,
+    no_data,
+    outgoing,
+    parse_query_untrusted,
+    stripped,
+)
+from connector.enforcer import Enforcer, Origin
+from connector.resolver import NEGATIVE_TTL_S, Resolved, Resolver
+from connector.stream_head import Waiting
+from protocol.acl.model import IPAddress
+from protocol.acl.names import normalise_name
+from protocol.errors import OstiaryError, RemoteError, RemoteProtocolError
+from protocol.limits import DNS_TTL_S, RESOLVE_DEADLINE_S
+from protocol.reasons import Reason
+from protocol.streams import StreamAnswer, StreamHeader, encode_answer
+from runtime.bridge import SocketBridge
+from runtime.tasks import TaskScope
+from runtime.tunnel import TunnelStream
+
+_log = structlog.get_logger(__name__)
+
+_ACCEPTED: Final = encode_answer(StreamAnswer())
+
+
+class StreamServer:
+    """Serves streams of all tunnels; one object per connector."""
+
+    def __init__(self, enforcer: Enforcer, resolver: Resolver, scope: TaskScope) -> None:
+        self._enforcer = enforcer
+        self._resolver = resolver
+        self._scope = scope
+
+    def serve(self, stream: TunnelStream, header: StreamHeader, origin: Origin) -> None:
+        """Takes an admitted tunnel's stream whose header is complete."""
+        work = {"resolve": self._resolve, "dns": self._forward}.get(header.kind)
+        if work is not None:
+            self._serve_name(stream, header, origin, work)
+        else:
+            Opening(self._enforcer, self._resolver, self._scope, stream, header, origin).start()
+
+    # Names
+
+    def _serve_name(
+        self,
+        stream: TunnelStream,
+        header: StreamHeader,
+        origin: Origin,
+        work: Callable[[TunnelStream, str], Awaitable[None]],
+    ) -> None:
+        try:
+            self._enforcer.permit_name(header, origin)
+        except RemoteError as error:
+            refuse(stream, error.reason)
+            return
+        name = normalise_name(header.host)
+        self._scope.spawn(
+            self._guard(stream, header, origin, work(stream, name)),
+            name=header.kind,
+            on_crash=lambda exc: _crashed(stream, exc),
+        )
+
+    async def _guard(self, stream: TunnelStream, header: StreamHeader, origin: Origin, work: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(RESOLVE_DEADLINE_S):
+                await work
+        except TimeoutError:
+            refuse(stream, Reason.TIMEOUT)
+        except OstiaryError as error:
+            if error.reason is Reason.EGRESS_FORBIDDEN:
+                self._enforcer.refused(header, origin, error.reason)
+            refuse(stream, error.reason)
+
+    async def _resolve(self, stream: TunnelStream, name: str) -> None:
+        """Says whether the name exists and in which families; never an address."""
+        found = await self._resolver.resolve(name)
+        families, forbidden = self._families(found)
+        if forbidden and not families:
+            raise RemoteError(Reason.EGRESS_FORBIDDEN, name)
+        ttl = min(found.ttl, DNS_TTL_S) if families else round(NEGATIVE_TTL_S)
+        stream.write(encode_answer(StreamAnswer(None, found.rcode, ttl, families)))
+        stream.write_eof()
+
+    def _families(self, found: Resolved) -> tuple[tuple[str, ...], bool]:
+        families: set[str] = set()
+        forbidden = False
+        for address in found.addresses:
+            try:
+                families.add(f"v{self._enforcer.check_egress(address, None).version}")
+            except RemoteError:
+                forbidden = True
+        return tuple(sorted(families)), forbidden
+
+    async def _forward(self, stream: TunnelStream, name: str) -> None:
+        """Forwards one query and strips addresses from the reply."""
+        stream.write(_ACCEPTED)
+        query = parse_query_untrusted(await _read_query(stream), name)
+        if may_forward(query):
+            try:
+                reply = stripped(query, await self._resolver.forward(outgoing(query, name)))
+            except RemoteError:
+                reply = failed(query)
+        else:
+            reply = no_data(query)
+        stream.write(len(reply).to_bytes(2, "big") + reply)
+        stream.write_eof()
+
+
+class Opening:
+    """One tcp, udp or icmp stream from its decision to its bridge."""
+
+    def __init__(
+        self,
+        enforcer: Enforcer,
+        resolver: Resolver,
+        scope: TaskScope,
+        stream: TunnelStream,
+        header: StreamHeader,
+        origin: Origin,
+    ) -> None:
+        self._enforcer = enforcer
+        self._resolver = resolver
+        self._scope = scope
+        self._stream = stream
+        self._header = header
+        self._origin = origin
+        self._flow: Flow | None = None
+        self._waiting: Waiting | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._bridge: SocketBridge | Association | None = None
+        self._over = False
+
+    def start(self) -> None:
+        """Decides, and begins to dial."""
+        try:
+            self._flow = self._enforcer.open(self._header, self._origin, self._abort)
+        except RemoteError as error:
+            refuse(self._stream, error.reason)
+            return
+        self._waiting = Waiting(self._stream, self._gone)
+        if self._over:
+            return
+        self._task = self._scope.spawn(self._run(), name=self._header.kind, on_crash=self._crashed)
+
+    async def _run(self) -> None:
+        flow, waiting = self._flow, self._waiting
+        assert flow is not None
+        assert waiting is not None
+        try:
+            addresses = await self._addresses(flow)
+            if self._header.kind == "tcp":
+                await self._tcp(flow, waiting, addresses)
+            else:
+                self._datagrams(flow, waiting, addresses)
+        except OstiaryError as error:
+            self._fail(error.reason)
+
+    async def _addresses(self, flow: Flow) -> list[IPAddress]:
+        """Resolves once and keeps what the egress rules pass (T-33)."""
+        host, port = flow.request.host, flow.request.port
+        if not isinstance(host, str):
+            return [self._enforcer.check_egress(host, port)]
+        found = (await self._resolver.resolve(host)).usable(host)
+        passed = []
+        refusal: RemoteError | None = None
+        for address in found.addresses:
+            try:
+                passed.append(self._enforcer.check_egress(address, port))
+            except RemoteError as error:
+                refusal = error
+        if not passed:
+            raise refusal or RemoteError(Reason.NAME_NOT_FOUND, host)
+        return passed
+
+    async def _tcp(self, flow: Flow, waiting: Waiting, addresses: list[IPAddress]) -> None:
+        port = flow.request.port
+        assert port is not None
+        sock, flow.address = await dial_tcp(addresses, port)
+        if self._over:
+            sock.close()
+            return
+        waiting.release()
+        self._stream.write(_ACCEPTED)
+        bridge = self._bridge = SocketBridge(self._stream, side="connector", on_done=self._done)
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: bridge, sock=sock)
+        except OSError:
+            # It connected and was gone again; the answer is on its way already.
+            sock.close()
+            bridge.abort(Reason.CONNECTION_RESET)
+        except BaseException:
+            sock.close()
+            raise
+        if waiting.eof:
+            # The stream said it once, to the receiver of that time.
+            bridge.stream_eof()
+
+    def _datagrams(self, flow: Flow, waiting: Waiting, addresses: list[IPAddress]) -> None:
+        address = flow.address = addresses[0]
+        if self._header.kind == "udp":
+            port = flow.request.port
+            assert port is not None
+            sock = open_udp(address, port)
+            waiting.release()
+            self._stream.write(_ACCEPTED)
+            self._bridge = udp_association(self._stream, sock, self._done)
+        else:
+            ping = PingSocket(address, identifier=secrets.randbits(16))
+            waiting.release()
+            self._stream.write(_ACCEPTED)
+            self._bridge = echo_association(self._stream, ping, self._done)
+        if waiting.eof and not self._over:
+            self._bridge.eof_received()
+
+    # Ends
+
+    def _done(self, bytes_up: int, bytes_down: int, reason: Reason) -> None:
+        """The bridge ended."""
+        self._over = True
+        if self._flow is not None:
+            self._enforcer.close(self._flow.flow, reason, bytes_up=bytes_up, bytes_down=bytes_down)
+
+    def _abort(self, reason: Reason) -> None:
+        """A change of policy, time, or a shutdown ends this flow (C23)."""
+        if self._bridge is not None:
+            self._bridge.abort(reason)
+            return
+        self._fail(reason)
+        if self._task is not None:
+            self._task.cancel()
+
+    def _gone(self, reason: Reason) -> None:
+        """The client gave up, or the tunnel was lost, while the resource was dialled."""
+        self._over = True
+        if self._flow is not None:
+            self._enforcer.close(self._flow.flow, reason)
+        if self._task is not None:
+            self._task.cancel()
+
+    def _fail(self, reason: Reason) -> None:
+        if self._over:
+            return
+        self._over = True
+        refuse(self._stream, reason)
+        if self._flow is not None:
+            self._enforcer.close(self._flow.flow, reason)
+
+    def _crashed(self, error: Exception) -> None:
+        _log.error("stream.crashed", kind=self._header.kind, exc_info=error)
+        self._abort(Reason.INTERNAL)
+
+
+def refuse(stream: TunnelStream, reason: Reason) -> None:
+    """Answers with ``reason``, then resets with it; the answer gets one turn of the loop to leave."""
+    if stream.ended:
+        return
+    stream.set_receiver(None)
+    stream.write(encode_answer(StreamAnswer(reason.code)))
+    asyncio.get_running_loop().call_soon(stream.reset, reason)
+
+
+async def _read_query(stream: TunnelStream) -> bytes:
+    """Returns the one query of a dns stream. Raises RemoteError."""
+    reader = _QueryReader(stream)
+    return await reader.query
+
+
+class _QueryReader:
+    """Receiver of a dns stream: two bytes of length, then a query."""
+
+    def __init__(self, stream: TunnelStream) -> None:
+        self.query: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._stream = stream
+        self._buffer = b""
+        stream.set_receiver(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._stream.consumed(len(data))
+        if self.query.done():
+            return
+        self._buffer += data
+        if len(self._buffer) < 2:
+            return
+        length = int.from_bytes(self._buffer[:2], "big")
+        if length > QUERY_MAX_BYTES:
+            self.query.set_exception(RemoteProtocolError("DNS query too long"))
+        elif len(self._buffer) >= 2 + length:
+            self.query.set_result(self._buffer[2 : 2 + length])
+
+    def eof_received(self) -> None:
+        if not self.query.done():
+            self.query.set_exception(RemoteProtocolError("the stream ended inside its query"))
+
+    def stream_reset(self, reason: Reason) -> None:
+        if not self.query.done():
+            self.query.set_exception(RemoteError(reason, "the client gave up"))
+
+    def pause_writing(self) -> None:
+        """One reply always fits."""
+
+    def resume_writing(self) -> None:
+        """One reply always fits."""
+
+
+def _crashed(stream: TunnelStream, error: Exception) -> None:
+    _log.error("stream.crashed", exc_info=error)
+    refuse(stream, Reason.INTERNAL)
