@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from controller.domain.rules import RuleBrokenError, clean_name, word
+from controller.domain.rules import NAME_MAX, RuleBrokenError, clean_name, word
 from controller.identity.user_codes import shown
 from protocol.errors import OstiaryError, RefusedError
 from protocol.limits import DEVICE_CODE_INTERVAL_S, DEVICE_CODE_LIFE_S
@@ -56,9 +56,9 @@ class AskingDevice:
 
 
 def asking_device_untrusted(name: str, platform: str, address: str) -> AskingDevice:
-    """Checks what a device says about itself. Raises RefusedError(INVALID_INPUT)."""
+    """Checks what a device says about itself; a long name is cut. Raises RefusedError(INVALID_INPUT)."""
     try:
-        return AskingDevice(clean_name(name), word(platform, "platform"), address[:64])
+        return AskingDevice(clean_name(name[:NAME_MAX]), word(platform, "platform"), address[:64])
     except RuleBrokenError as exc:
         raise RefusedError(exc.refusal.reason, f"device: {exc.refusal.detail}") from exc
 

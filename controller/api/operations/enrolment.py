@@ -1,5 +1,7 @@
 """Giving out and redeeming one-time enrolment tokens, each in one transaction (C1, C2; D7)."""
 
+import base64
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +16,10 @@ from controller.domain.state import PolicyState
 from controller.identity import keyring
 from controller.identity.ca import utc
 from controller.identity.enrolment import NewEnrolment, connector_pin_untrusted, new_enrolment
-from controller.identity.proofs import verify_key_proof
+from controller.identity.proofs import key_id, verify_key_proof
 from controller.identity.rate_limit import address_key
 from controller.identity.web_sessions import digest
-from controller.store import Unit, credentials, enrolments
+from controller.store import Unit, credentials, enrolments, idempotency
 from protocol.enrolment import EnrolmentKind
 from protocol.errors import RefusedError
 from protocol.ids import ConnectorId, DeviceId, RelayId, ServiceAccountId
@@ -63,18 +65,45 @@ async def redeem(services: Services, request: Request, *, address: str, request_
     by_address = address_key(address)
     services.limits.enrol.spend(by_address, now)
     key = verify_key_proof(request.proof, request.jwk, audiences=services.audiences, now=now)
+    secret_hash = digest(request.secret)
     async with services.store.write(actor=ACTOR, request_id=request_id, now=now) as unit:
-        taken = await enrolments.take(unit.connection, digest(request.secret), now, kind=request.kind)
-        match request.kind:
-            case "connector":
-                own = await _connector(unit, ConnectorId(taken.target), key, request)
-            case "relay":
-                own = await _relay(services, unit, RelayId(taken.target), key, request)
-            case "service":
-                own = await _service(unit, ServiceAccountId(taken.target), key, request)
-        common = _common(services, unit.state)
+        # The agent whose answer was lost asks again with the same key, and is the one that spent the secret.
+        reply = await _repeated(services, unit, secret_hash, key)
+        if reply is None:
+            taken = await enrolments.take(unit.connection, secret_hash, now, kind=request.kind)
+            match request.kind:
+                case "connector":
+                    own = await _connector(unit, ConnectorId(taken.target), key, request)
+                case "relay":
+                    own = await _relay(services, unit, RelayId(taken.target), key, request)
+                case "service":
+                    own = await _service(unit, ServiceAccountId(taken.target), key, request)
+            reply = {**_common(services, unit.state), **own}
+            await _remember(services, unit, secret_hash, key, reply)
     services.limits.enrol.refund(by_address, now)
-    return {**common, **own}
+    return reply
+
+
+async def _repeated(services: Services, unit: Unit, secret_hash: str, key: PublicKey) -> dict[str, Any] | None:
+    """The answer that this key was given for this secret before (F-31)."""
+    stored = await idempotency.get(unit.connection, ACTOR, secret_hash)
+    if stored is None or stored.request_hash != key_id(key):
+        return None
+    opened = services.seal.open(_place(secret_hash), base64.b64decode(stored.body))
+    reply: dict[str, Any] = json.loads(opened)
+    return reply
+
+
+async def _remember(services: Services, unit: Unit, secret_hash: str, key: PublicKey, reply: dict[str, Any]) -> None:
+    sealed = services.seal.seal(_place(secret_hash), json.dumps(reply).encode())
+    body = base64.b64encode(sealed).decode()
+    await idempotency.put(
+        unit.connection, ACTOR, secret_hash, request_hash=key_id(key), status=200, body=body, now=unit.now
+    )
+
+
+def _place(secret_hash: str) -> str:
+    return f"enrolment:{secret_hash}"
 
 
 async def _connector(unit: Unit, connector: ConnectorId, key: PublicKey, request: Request) -> dict[str, Any]:

@@ -128,7 +128,10 @@ async def token(request: Request, call: Anonymous) -> Response:
 
 def _token_error(error: str, reason: Reason, description: str, *, interval: int | None = None) -> JSONResponse:
     body = TokenError(error=error, error_description=description, code=reason.code, interval=interval)
-    return JSONResponse(body.model_dump(exclude_none=True), 400, {"Cache-Control": "no-store"})
+    response = JSONResponse(body.model_dump(exclude_none=True), 400, {"Cache-Control": "no-store"})
+    if interval is not None:
+        response.headers["Retry-After"] = str(interval)
+    return response
 
 
 async def _read(request: Request, model: type[M]) -> M:
