@@ -119,6 +119,20 @@ def test_longest_lingering_flow_gives_up_its_port() -> None:
     assert late.port == 101
 
 
+def test_flow_that_stopped_lingering_gives_up_nothing() -> None:
+    table: FlowTable[Flow] = FlowTable(ports=range(100, 102))
+    flows = [Flow(key(1)), Flow(key(2))]
+    for flow in flows:
+        table.open(flow, TURN, 0.0)
+        table.accepted(flow.port)
+        table.closed(flow, 1.0)
+    table.remove(flows[0])
+    for number in (3, 4):
+        table.open(Flow(key(number)), TURN, 2.0)
+    assert flows[1].state is FlowState.ENDED
+    assert len(table) == 2
+
+
 def test_no_port_and_nobody_lingering_is_refused() -> None:
     table: FlowTable[Flow] = FlowTable(ports=range(100, 101))
     table.open(Flow(key(1)), TURN, 0.0)
