@@ -36,15 +36,21 @@ app = typer.Typer(
 JsonOption = Annotated[bool, typer.Option("--json", help='Print JSON with "schema": 1 on standard output.')]
 
 
-@app.callback()
-def root(
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-) -> None:
-    if show_version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from protocol.version import PROTOCOL, SOFTWARE
 
         typer.echo(f"ostiary {SOFTWARE} (protocol {PROTOCOL})")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before the verb."""
 
 
 @app.command("up")
@@ -226,7 +232,7 @@ def logs(
 
 
 @app.command("version")
-def version(as_json: JsonOption = False) -> None:
+def show_version(as_json: JsonOption = False) -> None:
     """Print the versions of this command and of the daemon.
 
     \b
