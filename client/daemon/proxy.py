@@ -55,6 +55,7 @@ class Proxy:
         self._scope = scope
         self._server: asyncio.Server | None = None
         self._clients = 0
+        self._direct_ones: set[_Half] = set()
 
     @property
     def address(self) -> str:
@@ -70,9 +71,12 @@ class Proxy:
         self._port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
-        """Listens no more."""
+        """Listens no more, and ends what was dialled directly."""
         if self._server is not None:
             self._server.close()
+        for half in tuple(self._direct_ones):
+            if half.transport is not None:
+                half.transport.abort()
 
     def _make(self) -> "_Greeting":
         return _Greeting(self._begin)
@@ -142,6 +146,8 @@ class Proxy:
             return
         near, far = _Half(), _Half()
         near.peer, far.peer = far, near
+        self._direct_ones.add(near)
+        near.on_lost = lambda: self._direct_ones.discard(near)
         await loop.create_connection(lambda: far, sock=sock)
         greeting.hand_over(near, answer(None))
 
@@ -278,6 +284,9 @@ class _Half(asyncio.Protocol):
     def __init__(self) -> None:
         self.peer: _Half | None = None
         self.transport: asyncio.Transport | None = None
+        self.ended = False
+        """This socket has said its last byte."""
+        self.on_lost: Callable[[], None] | None = None
         self._early = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -302,13 +311,18 @@ class _Half(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """See asyncio.Protocol."""
-        other = None if self.peer is None else self.peer.transport
+        assert self.peer is not None
+        self.ended = True
+        other = self.peer.transport
         if other is not None and not other.is_closing():
             other.write_eof()
-        return True
+        # With both halves ended the transport may close itself behind what is still to be written.
+        return not self.peer.ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
+        if self.on_lost is not None:
+            self.on_lost()
         other = None if self.peer is None else self.peer.transport
         if other is not None and not other.is_closing():
             if exc is None:

@@ -294,7 +294,9 @@ async def test_a_resource_granted_later_makes_the_client_fetch_a_new_token(tmp_p
         await close(streams, other)
 
 
-@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x04\x01\x00\x50", b"CONNECT x HTTP/1.1\r\n\r\n", b""])
+@pytest.mark.parametrize(
+    "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x04\x01\x00\x50", b"CONNECT x HTTP/1.1\r\n\r\n", b""]
+)
 async def test_garbage_is_closed_and_the_proxy_lives(tmp_path: Path, garbage: bytes) -> None:
     async with online(tmp_path, entry("wiki.corp.internal")) as world:
         reader, writer = await asyncio.open_connection(*world.proxy)
