@@ -31,7 +31,7 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError as exc:
+    except (ArgumentError, ValueError) as exc:
         raise LocalError(Reason.CONFIG_INVALID, "database_url is not a URL") from exc
     match url.get_backend_name():
         case "sqlite":

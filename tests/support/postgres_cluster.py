@@ -1,0 +1,71 @@
+"""A private PostgreSQL cluster for tests: a temporary directory, a Unix socket, no TCP, nobody else's data."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+
+def postgres_bin() -> Path | None:
+    """Returns the directory of the newest installed server's programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+class Cluster:
+    """A running cluster. ``create(name)`` makes a database and returns its URL."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def url(self, name: str) -> str:
+        """The URL of a database, as a setting would say it."""
+        return f"postgresql://postgres@/{name}?host={quote(str(self._home), safe='')}"
+
+    def create(self, name: str, *, template: str | None = None) -> str:
+        """Makes a database, empty or as a copy."""
+        with self._connect() as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
+        return self.url(name)
+
+    def drop(self, name: str) -> None:
+        """Removes a database and ends whoever is still connected to it."""
+        with self._connect() as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.url("postgres"), autocommit=True)
+
+
+@contextmanager
+def running_cluster(programs: Path) -> Iterator[Cluster]:
+    """Starts a cluster and removes it afterwards. As root it runs as user ``postgres``, as PostgreSQL demands."""
+    home = Path(tempfile.mkdtemp(prefix="ostiary-pg-", dir="/tmp"))
+    prefix: list[str] = []
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("postgres")
+        os.chown(home, account.pw_uid, account.pw_gid)
+        prefix = ["runuser", "-u", "postgres", "--"]
+    data = home / "data"
+
+    def run(program: str, *arguments: str) -> None:
+        command = [*prefix, str(programs / program), *arguments]
+        subprocess.run(command, check=True, capture_output=True, cwd=home, timeout=60)
+
+    try:
+        run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        options = f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off -c max_connections=100"
+        run("pg_ctl", "-D", str(data), "-l", str(home / "log"), "-o", options, "-w", "start")
+        try:
+            yield Cluster(home)
+        finally:
+            run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
