@@ -9,9 +9,6 @@ import os
 import ssl
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from protocol.errors import LocalError, RemoteError, RemoteProtocolError
 from protocol.ids import SpkiPin, spki_pin
 from protocol.reasons import Reason
@@ -57,6 +54,10 @@ async def fetch_ca(url: str, pin: SpkiPin, *, deadline_s: float = 10.0, sock_mar
 
 def check_ca_untrusted(pem: bytes, pin: SpkiPin) -> bytes:
     """Returns the pinned CA certificate in ``pem``, alone. Raises RemoteError(PIN_MISMATCH), RemoteProtocolError."""
+    # Needed once per enrolment or sign-in; it would cost every command that only makes a context a tenth of a second.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca

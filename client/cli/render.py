@@ -4,6 +4,7 @@ House rules: aligned, calm, how fresh each fact is on its own line, and the next
 wrong. Answers are read leniently: a member that a daemon does not know yet is left out, never an error.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ _WORD_OF_STATE: Final = {
     "sign_in_required": "sign-in required",
     "not_configured": "not set up: no controller is known,",
 }
+_LOG_HEAD: Final = ("timestamp", "level", "event", "logger", "component")
 CLOCK_WARN_MS: Final = 2000
 
 
@@ -68,7 +70,9 @@ def _facts(result: Result, now: float) -> list[str]:
     dns = _dict(result, "dns")
     if result.get("mode") or dns:
         parts = [str(result.get("mode") or "")]
-        if dns.get("mode"):
+        if result.get("proxy"):
+            parts.append(f"SOCKS5 and HTTP CONNECT on {result['proxy']}")
+        if dns.get("mode") not in (None, "", "off"):
             parts.append(f"names by {dns['mode']}" + (f" at {dns['server']}" if dns.get("server") else ""))
         rows.append(("mode", ", ".join(part for part in parts if part)))
     if result.get("state") == ONLINE:
@@ -139,8 +143,11 @@ def explain(result: Result, now: float) -> list[str]:
     target = target_of(result)
     rows: list[tuple[str, str]] = []
     if result.get("intercepted") is False:
-        verdict = f"{target} is not handled by Ostiary: your host reaches it directly, as if the client did not run."
-    elif result.get("allowed"):
+        lines = [f"{target} is not handled by Ostiary: your host reaches it directly, as if the client did not run."]
+        if result.get("ask"):
+            lines.append(f"If it should be a resource for you, ask {_joined(result['ask'])}.")
+        return lines
+    if result.get("allowed"):
         verdict = f"{target} is allowed."
     else:
         verdict = f"{target} is refused: {_sentence(result)}"
@@ -164,19 +171,26 @@ def explain(result: Result, now: float) -> list[str]:
     failure = _dict(result, "last_failure")
     if failure:
         lines.append(f"But the last attempt failed {ago(result.get('at'), now)}: {_sentence(failure)}")
-    step = result.get("next") if result.get("intercepted") is not False else ""
+    step = result.get("next")
     return [*lines, f"next: {step}"] if step else lines
 
 
-def doctor(result: Result) -> list[str]:
-    """Returns the lines of ``ostiary doctor``: one per link, then the first cause and the next command."""
+def doctor(result: Result, state: str = ONLINE) -> list[str]:
+    """Returns the lines of ``ostiary doctor``: one per link, then what helps against the first cause.
+
+    Args:
+        result: the checks.
+        state: the client's, because who is not set up, signed out or down needs another command than who is cut off.
+    """
     checks = _list(result, "checks")
     rows = [(f"{_mark(item)} {item.get('name', item.get('check', '?'))}", _sentence(item)) for item in checks]
     broken = next((item for item in checks if outcome(item) in ("fail", "warn")), None)
     lines = aligned(rows, indent="")
     if broken is None:
         return [*lines, "everything works"]
-    step = broken.get("next") or reason_of(broken).next_step
+    step = str(broken.get("next") or reason_of(broken).next_step)
+    if reason_of(broken) is Reason.SIGN_IN_REQUIRED:
+        step = NEXT_OF_STATE.get(state) or step
     return [*lines, f"next: {step}"] if step else lines
 
 
@@ -211,13 +225,29 @@ def target_of(item: Result) -> str:
     return text if transport == "tcp" else f"{text} ({'ping' if transport == 'icmp' else str(transport).upper()})"
 
 
-def log_line(item: Result) -> str:
-    """Returns one line of the daemon's log."""
-    if isinstance(item.get("line"), str):
-        return str(item["line"])
-    shown = {key: value for key, value in item.items() if key not in ("kind", "timestamp", "time", "level", "event")}
-    head = " ".join(str(item[key]) for key in ("timestamp", "time", "level", "event") if item.get(key) is not None)
-    return " ".join([head, *(f"{key}={value}" for key, value in shown.items())]).strip()
+def log_entry(item: object) -> dict[str, Any]:
+    """Returns a line of the daemon's log as an object: its members when it is JSON, else ``{"line": …}``."""
+    entry = dict(item) if isinstance(item, Mapping) else {"line": str(item)}
+    entry.pop("kind", None)
+    line = entry.get("line")
+    if isinstance(line, str) and line.startswith("{"):
+        try:
+            parsed = json.loads(line)
+        except (ValueError, RecursionError):
+            return entry
+        return parsed if isinstance(parsed, dict) else entry
+    return entry
+
+
+def log_line(entry: Result) -> str:
+    """Returns one line of the daemon's log: ``13:21:25 info     controller.connected revision=28``."""
+    if isinstance(entry.get("line"), str):
+        return str(entry["line"])
+    shown = {key: value for key, value in entry.items() if key not in _LOG_HEAD}
+    moment = str(entry.get("timestamp", ""))
+    clock = moment.partition("T")[2][:8] or moment
+    head = f"{clock} {str(entry.get('level', '')).ljust(8)} {entry.get('event', '')}"
+    return " ".join([head.strip(), *(f"{key}={value}" for key, value in shown.items() if value not in (None, ""))])
 
 
 def aligned(rows: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from client.cli import render
 from client.cli.advice import exit_on_error
-from client.cli.control_socket import Event, call
+from client.cli.control_socket import call
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
 from runtime.console import (
@@ -155,53 +155,42 @@ def _simple(verb: str, sentence: str, *, as_json: bool) -> int:
 
 def doctor(*, as_json: bool) -> int:
     """`ostiary doctor`: 0 when every link works, else the code of the first cause."""
-    try:
-        result = call("doctor", deadline_s=DOCTOR_DEADLINE_S)
-    except OstiaryError as error:
-        # The first link is the daemon itself.
-        failed = {
-            "name": "daemon",
-            "status": "fail",
-            "reason": error.reason.code,
-            "sentence": str(error),
-            "next": error.reason.next_step,
-        }
-        result = {"ok": False, "checks": [failed]}
-    except KeyboardInterrupt as interrupt:
-        raise SystemExit(130) from interrupt
-    else:
-        checks = result.get("checks")
-        running = {"name": "daemon", "status": "ok", "sentence": "It runs and answers."}
-        named = {str(item.get("name")) for item in checks} if isinstance(checks, list) else set()
-        if "daemon" not in named:
-            result = {**result, "checks": [running, *(checks if isinstance(checks, list) else [])]}
+    state = ""
+    with exit_on_error(as_json=as_json):
+        try:
+            state = str(call("status").get("state"))
+            result = call("doctor", deadline_s=DOCTOR_DEADLINE_S)
+        except OstiaryError as error:
+            # The first link is the daemon itself.
+            failed = {"name": "daemon", "status": "fail", "sentence": str(error), "next": error.reason.next_step}
+            result = {"ok": False, "checks": [{**failed, "reason": error.reason.code}]}
+    checks = [item for item in result.get("checks") or () if isinstance(item, dict)]
+    if all(item.get("name") != "daemon" for item in checks):
+        checks.insert(0, {"name": "daemon", "status": "ok", "sentence": "It runs and answers."})
+    result = {**result, "checks": checks}
     if as_json:
         print_json(result)
     else:
-        print_lines(*render.doctor(result))
-    failures = [item for item in result["checks"] if render.outcome(item) == "fail"]
-    if not failures:
-        return OK
-    return exit_code(render.reason_of(failures[0])) or FAILED
+        print_lines(*render.doctor(result, state))
+    failures = [item for item in checks if render.outcome(item) == "fail"]
+    return (exit_code(render.reason_of(failures[0])) or FAILED) if failures else OK
 
 
 def logs(count: int, *, follow: bool, as_json: bool) -> int:
     """`ostiary logs`."""
 
-    def show(item: Mapping[str, Any]) -> None:
+    def show(item: object) -> None:
+        entry = render.log_entry(item)
         if as_json:
-            print_json(item)
+            print_json(entry)
         else:
-            print_lines(render.log_line(item))
-
-    def on_event(event: Event) -> None:
-        show(event["log"] if isinstance(event.get("log"), dict) else event)
+            print_lines(render.log_line(entry))
 
     with exit_on_error(as_json=as_json):
         deadline_s = None if follow else 15.0
-        result = call("logs", {"n": count, "follow": follow}, deadline_s=deadline_s, on_event=on_event)
-        for item in result.get("lines") or result.get("logs") or ():
-            show(item if isinstance(item, dict) else {"line": str(item)})
+        result = call("logs", {"n": count, "follow": follow}, deadline_s=deadline_s, on_event=show)
+        for item in result.get("lines") or ():
+            show(item)
     return OK
 
 

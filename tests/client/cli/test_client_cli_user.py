@@ -96,6 +96,31 @@ def test_status_of_a_wrong_clock_and_a_warning(ostiary: CommandLine, daemon: Fak
     assert lines[-2:] == ["warning: This host's clock is wrong.", "next: Set the clock."]
 
 
+def test_status_of_the_proxy_mode(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    dns = {"mode": "off", "server": ""}
+    daemon.results["status"] = {"state": "online", "mode": "proxy", "proxy": "127.0.0.1:1055", "dns": dns}
+    assert "  mode   proxy, SOCKS5 and HTTP CONNECT on 127.0.0.1:1055" in ostiary("status").out.splitlines()
+
+
+def test_explain_of_what_is_allowed_but_failed(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["explain"] = {
+        "host": "dead",
+        "port": 80,
+        "transport": "tcp",
+        "allowed": True,
+        "at": time.time() - 3,
+        "last_failure": {"reason": "host_unreachable", "sentence": "The host cannot be reached."},
+        "next": "Check the host.",
+    }
+    ran = ostiary("explain", "dead:80")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "dead:80 is allowed.",
+        "But the last attempt failed 3 s ago: The host cannot be reached.",
+        "next: Check the host.",
+    ]
+
+
 def test_status_json_is_versioned_also_when_not_online(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     daemon.results["status"] = {"state": "down", "since": 5}
     ran = ostiary("status", "--json")
@@ -224,10 +249,20 @@ def test_explain_allowed(ostiary: CommandLine, daemon: FakeDaemon) -> None:
 
 
 def test_explain_bypass(ostiary: CommandLine, daemon: FakeDaemon) -> None:
-    daemon.results["explain"] = {"host": "example.com", "port": 443, "intercepted": False, "allowed": False}
+    daemon.results["explain"] = {
+        "host": "example.com",
+        "port": 443,
+        "intercepted": False,
+        "allowed": False,
+        "ask": ["Ada"],
+        "revision": 4,
+    }
     ran = ostiary("explain", "https://example.com/page")
     assert ran.code == 0
-    assert ran.out.startswith("example.com:443 is not handled by Ostiary")
+    assert ran.out.splitlines() == [
+        "example.com:443 is not handled by Ostiary: your host reaches it directly, as if the client did not run.",
+        "If it should be a resource for you, ask Ada.",
+    ]
     assert daemon.asked[-1][1] == {"host": "example.com", "port": 443, "transport": "tcp"}
 
 
@@ -276,6 +311,7 @@ def test_permission_denied_by_the_socket(ostiary: CommandLine, monkeypatch: pyte
 
 
 def test_doctor_all_well(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["status"] = {"state": "online"}
     daemon.results["doctor"] = {
         "checks": [
             {"name": "tun", "status": "ok", "sentence": "Packets go through."},
@@ -293,6 +329,7 @@ def test_doctor_all_well(ostiary: CommandLine, daemon: FakeDaemon) -> None:
 
 
 def test_doctor_names_the_cause_and_the_next_command(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["status"] = {"state": "online"}
     daemon.results["doctor"] = {
         "checks": [
             {"name": "daemon", "status": "ok", "sentence": "It runs."},
@@ -310,6 +347,23 @@ def test_doctor_names_the_cause_and_the_next_command(ostiary: CommandLine, daemo
     ]
 
 
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [
+        ("not_configured", "ostiary up https://CONTROLLER --ca-pin sha256/…"),
+        ("sign_in_required", "ostiary login"),
+        ("down", "ostiary up"),
+    ],
+)
+def test_doctor_knows_the_command_for_the_state(
+    ostiary: CommandLine, daemon: FakeDaemon, state: str, step: str
+) -> None:
+    check = {"name": "controller", "status": "fail", "reason": "sign_in_required", "next": "Run `ostiary login`."}
+    daemon.results |= {"status": {"state": state}, "doctor": {"checks": [check]}}
+    ran = ostiary("doctor")
+    assert (ran.code, ran.out.splitlines()[-1]) == (4, f"next: {step}")
+
+
 def test_doctor_without_a_daemon(ostiary: CommandLine) -> None:
     ran = ostiary("doctor")
     assert ran.code == 5
@@ -318,20 +372,26 @@ def test_doctor_without_a_daemon(ostiary: CommandLine) -> None:
     assert ostiary("doctor", "--json").json["checks"][0]["reason"] == "daemon_not_running"
 
 
-def test_logs(ostiary: CommandLine, daemon: FakeDaemon) -> None:
-    daemon.results["logs"] = {
-        "lines": ["plain line", {"timestamp": "12:00:00", "level": "info", "event": "link.up", "relay": "r1"}]
-    }
-    ran = ostiary("logs", "-n", "2")
-    assert ran.out.splitlines() == ["plain line", "12:00:00 info link.up relay=r1"]
-    assert daemon.asked[-1] == ("logs", {"n": 2, "follow": False})
+LOGGED = (
+    '{"revision": 28, "event": "controller.connected", "level": "info", "logger": "runtime.agent_link", '
+    '"timestamp": "2026-11-22T13:21:25.019572Z", "component": "client"}'
+)
+
+
+def test_logs_are_for_people_or_programs(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["logs"] = {"lines": ["plain line", LOGGED, "{broken"]}
+    ran = ostiary("logs", "-n", "3")
+    assert ran.out.splitlines() == ["plain line", "13:21:25 info     controller.connected revision=28", "{broken"]
+    assert daemon.asked[-1] == ("logs", {"n": 3, "follow": False})
+    told = [json.loads(line) for line in ostiary("logs", "--json").out.splitlines()]
+    assert [item.get("line", item.get("event")) for item in told] == ["plain line", "controller.connected", "{broken"]
+    assert {item["schema"] for item in told} == {1}
 
 
 def test_logs_follow_prints_as_it_comes(ostiary: CommandLine, daemon: FakeDaemon) -> None:
-    daemon.events["logs"] = [{"line": "one"}, {"kind": "log", "log": {"event": "two"}}]
-    daemon.results["logs"] = {}
-    assert ostiary("logs", "-f").out.splitlines() == ["one", "two"]
-    assert [json.loads(line)["schema"] for line in ostiary("logs", "-f", "--json").out.splitlines()] == [1, 1]
+    daemon.events["logs"] = [{"kind": "log", "line": "one"}, {"kind": "log", "line": LOGGED}]
+    daemon.results["logs"] = {"lines": []}
+    assert ostiary("logs", "-f").out.splitlines() == ["one", "13:21:25 info     controller.connected revision=28"]
 
 
 def test_version_with_and_without_a_daemon(ostiary: CommandLine, daemon: FakeDaemon) -> None:
