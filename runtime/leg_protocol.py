@@ -65,6 +65,20 @@ class LegReceiver(Protocol):
         """Go on writing."""
 
 
+class LegLike(Protocol):
+    """What a tunnel needs of a leg; ``Leg`` is one, a direct connection may be another."""
+
+    paused: bool
+
+    def set_receiver(
+        self, receiver: LegReceiver, *, on_pieces: Callable[[Sequence[Piece]], None] | None = None
+    ) -> None: ...
+
+    def write(self, data: Piece) -> None: ...
+
+    def close(self, reason: Reason = ...) -> None: ...
+
+
 class Leg(asyncio.BufferedProtocol):
     """An established leg. Made by ``dial_leg`` or ``LegAcceptor.accept``, never directly.
 

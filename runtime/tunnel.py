@@ -7,7 +7,7 @@ streams write during one turn of the loop leaves together.
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, Self
+from typing import Self
 
 from protocol.errors import LocalProtocolError, OstiaryError, RemoteError
 from protocol.ids import SpkiPin
@@ -17,24 +17,10 @@ from protocol.reasons import Reason
 from protocol.tls import HandshakeDone, TlsClosed, TunnelTls
 from runtime.clock import Clock
 from runtime.leg_frames import Piece
-from runtime.leg_protocol import LegReceiver
+from runtime.leg_protocol import LegLike
 from runtime.tunnel_stream import StreamReceiver, StreamTable, TunnelStream
 
 __all__ = ["LegLike", "StreamReceiver", "Tunnel", "TunnelStream"]
-
-
-class LegLike(Protocol):
-    """What a tunnel needs of a leg; ``runtime.leg_protocol.Leg`` is one."""
-
-    paused: bool
-
-    def set_receiver(
-        self, receiver: LegReceiver, *, on_pieces: Callable[[Sequence[Piece]], None] | None = None
-    ) -> None: ...
-
-    def write(self, data: Piece) -> None: ...
-
-    def close(self, reason: Reason = ...) -> None: ...
 
 
 class Tunnel:
@@ -54,11 +40,11 @@ class Tunnel:
         clock: Clock,
         *,
         client: bool,
-        on_stream: Callable[[TunnelStream], None] | None,
-        on_lost: Callable[[Reason], None] | None,
-        on_gone_away: Callable[[Reason], None] | None,
-        keepalive_s: float,
-        dead_after_s: float,
+        on_stream: Callable[[TunnelStream], None] | None = None,
+        on_lost: Callable[[Reason], None] | None = None,
+        on_gone_away: Callable[[Reason], None] | None = None,
+        keepalive_s: float = TUNNEL_KEEPALIVE_S,
+        dead_after_s: float = TUNNEL_DEAD_AFTER_S,
     ) -> None:
         self.lost: Reason | None = None
         self.gone_away: Reason | None = None
@@ -106,7 +92,6 @@ class Tunnel:
             TunnelTls.client(pins),
             clock,
             client=True,
-            on_stream=None,
             on_lost=on_lost,
             on_gone_away=on_gone_away,
             keepalive_s=keepalive_s,
@@ -243,7 +228,7 @@ class Tunnel:
             self._flush_soon()
 
     def close(self, reason: Reason = Reason.NORMAL) -> None:
-        """Ends the tunnel: the peer and every stream's receiver learn ``reason``. ``on_lost`` is not called."""
+        """Ends the tunnel; the peer and every stream's receiver learn ``reason``. ``on_lost`` is not called."""
         if self.lost is None:
             self._on_lost = None
             self._say_goodbye(reason)
@@ -363,9 +348,7 @@ class Tunnel:
 
     def _why(self, reason: Reason) -> Reason:
         """What the peer said before it went says more than how its bytes ended."""
-        if self.gone_away is not None and self.gone_away is not Reason.NORMAL:
-            return self.gone_away
-        return Reason.TUNNEL_LOST if reason is Reason.NORMAL else reason
+        return self.gone_away or (Reason.TUNNEL_LOST if reason is Reason.NORMAL else reason)
 
     def _fail(self, error: OstiaryError) -> None:
         """Something is wrong with the peer, or it left: closes, and tells the owner."""
@@ -398,9 +381,7 @@ class Tunnel:
         if reason is self.gone_away:
             # The peer named a reason, such as a revocation: that is what the application should hear.
             for_streams = reason
-        elif for_streams is Reason.NORMAL:
-            for_streams = Reason.TUNNEL_LOST
-        self._streams.end(for_streams)
+        self._streams.end(Reason.TUNNEL_LOST if for_streams is Reason.NORMAL else for_streams)
         if self._on_lost is not None:
             on_lost, self._on_lost = self._on_lost, None
             on_lost(reason)
