@@ -36,6 +36,8 @@ TICK_S: Final = 5.0
 """At the latest, timers are looked at again: the wall clock may have been set."""
 YIELD_EVERY: Final = 100
 """Devices judged in one go before other tasks get their turn."""
+RETRY_S: Final = 1.0
+"""After a token could not be made."""
 REKEY_SPREAD_S: Final = 20.0
 """Agents learn new keys by reconnecting; a key is added long before it signs, so they need not all come at once."""
 DISTRUST_SPREAD_S: Final = 1.0
@@ -244,8 +246,7 @@ class Hub:
 
     def _mark(self, agent: str, revision: Revision) -> None:
         """The agent needs a new token, now or when it comes back."""
-        state = self._head.state
-        if DeviceId(agent) not in state.devices and ConnectorId(agent) not in state.connectors:
+        if not self._has_standing(agent):
             # It will be told so if it is attached, and by the endpoint if it comes back.
             self.enforcement.forget(agent)
             self._issued.pop(agent, None)
@@ -256,17 +257,21 @@ class Hub:
         self._touched[agent] = revision
         self.enforcement.touch(agent, revision)
 
+    def _has_standing(self, agent: str) -> bool:
+        state = self._head.state
+        return DeviceId(agent) in state.devices or ConnectorId(agent) in state.connectors
+
     def _publish(self, affected: Affected) -> None:
         """Wakes connectors first, so that they know the new config before a client acts on its new snapshot."""
-        everybody = affected.everybody
-        for kind, touched in ((AgentKind.CONNECTOR, affected.connectors), (AgentKind.CLIENT, affected.devices)):
+        touched = affected.connectors | affected.devices
+        for kind in (AgentKind.CONNECTOR, AgentKind.CLIENT):
             for attachment in self.attached:
-                if attachment.kind is not kind:
-                    continue
-                if everybody or attachment.agent in touched or attachment.agent in self._stale:
+                # Those that are gone from the policy are not stale, but must be told; those no longer stale have theirs.
+                gone = attachment.agent in touched and not self._has_standing(attachment.agent)
+                if attachment.kind is kind and (gone or attachment.agent in self._stale):
                     attachment.mark_dirty()
         if affected.keys:
-            spread = DISTRUST_SPREAD_S if everybody else REKEY_SPREAD_S
+            spread = DISTRUST_SPREAD_S if affected.everybody else REKEY_SPREAD_S
             for attachment in self.attached:
                 attachment.end(Goodbye(Reason.NORMAL.code, retry_after_s=round(self._jitter(spread), 3)))
 
@@ -292,8 +297,10 @@ class Hub:
             self._timers.set(device, next_change_at(state, device, now))
             self._cut_off(losses, self._head.position)
             self._mark(device, self._head.position)
+            if device in self._attached:
+                self._attached[device].mark_dirty()
         for attachment in self.attached:
-            if attachment.agent in self._stale or attachment.refresh_at <= now:
+            if attachment.refresh_at <= now:
                 attachment.mark_dirty()
 
     # --- making tokens -----------------------------------------------------------------------------------------------
@@ -304,10 +311,11 @@ class Hub:
         try:
             message = (self._snapshot if attachment.kind is AgentKind.CLIENT else self._config)(attachment, head, now)
         except OstiaryError as error:
-            # It stays stale: the next tick tries again. What the agent holds is older, and cut-offs reach it anyway.
+            # It stays stale and is tried again. What the agent holds is older, and cut-offs reach it anyway.
             _log.error("token.not_made", agent=attachment.agent, reason=error.reason.code, detail=error.detail)
             self._stale.add(attachment.agent)
             attachment.mark_clean()
+            attachment.refresh_at = now + RETRY_S
             return None
         attachment.mark_clean()
         if message is not None:

@@ -50,6 +50,11 @@ def fresh_key() -> PublicKey:
     return PublicKey(f"x{next(_numbers)}", "y")
 
 
+def fresh_name() -> str:
+    """Returns a name that no other call returns, in whatever case (ids differ in case alone)."""
+    return f"thing {next(_numbers)}"
+
+
 class World:
     """A policy and its log. Every event passes through its JSON form."""
 
@@ -92,19 +97,19 @@ class World:
 
     def network(self, name: str = "") -> NetworkId:
         network = NetworkId(fresh_id("network"))
-        self.do(c.CreateNetwork(network, name or network))
+        self.do(c.CreateNetwork(network, name or fresh_name()))
         return network
 
     def connector(self, network: NetworkId, key: PublicKey | None = None, *, enrolled: bool = True) -> ConnectorId:
         connector = ConnectorId(fresh_id("connector"))
-        self.do(c.CreateConnector(connector, network, connector))
+        self.do(c.CreateConnector(connector, network, fresh_name()))
         if enrolled:
             self.do(c.EnrolConnector(connector, key or fresh_key(), PIN))
         return connector
 
     def relay(self, fqdn: str = "", port: int = 443, *, enrolled: bool = True) -> RelayId:
         relay = RelayId(fresh_id("relay"))
-        self.do(c.CreateRelay(relay, relay, fqdn or f"relay{next(_numbers)}.example", port))
+        self.do(c.CreateRelay(relay, fresh_name(), fqdn or f"relay{next(_numbers)}.example", port))
         if enrolled:
             self.do(c.EnrolRelay(relay, fresh_key()))
         return relay
@@ -112,7 +117,7 @@ class World:
     def resource(self, network: NetworkId, address: str = "", ports: Ports = WEB, name: str = "") -> ResourceId:
         resource = ResourceId(fresh_id("resource"))
         address = address or f"host{next(_numbers)}.internal"
-        self.do(c.CreateResource(resource, network, name or resource, address, ports))
+        self.do(c.CreateResource(resource, network, name or fresh_name(), address, ports))
         return resource
 
     def user(self, role: Role = Role.MEMBER) -> UserId:
@@ -122,14 +127,14 @@ class World:
 
     def group(self, *users: UserId, name: str = "") -> GroupId:
         group = GroupId(fresh_id("group"))
-        self.do(c.CreateGroup(group, name or group))
+        self.do(c.CreateGroup(group, name or fresh_name()))
         for user in users:
             self.do(c.AddGroupMember(group, user))
         return group
 
     def service_account(self, name: str = "") -> ServiceAccountId:
         account = ServiceAccountId(fresh_id("service_account"))
-        self.do(c.CreateServiceAccount(account, name or account))
+        self.do(c.CreateServiceAccount(account, name or fresh_name()))
         return account
 
     def device(self, owner: UserId | ServiceAccountId, key: PublicKey | None = None) -> DeviceId:
