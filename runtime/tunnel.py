@@ -199,7 +199,9 @@ class Tunnel:
         """
         if self.lost is not None or self._pin is None:
             raise RemoteError(self.lost or Reason.TUNNEL_LOST, "the tunnel is not up")
-        return self._streams.adopt(self._mux.open_stream(self._clock.monotonic()))
+        stream = self._streams.adopt(self._mux.open_stream(self._clock.monotonic()))
+        self._flush_soon()
+        return stream
 
     async def probe(self, deadline: float) -> float:
         """Pings and returns the seconds until the peer was heard. Raises RemoteError(PEER_SILENT) after ``deadline``.
