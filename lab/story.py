@@ -36,6 +36,7 @@ class Story:
         self.product = product
         self.lab = lab
         self._capture: Capture | None = None
+        self._captures = 0
 
     @property
     def laptop(self) -> Host:
@@ -194,12 +195,14 @@ class Story:
     # --- the relay ---------------------------------------------------------------------------------------------------
 
     def start_capture(self) -> None:
-        path = self.lab.folder / "relay.pcap"
+        self._captures += 1
+        name = f"capture-{self._captures}"
+        path = self.lab.folder / f"{name}.pcap"
         # fmt: off
-        process = self.lab.daemon("cloud", "tcpdump", "/usr/bin/tcpdump", "-i", "uplink", "-U", "-s", "2000", "-c", "60000",
+        process = self.lab.daemon("cloud", name, "/usr/bin/tcpdump", "-i", "uplink", "-U", "-s", "2000", "-c", "60000",
                                   "-Z", "root", "-w", str(path), f"tcp port {RELAY_PORT}")
         # fmt: on
-        wait_for("the capture", lambda: "listening on" in self.lab.log("tcpdump"))
+        wait_for("the capture", lambda: "listening on" in self.lab.log(name))
         self._capture = Capture(path, process.pid)
 
     def relay_capture(self) -> str:

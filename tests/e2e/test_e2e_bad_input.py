@@ -78,7 +78,7 @@ def test_an_unreachable_controller(product: Product) -> None:
     made = product.admin("connector", "create", "office-4", "--network", "office")
     token = product.secret("far", token_with(made["enrolment_token"], url=f"https://{RELAY_NAME}:9"))
     done = run(product, "office", "third", "ostiary-connector", "enroll", "--token-file", token)
-    refused(done, 1, "controller cannot be reached", f"{RELAY_NAME}:9")
+    refused(done, 3, "controller cannot be reached", f"{RELAY_NAME}:9")
     product.admin("connector", "delete", "office-4", "--yes")
 
 
@@ -108,7 +108,7 @@ def test_a_cidr_with_host_bits_names_the_right_network(product: Product) -> None
         product, "cloud", "admin", "ostiary", "admin", "resource", "create", "bits", "--network", "office",
         "--address", "10.20.0.5/24", "--tcp", "80",
     )  # fmt: skip
-    refused(done, 1, "10.20.0.0/24")
+    refused(done, 2, "address", "10.20.0.0/24")
 
 
 def test_names_that_exist_already(product: Product) -> None:
