@@ -1,6 +1,7 @@
 """The composition of the client daemon: what is made in which order, and taken back in reverse (F-14, T-50)."""
 
 import asyncio
+import os
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -90,32 +91,37 @@ class Daemon:
             checks["proxy"] = lambda: _said(f"SOCKS5 and HTTP CONNECT on {proxy.address}.")
         else:
             policy.on_change.append(tun.follow_policy)
+            tun.active = lambda: session.active
             await tun.start(classifier, gateway)
-            reporter.dns, reporter.warnings = tun.dns, tun.warnings
+            reporter.dns, reporter.warnings = lambda: tun.dns, tun.warnings
             tun.spared = lambda: _infrastructure(session, gateway)
             checks |= tun.checks()
-        gid = group_id(settings.group)
+        # Only root can give the socket to a group; a user's own daemon is that user's alone.
+        gid = group_id(settings.group) if os.geteuid() == 0 else None
         verbs = Verbs(session, reporter, Doctor(session, policy, gateway, checks), self._logs, gid=gid)
         mode = 0o600 if gid is None else 0o660
         async with StatusServer(settings.socket, verbs.handle, mode=mode, gid=gid):
             await session.start()
             try:
-                await self._serve(lifecycle, session)
+                await self._serve(lifecycle, session, reporter)
             finally:
                 await session.stop()
 
-    async def _serve(self, lifecycle: Lifecycle, session: Session) -> None:
+    async def _serve(self, lifecycle: Lifecycle, session: Session, reporter: Reporter) -> None:
         _log.info("daemon.started", version=SOFTWARE, mode=self._settings.mode, state=session.state)
         async with TaskScope("ready") as scope:
-            scope.spawn(self._announce(lifecycle, session), name="announce")
+            scope.spawn(self._announce(lifecycle, session, reporter), name="announce")
             await lifecycle.stop.wait()
 
-    async def _announce(self, lifecycle: Lifecycle, session: Session) -> None:
+    async def _announce(self, lifecycle: Lifecycle, session: Session, reporter: Reporter) -> None:
         """READY when traffic can flow; without a session, when somebody can sign in."""
         for _ in range(round(READY_WITHIN_S / 0.05)):
             if session.state != "connecting":
                 break
             await asyncio.sleep(0.05)
+        while (blocked := reporter.warnings.get("self_test")) is not None:
+            lifecycle.status(str(blocked))
+            await asyncio.sleep(1.0)
         lifecycle.ready(session.state)
         shown = session.state
         while True:

@@ -4,6 +4,7 @@ Who else must act on a change (routes, resolver, tunnels) is called by ``on_chan
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -53,6 +54,8 @@ class Policy:
         self._denials = denials
         self._clock = clock
         self._guard = SnapshotGuard()
+        self._expiries: deque[int] = deque()
+        """When grants of the snapshot in force end, soonest first."""
         self.on_change: list[Callable[[], Awaitable[None]]] = []
         """Each makes the rest of the daemon follow a change; awaited one after the other."""
 
@@ -124,8 +127,11 @@ class Policy:
         # In a thread, because syncing a disk takes its time and open flows must not wait for it.
         await asyncio.to_thread(self._store.store_watermark, guard.seen)
         await asyncio.to_thread(self._store.store_snapshot, snapshot.token)
+        again = self._guard.current is not None and self._guard.current.acl == snapshot.acl
         self._guard = guard
         self._enforce()
+        if again:  # only its revision or its time is newer: nobody has to follow
+            return True
         _log.info(
             "snapshot.in_force",
             epoch=int(snapshot.epoch),
@@ -170,7 +176,10 @@ class Policy:
             return
         if self.classifier.blocked is Reason.LEASE_EXPIRED:
             self.classifier.blocked = None
-        self._note(self.flows.end(reevaluate(self.flows.judged(), self.index, wall)))
+        if self._expiries and self._expiries[0] <= wall:
+            while self._expiries and self._expiries[0] <= wall:
+                self._expiries.popleft()
+            self._note(self.flows.end(reevaluate(self.flows.judged(), self.index, wall)))
         if away_s > 0:
             self._note(self.flows.end(beyond_lease(self.flows.judged(), away_s)))
 
@@ -186,11 +195,14 @@ class Policy:
         now = self._clock.monotonic()
         self.classifier.set_clock(now, self._clock.wall())
         self.classifier.use(AclIndex(current.acl))
+        self._expiries = deque(sorted(entry.expires for entry in current.acl.entries if entry.expires is not None))
         if self.classifier.blocked is Reason.LEASE_EXPIRED:
             self.classifier.blocked = None
         self._note(self.flows.end(reevaluate(self.flows.judged(), self.index, self._clock.wall())))
 
     def _note(self, endings: list[Ending[OpenFlow]]) -> None:
         for flow, reason in endings:
+            if reason is Reason.SHUTTING_DOWN:
+                continue
             target = flow.target
             self._denials().cut(target.host, target.transport, target.port, reason, target.resource)

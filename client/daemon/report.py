@@ -1,7 +1,7 @@
 """What ``status``, ``resources`` and ``explain`` answer. The shapes are fixed: commands and scripts read them."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from client.core.synthetic import SyntheticPool
@@ -44,7 +44,7 @@ class Reporter:
         self._clock = clock
         self._mode = mode
         self._pool = pool
-        self.dns: dict[str, str] = {"mode": "off", "server": ""}
+        self.dns: Callable[[], dict[str, str]] = lambda: {"mode": "off", "server": ""}
         self.proxy: str | None = None
         """Where the proxy mode listens."""
         self.warnings: dict[str, LocalError] = {}
@@ -69,7 +69,7 @@ class Reporter:
             "session_expires": None if identity is None else identity.session_expires,
             "tunnels": self._tunnels(),
             "flows": len(self._policy.flows),
-            "dns": self.dns,
+            "dns": self.dns(),
             "mode": self._mode,
             "proxy": self.proxy,
             "denials": [refusal.as_json() for refusal in self._denials.recent(SHOWN_DENIALS)],

@@ -94,6 +94,11 @@ class Session:
         return state
 
     @property
+    def active(self) -> bool:
+        """Whether this host's traffic is ours to look at: a controller is known and we are not down."""
+        return self.controller is not None and self.controller.enabled
+
+    @property
     def since(self) -> float:
         """Since when (Unix seconds)."""
         _ = self.state
@@ -117,6 +122,7 @@ class Session:
         """Takes up what an earlier run left. Raises LocalError for damaged files."""
         self.controller = self._store.controller()
         self.identity = self._store.identity()
+        await self._policy.changed()
         await self._reconnect()
 
     async def up(self, args: Mapping[str, Any], prompt: Prompt, *, may_change: bool) -> None:
@@ -135,11 +141,11 @@ class Session:
             if not self.controller.enabled:
                 self.controller = replace(self.controller, enabled=True)
                 self._store.store_controller(self.controller)
+                await self._policy.changed()
             if token is not None or self.identity is None or not self.identity.signed_in:
                 await self._sign_in(self.controller, token, prompt)
             if self._task is None:
                 await self._reconnect()
-            assert self.link is not None or self._task is not None
         await self.wait_online()
 
     async def login(self, prompt: Prompt) -> None:
@@ -152,6 +158,7 @@ class Session:
             await self._sign_in(self.controller, None, prompt)
             self.controller = replace(self.controller, enabled=True)
             self._store.store_controller(self.controller)
+            await self._policy.changed()
             await self._reconnect()
         await self.wait_online()
 
@@ -294,6 +301,7 @@ class Session:
             if snapshot is not None and await self._policy.take(snapshot):
                 tunnels.policy_changed()
                 link.confirm(snapshot)
+                _ = self.state
 
     async def _tick(self, link: ControlLink, tunnels: Tunnels) -> None:
         while True:

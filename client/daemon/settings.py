@@ -1,6 +1,7 @@
 """The client daemon's settings: flags, environment, ``/etc/ostiary/client.toml`` (see ``runtime.settings``)."""
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -23,8 +24,14 @@ SOCKET_NAME: Final = "ostiary.sock"
 class ClientSettings:
     """One value per process."""
 
-    state_dir: Path = field(default=STATE_DIR, metadata={"help": "Identity, key and the last snapshot."})
-    runtime_dir: Path = field(default=RUNTIME_DIR, metadata={"help": "Directory of the control socket."})
+    state_dir: Path = field(
+        default_factory=lambda: _own_directory("XDG_STATE_HOME", ".local/state", "ostiary/client") or STATE_DIR,
+        metadata={"help": "Identity, key and the last snapshot."},
+    )
+    runtime_dir: Path = field(
+        default_factory=lambda: _own_directory("XDG_RUNTIME_DIR", None, "ostiary") or RUNTIME_DIR,
+        metadata={"help": "Directory of the control socket."},
+    )
     mode: str = field(
         default="tun",
         metadata={
@@ -84,3 +91,13 @@ def load_settings(
     settings.pools()
     settings.proxy_address()
     return settings
+
+
+def _own_directory(variable: str, below_home: str | None, name: str) -> Path | None:
+    """A daemon without root keeps its files where its user may write (XDG base directories); None for root."""
+    if os.geteuid() == 0:
+        return None
+    base = os.environ.get(variable)
+    if not base and below_home is not None and os.environ.get("HOME"):
+        base = f"{os.environ['HOME']}/{below_home}"
+    return Path(base) / name if base else None

@@ -64,7 +64,10 @@ class TunMode:
         self.interception: Interception | None = None
         self.spared: Callable[[], frozenset[str]] = frozenset
         """Names of the controller and the relays."""
+        self.active: Callable[[], bool] = lambda: True
+        """Whether the host's questions and traffic are ours to look at."""
         self.warnings: dict[str, LocalError] = {}
+        self._resolver_lock = asyncio.Lock()
 
     @property
     def plan(self) -> AddressPlan:
@@ -114,25 +117,30 @@ class TunMode:
         self._undo.callback(self.interception.stop)
         self._scope.spawn(self.interception.run_timers(), name="packet-timers")
         await self._start_dns(classifier, pool, gateway)
-        try:
-            await self_test(plan, device.name, lambda: interceptor.tcp.probes_seen)
-        except LocalError as error:
-            # The daemon stays: `status` and `doctor` name what is in the way, and proxy-like use by IPv4 may still work.
-            _log.error("self_test.failed", detail=error.detail)
-            self.warnings["self_test"] = error
+        await self._test()
         self._scope.spawn_supervised(self._watch, name="host-watch")
 
     async def follow_policy(self) -> None:
-        """Routes and split DNS follow the resources; names may lie in other networks now."""
+        """Routes and resolver settings follow the resources; names may lie in other networks now.
+
+        While we are not active the host's resolver settings are its own, and nothing but N is routed here.
+        """
         if self._decider is None or self._gateway is None or self._pool is None:
             return
         self._decider.clear()
         policy = self._gateway.policy
         try:
-            await self._network.set_routes([*policy.routes(), *self._pool.routes()])
-            await asyncio.to_thread(self._update_domains, policy.domains())
+            if self.active():
+                await self._network.set_routes([*policy.routes(), *self._pool.routes()])
+                await self._take_resolver(policy.domains())
+            else:
+                await self._give_resolver_back()
+                await self._network.set_routes(())
         except OstiaryError as error:
             _log.error("host.not_updated", reason=error.reason.code, detail=error.detail)
+            self.warnings["host"] = LocalError(error.reason, error.detail)
+        else:
+            self.warnings.pop("host", None)
 
     def checks(self) -> dict[str, HostCheck]:
         """What ``doctor`` looks at on this host."""
@@ -157,51 +165,78 @@ class TunMode:
         )
         await server.start()
         self._undo.callback(server.stop)
-        addresses: list[IPAddress] = [self.plan.own_v4]
+        self._undo.push_async_callback(self._give_resolver_back)
+
+    async def _take_resolver(self, domains: tuple[str, ...]) -> None:
+        async with self._resolver_lock:
+            if self._resolver is not None:
+                await asyncio.to_thread(self._resolver.update, domains)
+                return
+            assert self._device is not None
+            resolver = choose_resolver_settings(self._journal, self._device.name, [self.plan.own_v4])
+            self._upstreams = await asyncio.to_thread(resolver.upstreams)
+            await asyncio.to_thread(resolver.apply, domains)
+            self._resolver = resolver
+            _log.info("dns.mode", mode=resolver.name, why=resolver.explanation, upstreams=len(self._upstreams))
+
+    async def _give_resolver_back(self) -> None:
+        async with self._resolver_lock:
+            resolver, self._resolver = self._resolver, None
+            if resolver is not None:
+                await asyncio.to_thread(resolver.restore)
+                _log.info("dns.restored", mode=resolver.name)
+
+    async def _test(self) -> None:
+        """Raises nothing: ``status`` and ``doctor`` name what is in the way, and it is tried again."""
         assert self._device is not None
-        resolver = choose_resolver_settings(self._journal, self._device.name, addresses)
-        self._upstreams = resolver.upstreams()
-        await asyncio.to_thread(resolver.apply, gateway.policy.domains())
-        self._resolver = resolver
-        self._undo.callback(resolver.restore)
-        _log.info("dns.mode", mode=resolver.name, why=resolver.explanation, upstreams=len(self._upstreams))
+        assert self.interception is not None
+        tcp = self.interception.interceptor.tcp
+        try:
+            await self_test(self.plan, self._device.name, lambda: tcp.probes_seen)
+        except LocalError as error:
+            if "self_test" not in self.warnings:
+                _log.error("self_test.failed", detail=error.detail)
+            self.warnings["self_test"] = error
+        else:
+            if self.warnings.pop("self_test", None) is not None:
+                _log.info("self_test.passed")
 
     async def _check_device(self) -> str:
-        device, interception = self._device, self.interception
-        if device is None or interception is None:
+        if self._device is None:
             raise LocalError(Reason.NO_TUN)
-        tcp = interception.interceptor.tcp
-        await self_test(self.plan, device.name, lambda: tcp.probes_seen)
-        self.warnings.pop("self_test", None)
-        return f"Connections through {device.name} arrive."
+        await self._test()
+        if "self_test" in self.warnings:
+            raise self.warnings["self_test"]
+        return f"Connections through {self._device.name} arrive."
 
     async def _check_resolver(self) -> str:
         """Asks as the host does: whoever answers NXDOMAIN to the canary is us."""
+        if self._resolver is None:
+            return "This host's own: the client is not up."
         query = dns.message.make_query(CANARY, "A").to_wire()
         server = "127.0.0.53" if isinstance(self._resolver, SystemdResolved) else None
         servers = (server,) if server else parse_nameservers(await asyncio.to_thread(RESOLV_CONF.read_bytes))
         reply = dns.message.from_wire(await forward_query(query, servers[:1], tcp=False, mark=0))
         if server is None and reply.rcode() is not dns.rcode.NXDOMAIN:
             raise LocalError(Reason.DNS_SETUP_FAILED, f"{servers[0]} answers this host's questions, not we")
-        explanation = "" if self._resolver is None else f" ({self._resolver.name}: {self._resolver.explanation})"
-        return f"Questions about resources come to {self.plan.own_v4}{explanation}."
-
-    def _update_domains(self, domains: tuple[str, ...]) -> None:
-        if self._resolver is not None:
-            self._resolver.update(domains)
+        why = f"{self._resolver.name}: {self._resolver.explanation}"
+        return f"Questions about resources come to {self.plan.own_v4} ({why})."
 
     async def _watch(self) -> None:
         """Every few seconds: puts back what others took away (T-52), reads the upstreams again, releases addresses."""
         while True:
             await asyncio.sleep(REPAIR_EVERY_S)
             repaired = list(await self._network.repair())
-            resolver = self._resolver
-            if resolver is not None:
-                if await asyncio.to_thread(resolver.repair):
-                    repaired.append("resolver settings")
-                self._upstreams = await asyncio.to_thread(resolver.upstreams)
+            async with self._resolver_lock:
+                resolver = self._resolver
+                if resolver is not None:
+                    if await asyncio.to_thread(resolver.repair):
+                        repaired.append("resolver settings")
+                    self._upstreams = await asyncio.to_thread(resolver.upstreams)
             if repaired:
                 _log.warning("host.repaired", what=repaired)
             if self._pool is not None:
                 gone = [address for item in self._pool.tick(self._clock.monotonic()) for address in item.addresses]
                 await self._network.remove_routes(gone)
+            if "self_test" in self.warnings:
+                await self._test()
