@@ -25,6 +25,7 @@ from controller.api.routes import (
     sessions,
     users,
 )
+from controller.api.schemas.identity import DeviceAuthorizationRequest, TokenRequest
 from protocol.version import SOFTWARE
 
 PREFIX: Final = "/api/v1"
@@ -86,6 +87,7 @@ class ControllerApi(FastAPI):
                 tags=[{"name": name, "description": text} for name, text in _TAGS],
                 license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
             )
+            _add_schemas(document)
             _name_problems(document)
             self.openapi_schema = document
         return self.openapi_schema
@@ -114,6 +116,16 @@ def build_api(**options: Any) -> ControllerApi:
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
+
+
+def _add_schemas(document: dict[str, Any]) -> None:
+    """Adds the bodies that routes read by themselves, because they come as JSON or as a form."""
+    schemas = document["components"]["schemas"]
+    for model in (DeviceAuthorizationRequest, TokenRequest):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, inner in schema.pop("$defs", {}).items():
+            schemas.setdefault(name, inner)
+        schemas[model.__name__] = schema
 
 
 def _name_problems(document: dict[str, Any]) -> None:
