@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -52,6 +53,12 @@ class Product:
     def admin(self, *argv: str) -> Any:
         """``ostiary admin … --json`` on the controller's host."""
         return json.loads(self.command("cloud", "admin", "ostiary", "admin", *argv, "--json"))
+
+    def start_admin(self, *argv: str) -> "subprocess.Popen[bytes]":
+        """The same, not waited for."""
+        process = self.lab["cloud"].start(str(BIN / "ostiary"), "admin", *argv, "--json", env=self.env("admin"))
+        self.lab.adopt("admin", process)
+        return process
 
     def client(self, *argv: str, check: bool = True) -> Any:
         """``ostiary … --json`` on the laptop."""

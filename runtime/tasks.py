@@ -16,8 +16,6 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-import structlog
-
 from runtime.backoff import Backoff
 
 T = TypeVar("T")
@@ -26,8 +24,6 @@ STOP_DEADLINE_S: Final = 10.0
 """A task that has not obeyed its cancellation after this long is reported and given up."""
 STABLE_AFTER_S: Final = 30.0
 """A supervised task that ran this long starts over with the shortest pause."""
-
-_log = structlog.get_logger(__name__)
 
 
 class TaskScope:
@@ -116,7 +112,7 @@ class TaskScope:
             on_crash(error)
             return
         if self._crash is not None:
-            _log.error("task.crashed_too", task=task.get_name(), exc_info=error)
+            _log().error("task.crashed_too", task=task.get_name(), exc_info=error)
             return
         self._crash = error
         self.cancel()
@@ -136,7 +132,7 @@ class TaskScope:
                 interrupted = exc
                 self.cancel()
         for task in self._tasks:
-            _log.error("task.ignores_cancellation", task=task.get_name())
+            _log().error("task.ignores_cancellation", task=task.get_name())
         if interrupted is not None:
             raise interrupted
 
@@ -151,7 +147,7 @@ async def _supervise(factory: Callable[[], Coroutine[Any, Any, None]], name: str
             if loop.time() - started > STABLE_AFTER_S:
                 backoff.reset()
             delay = backoff.next()
-            _log.error("task.crashed", task=name, retry_in_s=round(delay, 2), exc_info=exc)
+            _log().error("task.crashed", task=name, retry_in_s=round(delay, 2), exc_info=exc)
             await asyncio.sleep(delay)
         else:
             return
@@ -162,3 +158,10 @@ async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.wait((task,), timeout=STOP_DEADLINE_S)
+
+
+def _log() -> Any:
+    # Imported late: it takes longer than all else that a command which makes one request needs.
+    import structlog
+
+    return structlog.get_logger(__name__)
