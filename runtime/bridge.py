@@ -52,6 +52,7 @@ class SocketBridge(asyncio.Protocol):
         self._on_done = on_done
         self._high_water = high_water
         self._transport: asyncio.Transport | None = None
+        self._attached = False
         self._socket_full = False
         self._owed = 0
         """Credit that is held back until the socket has taken the bytes."""
@@ -80,8 +81,11 @@ class SocketBridge(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is there: joins it with the stream."""
         self._transport = cast(asyncio.Transport, transport)
+        # uvloop attaches the socket object to its transport two turns from here; a transport that was aborted before would
+        # leave the object with a closed descriptor, to be closed once more when it may already be another connection's.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._settled)
         if self.done is not None:
-            self._reset_socket()
             return
         self._transport.set_write_buffer_limits(high=self._high_water, low=self._high_water // 4)
         self._stream.set_receiver(_StreamSide(self))
@@ -172,9 +176,14 @@ class SocketBridge(asyncio.Protocol):
             return Reason.TIMEOUT
         return Reason.CANCELLED if self._side == "client" else Reason.CONNECTION_RESET
 
+    def _settled(self) -> None:
+        self._attached = True
+        if self.done is not None:
+            self._reset_socket()
+
     def _reset_socket(self) -> None:
         transport = self._transport
-        if transport is None:
+        if transport is None or not self._attached:
             return
         sock = transport.get_extra_info("socket")
         if sock is not None and not transport.is_closing():
