@@ -94,7 +94,8 @@ class AgentEndpoint:
         if isinstance(standing, Reason):
             await _say_last(websocket, Revoked(standing.code))
             return
-        await websocket.send_text(encode(await self._welcome(hello, standing)))
+        welcome = await self._welcome(hello, standing)
+        await websocket.send_text(encode(welcome))
         connection = Connection(
             websocket,
             agent,
@@ -111,6 +112,7 @@ class AgentEndpoint:
             agent.key,
             epoch=Epoch(hello.epoch),
             revision=hello.revision,
+            welcomed=welcome.revision,
             wake=connection.wake,
         )
         self._presence.arrived(agent.id, agent.kind, hello, self._clock.wall())

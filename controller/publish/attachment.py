@@ -35,6 +35,8 @@ class Attachment:
         self.kind = kind
         self.key = key
         """With which the agent authenticated: when another one takes its place, this connection has no standing."""
+        self.welcomed = Revision(0)
+        """The revision whose keys the agent was told; when they changed since, it must come again."""
         self.attached_at = attached_at
         """Unix seconds."""
         self.refresh_at = attached_at

@@ -84,6 +84,7 @@ class Hub:
         self._head = feed.head
         self._attached: dict[str, Attachment] = {}
         self._stale: set[str] = set()
+        self._keys_since = Revision(0)
         self._issued: dict[str, Revision] = {}
         self._touched: dict[str, Revision] = {}
         self._ledger = CutoffLedger()
@@ -112,11 +113,12 @@ class Hub:
         *,
         epoch: Epoch,
         revision: Revision,
+        welcomed: Revision,
         wake: Callable[[], None],
     ) -> Attachment:
         """Takes an authenticated agent in. An older connection of the same agent is told goodbye (T-20's rule).
 
-        ``epoch`` and ``revision`` are what the agent enforces. A client that missed nothing since this process made its
+        ``epoch`` and ``revision`` are what the agent enforces, ``welcomed`` is the revision of its Welcome. A client that missed nothing since this process made its
         snapshot is not sent another one.
         """
         now = self._clock.wall()
@@ -124,6 +126,7 @@ class Hub:
         if older is not None:
             older.end(Goodbye(Reason.DUPLICATE_AGENT.code, retry_after_s=DUPLICATE_PAUSE_S))
         attachment = self._attached[agent] = Attachment(agent, kind, key, now, wake)
+        attachment.welcomed = welcomed
         attachment.refresh_at = now + self._refresh_after(kind)
         current = (
             kind is AgentKind.CLIENT
@@ -230,7 +233,8 @@ class Hub:
         for network in networks:
             here = [item.cutoff for item in noted if network in item.networks]
             for connector in self._head.state.connectors_in.get(network, ()):
-                self._mark(connector, revision)
+                # A config made from the newest state may still lack the cut-offs that are only made now.
+                self._mark(connector, revision, even_if_newer=True)
                 attachment = self._attached.get(connector)
                 if attachment is not None:
                     attachment.add_cutoffs(revision, here)
@@ -238,14 +242,16 @@ class Hub:
 
     def _touch(self, affected: Affected, revision: Revision) -> None:
         state = self._head.state
+        if affected.keys:
+            self._keys_since = revision
         for agent in (*affected.devices, *affected.connectors):
             self._mark(agent, revision)
         if affected.everybody:
             for agent in (*state.devices, *state.connectors):
                 self._mark(agent, revision)
 
-    def _mark(self, agent: str, revision: Revision) -> None:
-        """The agent needs a new token, now or when it comes back."""
+    def _mark(self, agent: str, revision: Revision, *, even_if_newer: bool = False) -> None:
+        """The agent needs a new token, now or when it comes back, unless it got one that knows of the change."""
         if not self._has_standing(agent):
             # It will be told so if it is attached, and by the endpoint if it comes back.
             self.enforcement.forget(agent)
@@ -253,9 +259,11 @@ class Hub:
             self._touched.pop(agent, None)
             self._stale.discard(agent)
             return
-        self._stale.add(agent)
         self._touched[agent] = revision
-        self.enforcement.touch(agent, revision)
+        if even_if_newer or self.enforcement.line(agent).revision < revision:
+            self.enforcement.touch(agent, revision)
+        if even_if_newer or self._issued.get(agent, Revision(-1)) < revision:
+            self._stale.add(agent)
 
     def _has_standing(self, agent: str) -> bool:
         state = self._head.state
@@ -273,7 +281,8 @@ class Hub:
         if affected.keys:
             spread = DISTRUST_SPREAD_S if affected.everybody else REKEY_SPREAD_S
             for attachment in self.attached:
-                attachment.end(Goodbye(Reason.NORMAL.code, retry_after_s=round(self._jitter(spread), 3)))
+                if attachment.welcomed < self._keys_since:
+                    attachment.end(Goodbye(Reason.NORMAL.code, retry_after_s=round(self._jitter(spread), 3)))
 
     async def _keep_time(self) -> None:
         while True:
@@ -296,7 +305,7 @@ class Hub:
             losses = losses_of(state, state, device, was=when - 0.5, now=now)
             self._timers.set(device, next_change_at(state, device, now))
             self._cut_off(losses, self._head.position)
-            self._mark(device, self._head.position)
+            self._mark(device, self._head.position, even_if_newer=True)
             if device in self._attached:
                 self._attached[device].mark_dirty()
         for attachment in self.attached:

@@ -52,7 +52,13 @@ class Peer:
         self._hub = office.hub
         self._ready = asyncio.Event()
         self.attachment: Attachment = office.hub.attach(
-            agent, kind, key, epoch=Epoch(1), revision=Revision(revision), wake=self._ready.set
+            agent,
+            kind,
+            key,
+            epoch=Epoch(1),
+            revision=Revision(revision),
+            welcomed=office.head.position,
+            wake=self._ready.set,
         )
 
     def take_all(self) -> list[Message]:

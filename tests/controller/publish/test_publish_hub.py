@@ -444,3 +444,17 @@ async def test_a_connector_that_does_not_read_is_left(monkeypatch: pytest.Monkey
 
 def test_the_clock_of_these_tests_starts_with_the_world() -> None:
     assert Office().clock.wall() == START
+
+
+async def test_who_took_a_newer_token_meanwhile_is_not_told_twice() -> None:
+    company = Company.make()
+    office = company.office
+    office.give(c.RevokeGrant(company.grant))
+    peer = office.client(company.laptop)
+    revision = company.snapshot(peer.take_all()[0]).revision
+    assert revision == office.head.position
+    office.hub.acknowledge(company.laptop, Epoch(1), revision)
+    async with office.running():
+        await settled(office)
+        assert peer.take_all() == []
+        assert office.hub.enforcement.line(company.laptop).pending_since is None
