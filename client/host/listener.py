@@ -1,7 +1,9 @@
 """The listeners at which the kernel ends the applications' connections (design section 5).
 
 They are bound to the TUN device, not only to its address: a packet from the local network that pretends to come from N
-does not reach them. Their sockets carry no mark, because the answers have to go back into the device.
+does not reach them. Programs of this host do reach them directly, from other addresses than N: the accepter has to look
+at the peer's address and resets such sockets. The listeners carry no mark, because the answers have to go back into the
+device.
 """
 
 import socket
@@ -18,7 +20,7 @@ def open_listener(address: IPAddress, device: str) -> socket.socket:
     """Returns a listening, non-blocking TCP socket on ``address`` and ``device``; the kernel chooses the port.
 
     Raises:
-        LocalError: PORT_IN_USE or INTERNAL-like trouble of the host, naming the address.
+        LocalError: PORT_IN_USE, naming the address and what the host said.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)

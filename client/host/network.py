@@ -100,8 +100,9 @@ class HostNetwork:
     async def set_routes(self, routes: Iterable[IPNetwork | IPAddress]) -> None:
         """Makes exactly these routes be there (besides N and the probe)."""
         wanted = {_network(route) for route in routes}
+        stale = self._wanted - wanted  # decided now: what is added while we wait stays
         await self.add_routes(wanted)
-        await self.remove_routes(self._wanted - wanted)
+        await self.remove_routes(stale)
 
     async def repair(self) -> tuple[str, ...]:
         """Puts back what somebody else took away, and says what; call every few seconds (T-52)."""

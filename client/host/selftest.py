@@ -58,16 +58,15 @@ def _diagnose(address: IPAddress, device: str, *, entered: bool) -> str:
             f"{family}: the packet to {address} did not enter {device}; another routing rule, a VPN or an OUTPUT rule of "
             "the firewall takes it"
         )
-    strict = _strict_rp_filter(device) if address.version == 4 else None
-    if strict is not None:
-        return f"{family}: rp_filter of {device} is {strict} (strict), so the kernel drops what comes from it"
+    strict = address.version == 4 and _has_strict_rp_filter(device)
+    hint = f"set net.ipv4.conf.{device}.rp_filter to 2, and " if strict else ""
     return (
-        f"{family}: the packet turned around in {device} was dropped by this host; allow input on {device} in the "
+        f"{family}: the packet turned around in {device} was dropped by this host; {hint}allow input on {device} in the "
         "firewall (nft, iptables or firewalld)"
     )
 
 
-def _strict_rp_filter(device: str) -> str | None:
-    """Returns the effective value when it is strict: the larger one of `all` and the device's counts, 2 is loose."""
+def _has_strict_rp_filter(device: str) -> bool:
+    """The larger value of `all` and the device's counts; 1 is strict, 2 loose."""
     values = [read_sysctl(f"ipv4/conf/{name}/rp_filter") for name in ("all", device)]
-    return "1" if max((value or "0" for value in values), default="0") == "1" else None
+    return max(value or "0" for value in values) == "1"

@@ -11,7 +11,6 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import pytun
@@ -59,7 +58,7 @@ class TunDevice:
         self.name = name
         self.mtu = mtu
         self.offloads = offloads
-        self.index = int((Path("/sys/class/net") / name / "ifindex").read_text())
+        self.index = socket.if_nametoindex(name)
         self.frames_forwarded = 0
         self.frames_handled = 0
         self.writes_refused = 0
