@@ -1,11 +1,12 @@
-"""Pairing as dialogues, and as a random walk beside the rules that must always hold (T-20, T-21, T-25)."""
+"""The registry: pairing, the newest attachment wins, deadlines, bounds, fair shedding (T-20, T-21, T-25)."""
+
+from collections import Counter
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from protocol.ids import ConnectorHash
-from protocol.limits import PAIRING_DEADLINE_S
 from protocol.reasons import Reason
 from relay.core.registry import (
     Accept,
@@ -19,14 +20,11 @@ from relay.core.registry import (
     SayGoodbye,
 )
 
-OFFICE, LAB = ConnectorHash("o" * 43), ConnectorHash("l" * 43)
+A, B = ConnectorHash("hash-a"), ConnectorHash("hash-b")
 
 
 def number(value: int) -> ConnectionNumber:
     return ConnectionNumber(value)
-
-
-C1, C2, L1, L2, U1, U2, U3 = (number(value) for value in (1, 2, 11, 12, 21, 22, 23))
 
 
 def commands(registry: Registry) -> list[Command]:
@@ -36,362 +34,355 @@ def commands(registry: Registry) -> list[Command]:
     return found
 
 
-def attached(**limits: int) -> Registry:
-    registry = Registry(**limits)
-    registry.attach(C1, OFFICE)
-    assert commands(registry) == [Accept(C1)]
+def attached(registry: Registry, connection: int = 1, connector: ConnectorHash = A) -> Registry:
+    registry.attach(number(connection), connector)
+    assert commands(registry) == [Accept(number(connection))]
     return registry
 
 
-def test_client_takes_a_parked_leg_at_once() -> None:
-    registry = attached()
-    registry.park(L1, OFFICE)
-    registry.connect(U1, OFFICE, "t", 0.0)
-    assert commands(registry) == [Accept(L1), Pair(U1, L1)]
-    assert (registry.parked, registry.waiting, registry.pairs, registry.deadline()) == (0, 0, 1, None)
+# Pairing
 
 
-def test_newest_parked_leg_is_taken_first() -> None:
-    registry = attached()
-    registry.park(L1, OFFICE)
-    registry.park(L2, OFFICE)
-    registry.connect(U1, OFFICE, "t", 0.0)
-    assert commands(registry)[-1] == Pair(U1, L2)
+def test_a_client_is_paired_with_the_newest_parked_leg() -> None:
+    registry = attached(Registry())
+    registry.park(number(2), A)
+    registry.park(number(3), A)
+    assert commands(registry) == [Accept(number(2)), Accept(number(3))]
+    registry.connect(number(4), A, "t", 0.0)
+    assert commands(registry) == [Pair(number(4), number(3))]
+    assert (registry.parked, registry.pairs, registry.waiting) == (1, 1, 0)
 
 
-def test_client_without_a_parked_leg_waits_for_one() -> None:
-    registry = attached()
-    registry.connect(U1, OFFICE, "t", 10.0)
-    assert commands(registry) == [AskLegs(C1, 1)]
-    assert registry.deadline() == (10.0 + PAIRING_DEADLINE_S, "pairing")
-    registry.connect(U2, OFFICE, "t", 11.0)
-    registry.park(L1, OFFICE)
-    assert commands(registry) == [AskLegs(C1, 1), Accept(L1), Pair(U1, L1)]
-    assert registry.deadline() == (11.0 + PAIRING_DEADLINE_S, "pairing")
-
-
-def test_t25_pairing_has_a_deadline() -> None:
-    registry = attached()
-    registry.connect(U1, OFFICE, "t", 0.0)
-    registry.connect(U2, OFFICE, "t", 1.0)
-    commands(registry)
-    registry.tick(PAIRING_DEADLINE_S - 0.01)
-    assert commands(registry) == []
-    registry.tick(PAIRING_DEADLINE_S)
-    assert commands(registry) == [Refuse(U1, Reason.PAIRING_TIMEOUT)]
-    registry.tick(PAIRING_DEADLINE_S + 1.0)
-    assert commands(registry) == [Refuse(U2, Reason.PAIRING_TIMEOUT)]
+def test_a_client_waits_for_a_leg_that_is_asked_for() -> None:
+    registry = attached(Registry())
+    registry.connect(number(2), A, "t", 0.0)
+    assert commands(registry) == [AskLegs(number(1), 1)]
+    registry.park(number(3), A)
+    assert commands(registry) == [Accept(number(3)), Pair(number(2), number(3))]
     assert registry.deadline() is None
 
 
-def test_t21_nobody_is_paired_across_connectors() -> None:
-    registry = attached()
-    registry.attach(C2, LAB)
-    registry.park(L1, OFFICE)
+def test_the_client_that_waits_longest_is_served_first() -> None:
+    registry = attached(Registry())
+    registry.connect(number(2), A, "t", 0.0)
+    registry.connect(number(3), A, "u", 1.0)
     commands(registry)
-    registry.connect(U1, LAB, "t", 0.0)
-    assert commands(registry) == [AskLegs(C2, 1)]
-    registry.park(L2, LAB)
-    assert commands(registry) == [Accept(L2), Pair(U1, L2)]
+    registry.park(number(4), A)
+    assert Pair(number(2), number(4)) in commands(registry)
+
+
+def test_t21_a_leg_serves_only_clients_of_its_own_hash() -> None:
+    registry = attached(attached(Registry()), 2, B)
+    registry.park(number(3), A)
+    commands(registry)
+    registry.connect(number(4), B, "t", 0.0)
+    assert commands(registry) == [AskLegs(number(2), 1)]
     assert registry.parked == 1
 
 
-def test_t21_unknown_hash_and_detached_connector_are_refused_alike() -> None:
-    registry = attached()
-    registry.connect(U1, LAB, "t", 0.0)
-    registry.park(L1, LAB)
-    registry.closed(C1)
-    registry.connect(U2, OFFICE, "t", 0.0)
-    registry.park(L2, OFFICE)
-    assert commands(registry) == [Refuse(each, Reason.CONNECTOR_NOT_ATTACHED) for each in (U1, L1, U2, L2)]
+def test_t21_without_an_attachment_the_answer_is_the_same_for_every_hash() -> None:
+    registry = Registry()
+    registry.connect(number(1), A, "t", 0.0)
+    registry.connect(number(2), ConnectorHash("never existed"), "t", 0.0)
+    registry.park(number(3), A)
+    refusal = Reason.CONNECTOR_NOT_ATTACHED
+    assert commands(registry) == [Refuse(number(index), refusal) for index in (1, 2, 3)]
 
 
-def test_t20_newest_proven_attachment_wins_and_pairs_go_on() -> None:
-    registry = attached()
-    registry.park(L1, OFFICE)
-    registry.connect(U1, OFFICE, "t", 0.0)
-    registry.park(L2, OFFICE)
-    commands(registry)
-    registry.attach(C2, OFFICE)
-    duplicate = Reason.DUPLICATE_AGENT
-    assert commands(registry) == [SayGoodbye(C1, duplicate), Close(C1, duplicate), Close(L2, duplicate), Accept(C2)]
-    assert (registry.pairs, registry.parked) == (1, 0)
-    registry.closed(C1)
-    registry.closed(L2)
-    registry.connect(U2, OFFICE, "t", 0.0)
-    assert commands(registry) == [AskLegs(C2, 1)], "the end of the old one takes nothing from the new one"
-
-
-def test_t20_new_attachment_is_asked_for_the_legs_that_the_old_one_owed() -> None:
-    registry = attached()
-    registry.connect(U1, OFFICE, "t", 0.0)
-    registry.connect(U2, OFFICE, "t", 0.0)
-    commands(registry)
-    registry.attach(C2, OFFICE)
-    assert commands(registry)[-2:] == [Accept(C2), AskLegs(C2, 2)]
-
-
-def test_t20_other_connectors_are_not_touched() -> None:
-    registry = attached()
-    registry.park(L1, OFFICE)
-    commands(registry)
-    registry.attach(C2, LAB)
-    registry.closed(C2)
-    assert commands(registry) == [Accept(C2)]
-    assert registry.attachments == (OFFICE,)
-    assert registry.parked == 1
-
-
-def test_lost_connector_lets_waiting_clients_and_parked_legs_go() -> None:
-    registry = attached()
-    registry.connect(U1, OFFICE, "t", 0.0)
-    registry.closed(C1)
-    assert commands(registry) == [AskLegs(C1, 1), Refuse(U1, Reason.CONNECTOR_NOT_ATTACHED)]
-    registry.attach(C2, OFFICE)
-    registry.park(L1, OFFICE)
-    registry.closed(C2)
-    assert commands(registry) == [Accept(C2), Accept(L1), Close(L1, Reason.CONNECTOR_NOT_ATTACHED)]
-    assert registry.attachments == ()
-    assert registry.deadline() is None
-
-
-def test_end_of_one_half_ends_the_other() -> None:
-    for first, second in ((U1, L1), (L1, U1)):
-        registry = attached()
-        registry.park(L1, OFFICE)
-        registry.connect(U1, OFFICE, "t", 0.0)
+def test_the_end_of_one_half_ends_the_other() -> None:
+    for first, second in ((2, 3), (3, 2)):
+        registry = attached(Registry())
+        registry.park(number(2), A)
+        registry.connect(number(3), A, "t", 0.0)
         commands(registry)
-        registry.closed(first)
-        assert commands(registry) == [Close(second, Reason.NORMAL)]
-        registry.closed(second)
+        registry.closed(number(first))
+        assert commands(registry) == [Close(number(second), Reason.NORMAL)]
+        registry.closed(number(second))
         assert commands(registry) == []
         assert registry.pairs == 0
 
 
-def test_client_that_leaves_while_waiting_gets_no_leg() -> None:
-    registry = attached()
-    registry.connect(U1, OFFICE, "t", 0.0)
-    registry.closed(U1)
+def test_pairs_outlive_their_attachment() -> None:
+    registry = attached(Registry())
+    registry.park(number(2), A)
+    registry.connect(number(3), A, "t", 0.0)
     commands(registry)
-    registry.park(L1, OFFICE)
-    assert commands(registry) == [Accept(L1)]
-    assert registry.parked == 1
-
-
-def test_closing_somebody_unknown_is_harmless() -> None:
-    registry = attached()
-    registry.closed(number(999))
+    registry.closed(number(1))
     assert commands(registry) == []
+    assert registry.pairs == 1
+
+
+# The newest attachment wins (T-20)
+
+
+def test_t20_the_newest_attachment_replaces_the_older_and_its_parked_legs() -> None:
+    registry = attached(Registry())
+    registry.park(number(2), A)
+    registry.park(number(3), A)
+    registry.connect(number(4), A, "t", 0.0)
+    commands(registry)
+    registry.attach(number(5), A)
+    duplicate = Reason.DUPLICATE_AGENT
+    assert commands(registry) == [
+        SayGoodbye(number(1), duplicate),
+        Close(number(1), duplicate),
+        Close(number(2), duplicate),
+        Accept(number(5)),
+    ]
+    assert (registry.pairs, registry.parked, registry.attachments) == (1, 0, (A,))
+    # The end of the old one means nothing any more.
+    registry.closed(number(1))
+    registry.closed(number(2))
+    assert commands(registry) == []
+    assert registry.attachments == (A,)
+
+
+def test_t20_clients_that_wait_are_served_by_the_newest() -> None:
+    registry = attached(Registry())
+    registry.connect(number(2), A, "t", 0.0)
+    registry.connect(number(3), A, "u", 0.0)
+    commands(registry)
+    registry.attach(number(4), A)
+    assert commands(registry)[-1] == AskLegs(number(4), 2)
+
+
+def test_a_connector_that_leaves_takes_its_waiting_clients_and_parked_legs_along() -> None:
+    registry = attached(Registry())
+    registry.connect(number(2), A, "t", 0.0)
+    commands(registry)
+    registry.closed(number(1))
+    assert commands(registry) == [Refuse(number(2), Reason.CONNECTOR_NOT_ATTACHED)]
+    registry = attached(registry, 3)
+    registry.park(number(4), A)
+    commands(registry)
+    registry.closed(number(3))
+    assert commands(registry) == [Close(number(4), Reason.CONNECTOR_NOT_ATTACHED)]
+    assert (registry.parked, registry.attachments) == (0, ())
+
+
+# Deadlines and bounds (T-25)
+
+
+def test_t25_a_client_waits_no_longer_than_its_deadline() -> None:
+    registry = attached(Registry(pairing_deadline_s=5.0))
+    registry.connect(number(2), A, "t", 10.0)
+    registry.connect(number(3), A, "u", 12.0)
+    commands(registry)
+    assert registry.deadline() == (15.0, "pairing")
+    registry.tick(14.9)
+    assert commands(registry) == []
+    registry.tick(15.0)
+    assert commands(registry) == [Refuse(number(2), Reason.PAIRING_TIMEOUT)]
+    assert registry.deadline() == (17.0, "pairing")
+    registry.closed(number(3))
+    assert registry.deadline() is None
 
 
 def test_t25_parked_legs_are_bounded() -> None:
-    registry = attached(parked_max=2)
-    for value in range(3):
-        registry.park(number(100 + value), OFFICE)
-    assert commands(registry)[-1] == Refuse(number(102), Reason.LIMIT_EXCEEDED)
-    assert registry.parked == 2
+    registry = attached(Registry(parked_max=2))
+    for index in (2, 3, 4):
+        registry.park(number(index), A)
+    assert commands(registry)[-1] == Refuse(number(4), Reason.LIMIT_EXCEEDED)
+    registry.closed(number(2))
+    registry.park(number(5), A)
+    assert commands(registry) == [Accept(number(5))]
 
 
-def test_t25_clients_waiting_for_one_connector_are_bounded() -> None:
-    registry = attached(waiting_per_connector=2)
-    for index, user in enumerate((U1, U2, U3)):
-        registry.connect(user, OFFICE, f"t{index}", 0.0)
-    assert commands(registry) == [AskLegs(C1, 1), AskLegs(C1, 1), Refuse(U3, Reason.LIMIT_EXCEEDED)]
+def test_t25_clients_per_connector_are_bounded() -> None:
+    registry = attached(Registry(waiting_per_connector=2))
+    for index in (2, 3, 4):
+        registry.connect(number(index), A, f"t{index}", 0.0)
+    assert commands(registry)[-1] == Refuse(number(4), Reason.LIMIT_EXCEEDED)
 
 
-def test_t25_one_ticket_makes_no_flood_and_is_given_back() -> None:
-    registry = attached(per_ticket=2)
-    registry.park(L1, OFFICE)
-    registry.connect(U1, OFFICE, "same", 0.0)
-    registry.connect(U2, OFFICE, "same", 0.0)
-    registry.connect(U3, OFFICE, "same", 0.0)
-    assert commands(registry)[-1] == Refuse(U3, Reason.LIMIT_EXCEEDED)
-    registry.connect(number(24), OFFICE, "other", 0.0)
-    assert commands(registry) == [AskLegs(C1, 1)]
-    registry.closed(L1)
-    registry.connect(number(25), OFFICE, "same", 0.0)
-    assert commands(registry)[-1] == AskLegs(C1, 1), "the connector's half gives the client's place back, too"
+def test_t25_one_ticket_does_not_open_any_number_of_connections() -> None:
+    registry = attached(Registry(per_ticket=2))
+    registry.park(number(2), A)
+    for index in (3, 4, 5):
+        registry.connect(number(index), A, "same", 0.0)
+    assert Refuse(number(5), Reason.LIMIT_EXCEEDED) in commands(registry)
+    registry.connect(number(6), A, "other", 0.0)
+    assert commands(registry) == [AskLegs(number(1), 1)]
+    registry.closed(number(3))
+    registry.connect(number(7), A, "same", 0.0)
+    assert AskLegs(number(1), 1) in commands(registry)
 
 
-def test_t25_flood_towards_one_connector_costs_only_that_one() -> None:
-    registry = attached(waiting_total=3, waiting_per_connector=10)
-    registry.attach(C2, LAB)
-    for value in range(3):
-        registry.connect(number(30 + value), OFFICE, "t", 0.0)
+def test_t25_a_flood_to_one_connector_sheds_its_own_clients() -> None:
+    registry = attached(attached(Registry(waiting_total=10)), 2, B)
+    registry.connect(number(3), B, "victim", 0.0)
     commands(registry)
-    registry.connect(U1, LAB, "good", 0.0)
-    assert commands(registry) == [AskLegs(C2, 1), Refuse(number(32), Reason.LIMIT_EXCEEDED)]
-    assert registry.waiting == 3
+    for index in range(100, 120):
+        registry.connect(number(index), A, f"t{index}", 0.0)
+    refused = {command.connection for command in commands(registry) if isinstance(command, Refuse)}
+    assert len(refused) == 11
+    assert number(3) not in refused
+    assert registry.waiting == 10
+    registry.park(number(4), B)
+    assert Pair(number(3), number(4)) in commands(registry)
 
 
-def test_shutting_down_takes_nothing_new_and_keeps_pairs() -> None:
-    registry = attached()
-    registry.park(L1, OFFICE)
-    registry.connect(U1, OFFICE, "t", 0.0)
-    registry.park(L2, OFFICE)
-    registry.attach(C2, LAB)
-    registry.connect(U2, LAB, "t", 0.0)
+# Shutting down
+
+
+def test_a_shutdown_lets_pairs_go_on_and_everybody_else_go() -> None:
+    registry = attached(attached(Registry()), 2, B)
+    registry.park(number(3), A)
+    registry.connect(number(4), A, "t", 0.0)
+    registry.park(number(5), A)
+    registry.connect(number(6), B, "u", 0.0)
     commands(registry)
-    why = Reason.SHUTTING_DOWN
-    registry.shut_down(why)
-    assert commands(registry) == [
-        SayGoodbye(C1, why),
-        Close(C1, why),
-        Close(L2, why),
-        Refuse(U2, why),
-        SayGoodbye(C2, why),
-        Close(C2, why),
-    ]
-    registry.attach(number(3), OFFICE)
-    registry.park(number(4), OFFICE)
-    registry.connect(number(5), OFFICE, "t", 0.0)
-    assert commands(registry) == [Refuse(number(value), why) for value in (3, 4, 5)]
-    registry.shut_down(why)
+    registry.shut_down(Reason.SHUTTING_DOWN)
+    down = Reason.SHUTTING_DOWN
+    assert set(commands(registry)) == {
+        SayGoodbye(number(1), down),
+        Close(number(1), down),
+        Close(number(5), down),
+        Refuse(number(6), down),
+        SayGoodbye(number(2), down),
+        Close(number(2), down),
+    }
+    assert (registry.pairs, registry.parked, registry.waiting, registry.attachments) == (1, 0, 0, ())
+    registry.attach(number(7), A)
+    registry.park(number(8), A)
+    registry.connect(number(9), A, "t", 0.0)
+    assert commands(registry) == [Refuse(number(index), down) for index in (7, 8, 9)]
+    for index in (1, 2, 5, 6, 7):
+        registry.closed(number(index))
     assert commands(registry) == []
-    assert registry.pairs == 1
-    registry.closed(U1)
-    assert commands(registry) == [Close(L1, Reason.NORMAL)]
+    registry.shut_down(down)
+    registry.closed(number(4))
+    assert commands(registry) == [Close(number(3), Reason.NORMAL)]
 
 
-class Walk(RuleBasedStateMachine):
-    """Any order of inputs. The shell's part is played faithfully: what is refused or closed is soon gone."""
+# Any order of events
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    """A shell that carries out every command, against what must hold at any time."""
+
+    PARKED, PER_CONNECTOR, TOTAL, PER_TICKET = 3, 4, 6, 5
 
     def __init__(self) -> None:
         super().__init__()
-        self.registry = Registry(parked_max=2, waiting_per_connector=3, waiting_total=5, per_ticket=3)
+        self.registry = Registry(
+            parked_max=self.PARKED,
+            waiting_per_connector=self.PER_CONNECTOR,
+            waiting_total=self.TOTAL,
+            per_ticket=self.PER_TICKET,
+        )
         self.now = 0.0
-        self.last = 0
-        self.hash_of: dict[ConnectionNumber, ConnectorHash] = {}
-        self.clients: dict[ConnectionNumber, float] = {}
-        """Clients that wait, with their time of arrival."""
-        self.attachments: dict[ConnectorHash, ConnectionNumber] = {}
-        self.parked: set[ConnectionNumber] = set()
+        self.next = 0
+        self.down = False
+        self.kind: dict[ConnectionNumber, tuple[str, ConnectorHash, str]] = {}
+        """Open connections: what they asked for, for which hash, with which ticket."""
+        self.pending: set[ConnectionNumber] = set()
+        """Neither accepted nor refused."""
         self.pairs: dict[ConnectionNumber, ConnectionNumber] = {}
-        self.tickets: dict[ConnectionNumber, str] = {}
-        self.open: set[ConnectionNumber] = set()
+        self.since: dict[ConnectionNumber, float] = {}
 
-    def new(self, connector: ConnectorHash) -> ConnectionNumber:
-        self.last += 1
-        fresh = number(self.last)
-        self.hash_of[fresh] = connector
-        self.open.add(fresh)
-        return fresh
+    def request(self, kind: str, connector: ConnectorHash, ticket: str) -> ConnectionNumber:
+        self.next += 1
+        connection = number(self.next)
+        self.kind[connection] = (kind, connector, ticket)
+        self.pending.add(connection)
+        self.since[connection] = self.now
+        return connection
 
-    def obey(self, *, answers: ConnectionNumber | None = None) -> None:
-        """Carries the commands out and checks each of them."""
-        answered = answers is None
-        for command in commands(self.registry):
-            match command:
-                case Accept(connection):
-                    assert connection == answers
-                    answered = True
-                case Refuse(connection, _):
-                    assert connection == answers or connection in self.clients
-                    answered = answered or connection == answers
-                    self.clients.pop(connection, None)
-                    self.gone(connection)
-                case Pair(client, leg):
-                    assert self.hash_of[client] == self.hash_of[leg]
-                    assert {client, leg} <= self.open
-                    del self.clients[client]
-                    self.parked.discard(leg)
-                    self.pairs[client], self.pairs[leg] = leg, client
-                    answered = answered or client == answers
-                case AskLegs(attachment, count):
-                    assert self.attachments[self.hash_of[attachment]] == attachment
-                    assert count > 0
-                case SayGoodbye(attachment, _):
-                    assert attachment in self.open
-                case Close(connection, _):
-                    assert connection in self.open
-                    self.gone(connection)
-        assert answered or answers in self.clients
-
-    def gone(self, connection: ConnectionNumber) -> None:
-        self.open.discard(connection)
-        self.parked.discard(connection)
-        self.clients.pop(connection, None)
-        other = self.pairs.pop(connection, None)
-        if other is not None:
-            self.pairs.pop(other, None)
-        for connector, attachment in tuple(self.attachments.items()):
-            if attachment == connection:
-                del self.attachments[connector]
-
-    @rule(connector=st.sampled_from([OFFICE, LAB]))
+    @rule(connector=st.sampled_from([A, B]))
     def attach(self, connector: ConnectorHash) -> None:
-        fresh = self.new(connector)
-        old = self.attachments.get(connector)
-        self.registry.attach(fresh, connector)
-        self.attachments[connector] = fresh
-        self.obey(answers=fresh)
-        assert old not in self.open
+        self.registry.attach(self.request("attach", connector, ""), connector)
+        self.carry_out()
 
-    @rule(connector=st.sampled_from([OFFICE, LAB]))
+    @rule(connector=st.sampled_from([A, B]))
     def park(self, connector: ConnectorHash) -> None:
-        fresh = self.new(connector)
-        self.parked.add(fresh)
-        self.registry.park(fresh, connector)
-        self.obey(answers=fresh)
+        self.registry.park(self.request("park", connector, ""), connector)
+        self.carry_out()
 
-    @rule(connector=st.sampled_from([OFFICE, LAB]), ticket=st.sampled_from(["a", "b", "c", "d"]))
+    @rule(connector=st.sampled_from([A, B]), ticket=st.sampled_from(["s", "t", "u"]))
     def connect(self, connector: ConnectorHash, ticket: str) -> None:
-        fresh = self.new(connector)
-        self.clients[fresh] = self.now
-        self.tickets[fresh] = ticket
-        self.registry.connect(fresh, connector, ticket, self.now)
-        self.obey(answers=fresh)
+        self.registry.connect(self.request("connect", connector, ticket), connector, ticket, self.now)
+        self.carry_out()
 
-    @precondition(lambda self: self.open)
-    @rule(data=st.data())
-    def close(self, data: st.DataObject) -> None:
-        connection = data.draw(st.sampled_from(sorted(self.open)))
-        other = self.pairs.get(connection)
-        self.gone(connection)
-        self.registry.closed(connection)
-        self.obey()
-        assert other is None or other not in self.open
+    @precondition(lambda self: self.kind)
+    @rule(choice=st.integers(0, 1000))
+    def lose(self, choice: int) -> None:
+        self.drop(sorted(self.kind)[choice % len(self.kind)])
+        self.carry_out()
 
-    @rule(seconds=st.floats(0.0, 6.0))
+    @rule(seconds=st.floats(0, 4))
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.registry.tick(self.now)
-        self.obey()
+        self.carry_out()
+
+    @precondition(lambda self: self.next > 30)
+    @rule()
+    def shut_down(self) -> None:
+        self.down = True
+        self.registry.shut_down(Reason.SHUTTING_DOWN)
+        self.carry_out()
+
+    def drop(self, connection: ConnectionNumber) -> None:
+        del self.kind[connection]
+        self.pending.discard(connection)
+        self.pairs.pop(connection, None)
+        self.registry.closed(connection)
+
+    def carry_out(self) -> None:
+        for command in commands(self.registry):
+            match command:
+                case Accept(connection):
+                    self.pending.remove(connection)
+                    assert self.kind[connection][0] in ("attach", "park")
+                case Refuse(connection, _):
+                    self.pending.remove(connection)
+                    self.drop(connection)
+                case Pair(client, leg):
+                    self.pending.remove(client)
+                    assert self.kind[client][0] == "connect"
+                    assert self.kind[leg][0] == "park"
+                    assert self.kind[client][1] == self.kind[leg][1], "T-21"
+                    assert leg not in self.pairs
+                    assert client not in self.pairs
+                    self.pairs[client], self.pairs[leg] = leg, client
+                case Close(connection, _):
+                    if connection in self.kind:
+                        assert connection not in self.pending
+                        self.drop(connection)
+                case SayGoodbye(connection, _) | AskLegs(connection, _):
+                    assert self.kind.get(connection, ("attach",))[0] == "attach"
+        leftover = commands(self.registry)
+        for command in leftover:
+            assert isinstance(command, Close)
+            if command.connection in self.kind:
+                self.drop(command.connection)
 
     @invariant()
-    def counts_agree(self) -> None:
-        registry = self.registry
-        assert set(registry.attachments) == set(self.attachments)
-        assert registry.parked == len(self.parked)
-        assert registry.waiting == len(self.clients)
-        assert registry.pairs * 2 == len(self.pairs)
-
-    @invariant()
-    def limits_hold(self) -> None:
-        assert len(self.clients) <= 5
-        busy = [self.tickets[each] for each in (*self.clients, *self.pairs) if each in self.tickets]
-        assert all(busy.count(ticket) <= 3 for ticket in busy)
-        for connector in (OFFICE, LAB):
-            legs = [leg for leg in self.parked if self.hash_of[leg] == connector]
-            waiting = [client for client in self.clients if self.hash_of[client] == connector]
-            assert len(legs) <= 2
-            assert len(waiting) <= 3
-            assert not (legs and waiting), "nobody waits beside a free leg"
-            assert connector in self.attachments or not (legs or waiting)
-
-    @invariant()
-    def nobody_waits_too_long(self) -> None:
-        due = self.registry.deadline()
-        first = min(self.clients.values(), default=None)
-        assert due == (None if first is None else (first + PAIRING_DEADLINE_S, "pairing"))
-
-    def teardown(self) -> None:
-        for connection in sorted(self.open):
-            self.registry.closed(connection)
-        commands(self.registry)
-        assert (self.registry.attachments, self.registry.parked, self.registry.waiting) == ((), 0, 0)
-        assert (self.registry.pairs, self.registry.deadline()) == (0, None)
+    def agrees(self) -> None:
+        waiting = [item for item in self.pending if self.kind[item][0] == "connect"]
+        assert set(waiting) == self.pending, "attachments and legs are answered at once"
+        assert self.registry.waiting == len(waiting) <= self.TOTAL
+        assert all(self.now < self.since[item] + 5.0 for item in waiting), "T-25"
+        per_connector = Counter(self.kind[item][1] for item in waiting)
+        assert all(count <= self.PER_CONNECTOR for count in per_connector.values())
+        tickets = Counter(ticket for kind, _, ticket in self.kind.values() if kind == "connect")
+        assert all(count <= self.PER_TICKET for count in tickets.values())
+        open_attachments = Counter(hash_ for kind, hash_, _ in self.kind.values() if kind == "attach")
+        assert all(count == 1 for count in open_attachments.values()), "T-20"
+        assert set(self.registry.attachments) == set(open_attachments)
+        parked = Counter(
+            hash_ for item, (kind, hash_, _) in self.kind.items() if kind == "park" and item not in self.pairs
+        )
+        assert all(count <= self.PARKED for count in parked.values())
+        assert self.registry.parked == sum(parked.values())
+        assert set(parked) <= set(open_attachments)
+        assert not any(parked[connector] for connector in per_connector), "nobody waits beside a parked leg"
+        assert self.registry.pairs * 2 == len(self.pairs)
+        if self.down:
+            assert not open_attachments
+            assert not waiting
 
 
-TestWalk = Walk.TestCase
-TestWalk.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestRegistryMachine = RegistryMachine.TestCase
