@@ -31,36 +31,29 @@ _FILE_LIMIT: Final = 64 * 1024
 
 KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
     "every": frozenset({"CONFIG", "LOG_LEVEL", "LOG_JSON", "STATE_DIR", "RUNTIME_DIR"}),
-    "connector": frozenset(
-        {
-            "TOKEN",
-            "HOSTNAME",
-            "RESOLVERS",
-            "PARKED_LEGS",
-            "DRAIN_S",
-        }
-    ),
-    "client": frozenset({"MODE", "POOL_V4", "POOL_V6", "MTU", "PROXY_LISTEN", "GROUP", "SOCKET"}),
-    "relay": frozenset(
-        {"LISTEN", "LISTEN_HOST", "LISTEN_PORT", "TOKEN", "METRICS", "CONNECTIONS_MAX", "CONNECTIONS_PER_ADDRESS"}
-    ),
+    "connector": frozenset({"RESOLVERS", "PARKED_LEGS", "DRAIN_S"}),
+    "client": frozenset({"SOCKET", "MODE", "POOL_V4", "POOL_V6", "MTU", "PROXY_LISTEN", "GROUP", "STRICT_DNS"}),
+    "relay": frozenset({"LISTEN_HOST", "LISTEN_PORT", "CONNECTIONS_MAX", "CONNECTIONS_PER_ADDRESS", "DRAIN_S"}),
     "controller": frozenset(
         {
             "DATABASE_URL",
             "PUBLIC_URL",
-            "LISTEN",
+            "EXTRA_HOSTNAMES",
             "LISTEN_HOST",
             "LISTEN_PORT",
+            "TLS",
+            "TLS_CERTIFICATE",
+            "TLS_KEY",
+            "TRUSTED_PROXIES",
+            "CONNECTIONS_MAX",
             "SECRET_KEY",
-            "CONTROLLER_URL",
-            "METRICS",
         }
     ),
 }
 """Which variables (without the prefix) each component reads, so that one shared environment file suits all of them.
 
 The variables of the settings class that is being loaded are always known; an entry here only makes the other components
-tolerate them.
+tolerate them. A test compares this table with the settings classes.
 """
 
 _origins: deque[tuple[object, dict[str, str]]] = deque(maxlen=16)
