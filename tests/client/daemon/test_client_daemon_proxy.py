@@ -223,7 +223,7 @@ async def with_flow(world: World, then: Callable[[], Awaitable[None]]) -> str:
     return f"end after {data!r}"
 
 
-async def test_t41_a_new_snapshot_resets_what_it_does_not_allow(tmp_path: Path) -> None:
+async def test_t36_a_new_snapshot_resets_what_it_does_not_allow(tmp_path: Path) -> None:
     async with service() as echo, online(tmp_path, entry("wiki.corp.internal"), entry("10.0.0.1", 2)) as world:
         world.edge.targets[("wiki.corp.internal", 80)] = echo
         assert await with_flow(world, lambda: world.push(entry("10.0.0.1", 2))) == "reset"
