@@ -300,7 +300,7 @@ async def _probe_directly(target: str, settings: Settings, note: Callable[[dict[
     async def emit(step: Mapping[str, Any]) -> None:
         note(dict(step))
 
-    resolver = Resolver(clock, [(address, 53) for address in settings.resolvers])
+    resolver = Resolver(clock, settings.resolver_addresses)
     return await probe(parse_target(target), resolver=resolver, served=None, wall=clock.wall(), emit=emit)
 
 

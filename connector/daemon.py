@@ -72,7 +72,7 @@ class Daemon:
         self.clock = clock or SystemClock()
         self.started_at = self.clock.monotonic()
         self.enforcer = Enforcer(connector=identity.connector, network=identity.network, clock=self.clock)
-        self.resolver = Resolver(self.clock, [(address, 53) for address in settings.resolvers])
+        self.resolver = Resolver(self.clock, settings.resolver_addresses)
         self.trust = Trust(identity.key_pem, identity.certificate_pem, identity.issuer, identity.keys)
         self.peers: dict[int, TunnelPeer] = {}
         self.problem: OstiaryError | None = None

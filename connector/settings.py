@@ -26,7 +26,10 @@ class Settings:
     )
     resolvers: tuple[str, ...] = field(
         default=(),
-        metadata={"help": "Addresses of the resolvers to ask. Default: those of /etc/resolv.conf, as it is now."},
+        metadata={
+            "help": "Resolvers to ask: ADDRESS, or ADDRESS:PORT ([ADDRESS]:PORT for IPv6). "
+            "Default: those of /etc/resolv.conf, as it is now."
+        },
     )
     parked_legs: int = field(
         default=PARKED_LEGS_DEFAULT,
@@ -43,12 +46,32 @@ class Settings:
 
     def __post_init__(self) -> None:
         for text in self.resolvers:
-            try:
-                ipaddress.ip_address(text)
-            except ValueError as exc:
-                raise LocalError(Reason.CONFIG_INVALID, f"resolvers: {text!r} is not an IP address") from exc
+            _parse_resolver(text)
+
+    @property
+    def resolver_addresses(self) -> list[tuple[str, int]]:
+        """``resolvers`` as address and port."""
+        return [_parse_resolver(text) for text in self.resolvers]
 
     @property
     def socket_path(self) -> Path:
         """Where the daemon answers its commands."""
         return self.runtime_dir / SOCKET_NAME
+
+
+def _parse_resolver(text: str) -> tuple[str, int]:
+    address, port = text, "53"
+    if text.startswith("["):
+        address, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise LocalError(Reason.CONFIG_INVALID, f"resolvers: {text!r} is not [ADDRESS]:PORT")
+        port = rest[1:] or port
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError as exc:
+        raise LocalError(Reason.CONFIG_INVALID, f"resolvers: {address!r} is not an IP address") from exc
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise LocalError(Reason.CONFIG_INVALID, f"resolvers: {port!r} is not a port")
+    return address, int(port)
