@@ -109,9 +109,12 @@ def main() -> int:
     """Runs the demo; returns the exit status."""
     parser = argparse.ArgumentParser(description="The whole product on this machine, told as it happens.")
     parser.add_argument("--keep", action="store_true", help="leave everything up and print how to enter each host")
+    parser.add_argument(
+        "--proxy", action="store_true", help="tell the shorter story of the proxy mode, as without root"
+    )
     options = parser.parse_args()
     narrator = Narrator()
-    if why := missing_for_tun():
+    if why := "asked for the proxy mode" if options.proxy else missing_for_tun():
         from lab.rootless import tell
 
         narrator.say(f"{why}: telling the story through the client's proxy mode, on loopback")

@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,21 +175,9 @@ class Story:
         curl = self.laptop.start("/usr/bin/curl", "-sS", "-o", str(sink), "--limit-rate", "50M", url)
         self.lab.adopt("download", curl)
         wait_for("the download to run", lambda: sink.exists() and sink.stat().st_size > 1_000_000)
-        grant = self.product.ids[f"grant:{resource}"]
-        command = self.product.start_admin("grant", "revoke", grant)
-        wait_for("the download to be cut", lambda: curl.poll() is not None, 20)
-        ended = time.time()
-        _expect(curl.returncode in (18, 56), f"the download ended with {curl.returncode}")
-        _expect(command.wait(20) == 0, "the revocation failed")
+        took = cut_by_revocation(self.product, curl, self.product.ids[f"grant:{resource}"])
         sink.unlink(missing_ok=True)
-        return ended - self._time_of_revocation(grant)
-
-    def _time_of_revocation(self, grant: str) -> float:
-        """The wall-clock time of the event in the controller's log; every host of the lab has the same clock."""
-        for event in self.product.admin("event", "list", "--limit", "10")["items"]:
-            if event["type"] == "grant.revoked/1" and event["data"]["grant"] == grant:
-                return datetime.fromisoformat(event["at"]).timestamp()
-        raise LabError(f"the log holds no revocation of {grant}")
+        return took
 
     def restore(self, resource: str) -> None:
         """Grants the resource again and waits until the client knows."""
@@ -224,6 +213,20 @@ class Story:
         found = [secret.decode() for secret in secrets if secret in data]
         _expect(not found, f"the relay's traffic holds {found}")
         return f"{len(data) / 1e6:.1f} MB of the relay's packets hold none of: {', '.join(s.decode() for s in secrets)}"
+
+
+def cut_by_revocation(product: Product, curl: "subprocess.Popen[bytes]", grant: str) -> float:
+    """Revokes ``grant`` under a running download; returns the seconds from the event in the log to curl's end."""
+    command = product.start_admin("grant", "revoke", grant)
+    wait_for("the download to be cut", lambda: curl.poll() is not None, 20)
+    ended = time.time()
+    _expect(curl.returncode in (18, 56), f"the download ended with {curl.returncode}")
+    _expect(command.wait(20) == 0, "the revocation failed")
+    # Every host of the lab has the same clock.
+    for event in product.admin("event", "list", "--limit", "10")["items"]:
+        if event["type"] == "grant.revoked/1" and event["data"]["grant"] == grant:
+            return ended - datetime.fromisoformat(event["at"]).timestamp()
+    raise LabError(f"the log holds no revocation of {grant}")
 
 
 def _expect(fact: bool, otherwise: str) -> None:
