@@ -78,6 +78,11 @@ def _call_until_online(verb: str, args: dict[str, Any], deadline_s: float, shown
             case Reason.CONFIG_INVALID if not trusting:
                 step = "ostiary up https://CONTROLLER"
                 raise AdviceError(error.reason, error.detail, next_step=step) from error
+            case Reason.ALREADY_EXISTS if "token" in args:
+                step = (
+                    "Revoke the device that is named (`ostiary admin device revoke`), then run the same command again."
+                )
+                raise AdviceError(error.reason, error.detail, next_step=step) from error
             case Reason.TIMEOUT:
                 detail = f"not online after {deadline_s:g} s"
                 step = f"Approve the sign-in sooner: `ostiary {verb}` shows a new page." if shown else "ostiary doctor"

@@ -120,6 +120,16 @@ def test_up_refused(
     assert (ran.code, ran.out, ran.err.splitlines()[-1]) == (code, "", last)
 
 
+def test_up_with_a_token_on_a_host_that_is_somebody_already(
+    ostiary: CommandLine, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("otk_abc")
+    daemon.results["up"] = RefusedError(Reason.ALREADY_EXISTS, "this key belongs to device dev_x")
+    ran = ostiary("up", "--token-file", str(token))
+    assert (ran.code, "ostiary admin device revoke" in ran.err) == (1, True)
+
+
 def test_up_that_does_not_come_online_says_what_is(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     daemon.results["up"] = {"state": "connecting"}
     ran = ostiary("up")
