@@ -5,6 +5,8 @@ the write lock too late; a write transaction begins IMMEDIATE. PostgreSQL: psyco
 is a transaction-level advisory lock.
 """
 
+import os
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -52,6 +54,25 @@ def sync_url(url: URL) -> URL:
 def is_sqlite(url: URL) -> bool:
     """Tells the two databases apart."""
     return url.get_backend_name() == "sqlite"
+
+
+def require_file(url: URL) -> None:
+    """Refuses a SQLite database that is not there (opening would make an empty one) or not ours to write.
+
+    Raises:
+        LocalError: SCHEMA_OLDER, PERMISSION_DENIED.
+    """
+    if not is_sqlite(url) or url.database is None:
+        return
+    path = Path(url.database)
+    try:
+        there = path.is_file()
+    except OSError:
+        there = False
+    if not there:
+        raise LocalError(Reason.SCHEMA_OLDER, f"there is no database at {path}")
+    if not os.access(path, os.R_OK | os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise LocalError(Reason.PERMISSION_DENIED, f"{path} and its directory must be writable")
 
 
 def make_engine(url: URL) -> AsyncEngine:

@@ -23,7 +23,7 @@ from controller.domain.log import Change, Head
 from controller.domain.state import PolicyState
 from controller.store import events, follow, schema
 from controller.store.chain import ChainFault, ChainReport, ChainVerifier
-from controller.store.engine import make_engine, parse_url, take_log_lock, writer_of
+from controller.store.engine import make_engine, parse_url, require_file, take_log_lock, writer_of
 from controller.store.feed import HISTORY, Feed
 from controller.store.unit import Unit
 from protocol.errors import LocalError
@@ -48,10 +48,11 @@ class Store:
         """Connects, checks the schema version and the hash chain, and folds the log.
 
         Raises:
-            LocalError: CONFIG_INVALID, SCHEMA_OLDER, SCHEMA_NEWER, STATE_CORRUPT naming the damaged event, or
-                UNAVAILABLE when the database cannot be reached.
+            LocalError: CONFIG_INVALID, SCHEMA_OLDER (or no database), SCHEMA_NEWER, STATE_CORRUPT naming the damaged
+                event, PERMISSION_DENIED, or UNAVAILABLE when the database cannot be reached.
         """
         parsed = parse_url(url)
+        require_file(parsed)
         engine = make_engine(parsed)
         try:
             with _reachable():
@@ -149,7 +150,9 @@ class Store:
 
 async def audit(url: str) -> ChainReport:
     """Verifies the hash chain of a database that need not be fit to be opened. Raises LocalError as ``Store.open``."""
-    engine = make_engine(parse_url(url))
+    parsed = parse_url(url)
+    require_file(parsed)
+    engine = make_engine(parsed)
     try:
         with _reachable():
             async with engine.connect() as connection:

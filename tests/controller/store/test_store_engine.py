@@ -1,7 +1,10 @@
 """Database URLs."""
 
+from pathlib import Path
+
 import pytest
 
+from controller.store import Store, audit
 from controller.store.engine import is_sqlite, parse_url, sync_url
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -30,3 +33,22 @@ def test_t11_a_broken_url_with_a_password_is_not_repeated() -> None:
     with pytest.raises(LocalError) as failed:
         parse_url("postgresql://me:hunter2@db:port/x")
     assert "hunter2" not in str(failed.value)
+
+
+async def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    for path in (tmp_path / "x.db", tmp_path / "no" / "x.db", tmp_path):
+        for opening in (Store.open(f"sqlite:///{path}"), audit(f"sqlite:///{path}")):
+            with pytest.raises(LocalError) as failed:
+                await opening
+            assert failed.value.reason is Reason.SCHEMA_OLDER
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_database_that_is_not_ours_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.db"
+    path.touch()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(LocalError) as failed:
+        await Store.open(f"sqlite:///{path}")
+    assert failed.value.reason is Reason.PERMISSION_DENIED
+    assert str(path) in failed.value.detail
