@@ -112,6 +112,7 @@ class Reason(Enum):
     SCHEMA_OLDER = (141, "The database is of an older version.", "Run `ostiary-controller db upgrade`.")
     NOT_ENROLLED = (142, "This component is not enrolled.", "Run its `enroll` command with an enrolment token.")
     SELF_TEST_FAILED = (143, "Traffic through the TUN device is blocked.", "Check firewall rules and rp_filter.")
+    NOT_SET_UP = (144, "The controller is not set up.", "Run `ostiary-controller init`.")
 
     def __init__(self, number: int, sentence: str, next_step: str) -> None:
         self.number = number

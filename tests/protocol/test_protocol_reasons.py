@@ -94,6 +94,7 @@ GOLDEN = {
     141: "schema_older",
     142: "not_enrolled",
     143: "self_test_failed",
+    144: "not_set_up",
 }
 
 # Nothing that a person could do about them: they are normal ends, or the other side's own doing.
