@@ -1,0 +1,366 @@
+"""The TUN mode's shell without a TUN: frames are handed in and caught, the kernel's part is played on loopback.
+
+A is 127.96.0.1 and N is 127.96.0.2, so that the kernel's own sockets can have these addresses without root.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
+from typing import Any, cast
+
+import pytest
+from client_policy import entry, index, tcp_ports
+from packet_reference import Tcp, echo, udp
+
+from client.core.addresses import plan_addresses
+from client.core.classify import Classifier, Target
+from client.core.intercept import Interceptor
+from client.core.synthetic import SyntheticPool
+from client.daemon.connector_tunnel import ConnectorTunnel
+from client.daemon.denials import Denials
+from client.daemon.flows import FlowRegistry
+from client.daemon.gateway import Gateway
+from client.daemon.intercept import Interception
+from client.daemon.opening import Opened
+from client.host.tun import TunDevice
+from client.packet.model import Echo, PacketDrop, TcpFlag, TcpSegment, UdpDatagram
+from client.packet.parse import parse
+from client.packet.vnet import OFFSET
+from protocol.errors import RefusedError
+from protocol.ids import NO_REVISION, FlowId
+from protocol.reasons import Reason
+from protocol.streams import StreamAnswer
+from runtime.clock import SystemClock
+from runtime.tasks import TaskScope
+
+PLAN = plan_addresses([], pools_v4=[IPv4Network("127.96.0.0/16")], pool_v6=None)
+APP, SERVER = "127.96.0.1", "10.99.0.5"
+
+
+class FakeStream:
+    """The far end of a flow, played by the test."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.receiver: Any = None
+        self.reset_with: Reason | None = None
+        self.eof = False
+        self.ended = False
+        self.paused = False
+
+    def set_receiver(self, receiver: Any) -> None:
+        self.receiver = receiver
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def write_eof(self) -> None:
+        self.eof = True
+
+    def consumed(self, count: int) -> None: ...
+
+    def reset(self, reason: Reason) -> None:
+        if not self.ended:
+            self.reset_with, self.ended = reason, True
+
+
+class FakeDevice:
+    """Keeps what is written; ``inject`` is what the kernel would send."""
+
+    def __init__(self) -> None:
+        self.name = "fake0"
+        self.written: deque[bytes] = deque()
+        self.news = asyncio.Event()
+
+    def start(
+        self,
+        forward: Callable[[bytearray, int], bool],
+        handle: Callable[[bytes], None],
+        lost: Callable[[OSError], None],
+    ) -> None:
+        self._forward, self._handle = forward, handle
+
+    def write(self, frame: bytes) -> None:
+        self.written.append(frame)
+        self.news.set()
+
+    def inject(self, frame: bytes) -> None:
+        buffer = bytearray(frame)
+        if self._forward(buffer, len(buffer)):
+            self.write(bytes(buffer))
+        else:
+            self._handle(bytes(frame))
+
+    async def next(self) -> Any:
+        """Returns the next packet written, parsed; an ICMP error as its bytes."""
+        async with asyncio.timeout(5):
+            while not self.written:
+                self.news.clear()
+                await self.news.wait()
+        packet = self.written.popleft()[OFFSET:]
+        found = parse(packet)
+        return packet if isinstance(found, PacketDrop) else found
+
+
+class FakeGateway(Gateway):
+    """``verdicts`` are given one after the other: a stream, or the reason of a refusal."""
+
+    def __init__(self) -> None:
+        clock = SystemClock()
+        denials = Denials(clock, entry=lambda _: None, revision=lambda: NO_REVISION)
+        super().__init__(cast(Any, None), FlowRegistry(), denials, clock)
+        self.verdicts: asyncio.Queue[FakeStream | Reason] = asyncio.Queue()
+        self.asked: list[Target] = []
+        self.cancelled = 0
+
+    async def open(self, target: Target, flow: FlowId) -> tuple[Opened, ConnectorTunnel]:
+        self.asked.append(target)
+        try:
+            verdict = await self.verdicts.get()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(verdict, Reason):
+            raise RefusedError(verdict)
+        tunnel = cast(Any, type("T", (), {"path": type("P", (), {"connector": "con_1"})}))
+        return Opened(cast(Any, verdict), StreamAnswer()), tunnel
+
+
+class World:
+    def __init__(self, scope: TaskScope) -> None:
+        self.device = FakeDevice()
+        self.gateway = FakeGateway()
+        self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.listener.bind((str(PLAN.own_v4), 0))
+        self.listener.listen(64)
+        pool = SyntheticPool(PLAN)
+        classifier = Classifier(pool)
+        classifier.set_clock(SystemClock().monotonic(), SystemClock().wall())
+        classifier.use(index(entry("10.99.0.0/24"), entry("10.98.0.1", number=2, ports=tcp_ports(22))))
+        interceptor = Interceptor(classifier, PLAN, {4: self.listener.getsockname()[1]})
+        self.interception = Interception(
+            interceptor,
+            cast(TunDevice, self.device),
+            {4: self.listener},
+            PLAN,
+            self.gateway,
+            SystemClock(),
+            scope,
+        )
+        self.interception.start()
+
+    async def asked(self, count: int = 1) -> None:
+        async with asyncio.timeout(5):
+            while len(self.gateway.asked) < count:
+                await asyncio.sleep(0.005)
+
+    async def connect(self, stream: FakeStream, port: int = 50_000) -> socket.socket:
+        """Plays application and kernel up to the accepted connection."""
+        loop = asyncio.get_running_loop()
+        self.gateway.verdicts.put_nowait(stream)
+        self.device.inject(Tcp(APP, SERVER, port, 443, flags=int(TcpFlag.SYN)).frame())
+        syn = await self.device.next()
+        assert isinstance(syn, TcpSegment)
+        assert (syn.source, syn.destination) == (PLAN.peer_v4.packed, PLAN.own_v4.packed)
+        sock = turned_socket(syn)
+        await loop.sock_connect(sock, self.listener.getsockname())
+        async with asyncio.timeout(5):
+            while stream.receiver is None and stream.reset_with is None:
+                await asyncio.sleep(0.005)
+        return sock
+
+
+def turned_socket(syn: TcpSegment) -> socket.socket:
+    """The kernel's view of a connection that was turned around: it comes from N."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of an earlier test
+    sock.bind((str(PLAN.peer_v4), syn.source_port))
+    return sock
+
+
+async def expect_reset(sock: socket.socket, world: World) -> None:
+    """Connects to the listener and is reset, while connecting or right after."""
+    loop = asyncio.get_running_loop()
+
+    async def connect_and_read() -> None:
+        await loop.sock_connect(sock, world.listener.getsockname())
+        await loop.sock_recv(sock, 1)
+
+    with pytest.raises(ConnectionResetError):
+        await asyncio.wait_for(connect_and_read(), 5)
+
+
+@asynccontextmanager
+async def intercepting() -> AsyncIterator[World]:
+    async with TaskScope("test") as scope:
+        world = World(scope)
+        try:
+            yield world
+        finally:
+            world.gateway.flows.end_all(Reason.SHUTTING_DOWN)
+            world.interception.stop()
+            await asyncio.sleep(0)
+
+
+async def test_c10_nothing_is_answered_before_the_connector_has() -> None:
+    async with intercepting() as world:
+        syn = Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame()
+        world.device.inject(syn)
+        world.device.inject(syn)
+        await world.asked()
+        assert not world.device.written
+        assert len(world.gateway.asked) == 1
+        assert str(world.gateway.asked[0].host) == SERVER
+
+
+async def test_c20_bytes_flow_both_ways_after_the_release() -> None:
+    async with intercepting() as world:
+        loop = asyncio.get_running_loop()
+        stream = FakeStream()
+        sock = await world.connect(stream)
+        await loop.sock_sendall(sock, b"request")
+        async with asyncio.timeout(5):
+            while stream.sent != b"request":
+                await asyncio.sleep(0.005)
+        stream.receiver.data_received(b"answer")
+        assert await asyncio.wait_for(loop.sock_recv(sock, 100), 5) == b"answer"
+        assert len(world.gateway.flows) == 1
+        sock.close()
+
+
+async def test_both_ends_in_order_leave_no_flow() -> None:
+    async with intercepting() as world:
+        loop = asyncio.get_running_loop()
+        stream = FakeStream()
+        sock = await world.connect(stream)
+        sock.shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(5):
+            while not stream.eof:
+                await asyncio.sleep(0.005)
+        stream.receiver.eof_received()
+        assert await asyncio.wait_for(loop.sock_recv(sock, 100), 5) == b""
+        async with asyncio.timeout(5):
+            while len(world.gateway.flows):
+                await asyncio.sleep(0.005)
+        assert world.interception.interceptor.tcp.open_count == 0
+        sock.close()
+
+
+async def test_c23_an_open_flow_is_reset_by_policy() -> None:
+    async with intercepting() as world:
+        stream = FakeStream()
+        sock = await world.connect(stream)
+        world.gateway.flows.end_all(Reason.ACCESS_REVOKED)
+        assert stream.reset_with is Reason.ACCESS_REVOKED
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 1), 5)
+        sock.close()
+
+
+async def test_a_flow_cut_between_release_and_accept_is_reset_when_it_arrives() -> None:
+    async with intercepting() as world:
+        stream = FakeStream()
+        world.gateway.verdicts.put_nowait(stream)
+        world.device.inject(Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame())
+        syn = await world.device.next()
+        world.gateway.flows.end_all(Reason.ACCESS_REVOKED)
+        assert stream.reset_with is Reason.ACCESS_REVOKED
+        with turned_socket(syn) as sock:
+            await expect_reset(sock, world)
+
+
+async def test_c20_a_refusal_reaches_the_application_at_once() -> None:
+    async with intercepting() as world:
+        world.gateway.verdicts.put_nowait(Reason.CONNECTION_REFUSED)
+        world.device.inject(Tcp(APP, SERVER, 50_000, 443, sequence=77, flags=int(TcpFlag.SYN)).frame())
+        reset = await world.device.next()
+        assert isinstance(reset, TcpSegment)
+        assert reset.flags == int(TcpFlag.RST | TcpFlag.ACK)
+        assert reset.acknowledgement == 78
+
+
+async def test_a_port_outside_the_policy_never_reaches_the_gateway_and_is_remembered() -> None:
+    async with intercepting() as world:
+        world.device.inject(Tcp(APP, "10.98.0.1", 50_000, 443, flags=int(TcpFlag.SYN)).frame())
+        await world.device.next()
+        assert world.gateway.asked == []
+        assert [item.reason for item in world.gateway.denials.recent(5)] == [Reason.PORT_NOT_ALLOWED]
+
+
+async def test_an_application_that_gives_up_stops_the_work_for_it() -> None:
+    async with intercepting() as world:
+        world.device.inject(Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame())
+        await world.asked()
+        world.device.inject(Tcp(APP, SERVER, 50_000, 443, sequence=1, flags=int(TcpFlag.RST)).frame())
+        async with asyncio.timeout(5):
+            while not world.gateway.cancelled:
+                await asyncio.sleep(0.005)
+
+
+async def test_a_stranger_at_the_listener_is_reset() -> None:
+    async with intercepting() as world:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+            await expect_reset(sock, world)
+
+
+def framed(*datagrams: bytes) -> bytes:
+    return b"".join(len(each).to_bytes(2, "big") + each for each in datagrams)
+
+
+async def test_datagrams_go_out_in_order_and_come_back_to_their_port() -> None:
+    async with intercepting() as world:
+        stream = FakeStream()
+        for payload in (b"one", b"two"):
+            world.device.inject(bytes(OFFSET) + udp(APP, SERVER, 40_000, 53, payload))
+        world.gateway.verdicts.put_nowait(stream)
+        async with asyncio.timeout(5):
+            while stream.sent != framed(b"one", b"two"):
+                await asyncio.sleep(0.005)
+        world.device.inject(bytes(OFFSET) + udp(APP, SERVER, 40_000, 53, b"three"))
+        assert stream.sent == framed(b"one", b"two", b"three")
+        stream.receiver.data_received(framed(b"reply"))
+        packet = await world.device.next()
+        assert isinstance(packet, UdpDatagram)
+        assert (packet.source_port, packet.destination_port, packet.payload) == (53, 40_000, b"reply")
+        assert len(world.gateway.flows) == 1
+
+
+async def test_a_refused_association_is_told_by_icmp() -> None:
+    async with intercepting() as world:
+        world.gateway.verdicts.put_nowait(Reason.PORT_NOT_ALLOWED)
+        world.device.inject(bytes(OFFSET) + udp(APP, SERVER, 40_000, 53, b"one"))
+        error = await world.device.next()
+        assert isinstance(error, bytes)
+        assert (error[20], error[21]) == (3, 13)
+
+
+async def test_an_association_that_the_policy_ends_is_told_too() -> None:
+    async with intercepting() as world:
+        stream = FakeStream()
+        world.gateway.verdicts.put_nowait(stream)
+        world.device.inject(bytes(OFFSET) + udp(APP, SERVER, 40_000, 53, b"one"))
+        async with asyncio.timeout(5):
+            while not len(world.gateway.flows):
+                await asyncio.sleep(0.005)
+        world.gateway.flows.end_all(Reason.ACCESS_REVOKED)
+        assert stream.reset_with is Reason.ACCESS_REVOKED
+        assert isinstance(await world.device.next(), bytes)
+        assert len(world.gateway.flows) == 0
+
+
+async def test_echo_requests_travel_with_identifier_and_sequence() -> None:
+    async with intercepting() as world:
+        stream = FakeStream()
+        world.gateway.verdicts.put_nowait(stream)
+        world.device.inject(bytes(OFFSET) + echo(APP, SERVER, 7, 3, b"ping!"))
+        async with asyncio.timeout(5):
+            while not stream.sent:
+                await asyncio.sleep(0.005)
+        assert stream.sent == framed(b"\x00\x07\x00\x03ping!")
+        stream.receiver.data_received(framed(b"\x00\x07\x00\x03ping!"))
+        reply = await world.device.next()
+        assert isinstance(reply, Echo)
+        assert (reply.reply, reply.identifier, reply.sequence) == (True, 7, 3)
