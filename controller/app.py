@@ -81,6 +81,7 @@ async def open_services(
     settings: Settings, *, clock: Clock, hasher: PasswordHasher | None = None
 ) -> AsyncIterator[Services]:
     """Opens the store and the keys; closes them afterwards. Raises LocalError."""
+    settings.require_database()
     seal = load_seal(settings.state_dir)
     store = await Store.open(settings.effective_database_url)
     passwords = Passwords(hasher)

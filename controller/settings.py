@@ -9,6 +9,7 @@ from protocol.errors import LocalError
 from protocol.reasons import Reason
 
 COMPONENT: Final = "controller"
+DATABASE_FILE: Final = "controller.db"
 CA_FILE: Final = "ca.pem"
 """The CA's certificate in the state directory, for whoever runs commands on this host."""
 TLS_MODES: Final = ("internal", "files", "off")
@@ -69,7 +70,17 @@ class Settings:
     @property
     def effective_database_url(self) -> str:
         """The URL to open: the given one, or SQLite in the state directory."""
-        return self.database_url or f"sqlite:///{self.state_dir.absolute() / 'controller.db'}"
+        return self.database_url or f"sqlite:///{self.state_dir.absolute() / DATABASE_FILE}"
+
+    @property
+    def has_database(self) -> bool:
+        """False when the embedded database was not made yet; of another one nothing is known here."""
+        return self.database_url is not None or (self.state_dir / DATABASE_FILE).is_file()
+
+    def require_database(self) -> None:
+        """Raises LocalError(NOT_SET_UP) before `init`."""
+        if not self.has_database:
+            raise LocalError(Reason.NOT_SET_UP, f"{self.state_dir} holds no database")
 
 
 def parse_public_url(url: str) -> str:

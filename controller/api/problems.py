@@ -200,7 +200,7 @@ async def _on_validation_error(request: Request, exc: Exception) -> Response:
         Reason.INVALID_INPUT,
         request_id=request_id_of(request),
         # The message comes from the schema, never from the input (T-74).
-        detail=str(first["msg"]),
+        detail=str(first["msg"]).removeprefix("Value error, "),
         field=".".join(location) or None,
     )
 

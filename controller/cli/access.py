@@ -11,7 +11,8 @@ from controller.store import Store, Unit
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Store]:
-    """Opens the store. Raises LocalError as ``Store.open``."""
+    """Opens the store. Raises LocalError as ``Store.open``, and NOT_SET_UP before `init`."""
+    settings.require_database()
     store = await Store.open(settings.effective_database_url)
     try:
         yield store

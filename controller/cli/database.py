@@ -1,7 +1,6 @@
 """`db upgrade|downgrade|current|check`."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from controller.cli.options import load_settings
+from controller.settings import Settings
 from controller.store import schema
 from controller.store.engine import parse_url, sync_url
 from protocol.errors import LocalError
@@ -20,34 +20,36 @@ from runtime.console import exit_on_error, print_json, print_lines
 def upgrade(config: Path | None, revision: str, *, as_json: bool) -> None:
     """Brings the schema up."""
     with exit_on_error(as_json=as_json):
-        url = load_settings(config).effective_database_url
-        upgrade_schema(url, revision)
-        _show(url, as_json=as_json)
+        settings = load_settings(config)
+        upgrade_schema(settings.effective_database_url, revision)
+        _show(settings, as_json=as_json)
 
 
 def downgrade(config: Path | None, revision: str, *, as_json: bool) -> None:
     """Takes the schema back."""
     with exit_on_error(as_json=as_json):
-        url = load_settings(config).effective_database_url
+        settings = load_settings(config)
+        settings.require_database()
         with named_errors():
-            schema.downgrade(url, revision)
-        _show(url, as_json=as_json)
+            schema.downgrade(settings.effective_database_url, revision)
+        _show(settings, as_json=as_json)
 
 
 def current(config: Path | None, *, as_json: bool) -> None:
     """Shows the schema's revision."""
     with exit_on_error(as_json=as_json):
-        _show(load_settings(config).effective_database_url, as_json=as_json)
+        _show(load_settings(config), as_json=as_json)
 
 
 def check(config: Path | None, *, as_json: bool) -> None:
     """Compares tables and code; exit code 1 when they differ."""
     with exit_on_error(as_json=as_json):
-        url = load_settings(config).effective_database_url
+        settings = load_settings(config)
+        settings.require_database()
+        url = settings.effective_database_url
         with _connected(url) as connection:
             schema.require_current(connection)
-        # alembic reports on standard output, which is for our result.
-        with named_errors(), contextlib.redirect_stdout(sys.stderr):
+        with named_errors():
             schema.check(url)
         if as_json:
             print_json({"ok": True})
@@ -85,9 +87,11 @@ def _connected(url: str) -> Iterator[sa.Connection]:
         engine.dispose()
 
 
-def _show(url: str, *, as_json: bool) -> None:
-    with _connected(url) as connection:
-        revision = schema.current_revision(connection)
+def _show(settings: Settings, *, as_json: bool) -> None:
+    revision: str | None = None
+    if settings.has_database:
+        with _connected(settings.effective_database_url) as connection:
+            revision = schema.current_revision(connection)
     head = schema.head_revision()
     if as_json:
         print_json({"ok": True, "current": revision, "head": head, "up_to_date": revision == head})

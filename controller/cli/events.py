@@ -24,7 +24,9 @@ _PAGE = 500
 def verify(config: Path | None, *, as_json: bool) -> None:
     """Recomputes the chain."""
     with exit_on_error(as_json=as_json):
-        report = run_command(audit(load_settings(config).effective_database_url))
+        settings = load_settings(config)
+        settings.require_database()
+        report = run_command(audit(settings.effective_database_url))
         faults = [{"position": fault.position, "detail": fault.detail} for fault in report.faults]
         if as_json:
             print_json({"ok": not faults, "checked": report.checked, "log_head": report.log_head, "faults": faults})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from controller.cli.options import load_settings
 from controller.settings import CA_FILE, Settings
-from protocol.errors import LocalError, OstiaryError
+from protocol.errors import LocalError, RemoteError
 from protocol.reasons import Reason
 from runtime.console import NOT_READY, exit_on_error, print_json, print_lines
 from runtime.files import StateDir, read_limited
@@ -23,7 +23,7 @@ def health(config: Path | None, *, ready: bool, as_json: bool) -> None:
         path = "/healthz/ready" if ready else "/healthz/live"
         try:
             status, body = run_command(_ask(settings, path))
-        except OstiaryError as exc:
+        except RemoteError as exc:
             raise LocalError(Reason.UNAVAILABLE, f"the controller does not answer: {exc.detail}") from exc
         if as_json:
             print_json({"ok": status == 200, "status": status, "answer": body})
@@ -52,7 +52,7 @@ def _context(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls == "internal":
         ca = StateDir(settings.state_dir).read(CA_FILE)
         if ca is None:
-            raise LocalError(Reason.CONFIG_INVALID, f"{settings.state_dir} holds no {CA_FILE}; run init")
+            raise LocalError(Reason.NOT_SET_UP, f"{settings.state_dir} holds no {CA_FILE}")
         return client_context(ca)
     assert settings.tls_certificate is not None
     # The certificate is for the public name, and this is the loopback: it is enough that it is that very certificate.

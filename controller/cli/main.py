@@ -40,18 +40,24 @@ app.add_typer(events, name="events")
 app.add_typer(admin, name="admin")
 
 
+def _version_and_leave(wanted: bool) -> None:
+    if wanted:
+        print_version(as_json=False)
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     context: typer.Context,
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file instead of /etc/ostiary/controller.toml.")
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version_and_leave),
+    ] = False,
 ) -> None:
     context.obj = config
-    if version:
-        print_version(as_json=False)
-        raise typer.Exit
 
 
 @app.command("init")

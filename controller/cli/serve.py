@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import logging as stdlib_logging
 import signal
 import socket
 import ssl
@@ -44,6 +45,8 @@ def serve(config: Path | None, *, listen_host: str | None, listen_port: int | No
     with exit_on_error():
         settings = load_settings(config, {"listen_host": listen_host, "listen_port": listen_port})
     logging.configure(COMPONENT, settings.log_level, settings.log_json)
+    for chatty in ("uvicorn.error", "alembic"):
+        stdlib_logging.getLogger(chatty).setLevel(stdlib_logging.WARNING)
     return lifecycle.run(partial(run, settings))
 
 

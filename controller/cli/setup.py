@@ -92,6 +92,9 @@ def _owner(email: str | None, name: str | None, password_file: str | None) -> Ow
 async def _set_up(settings: Settings, url: str | None, owner: Owner | None, made: list[str]) -> Outcome:
     account = await _prepare(owner) if owner is not None else None
     database = settings.effective_database_url
+    if not settings.has_database:
+        upgrade_schema(database)
+        made.append("database schema")
     try:
         store = await Store.open(database)
     except LocalError as exc:

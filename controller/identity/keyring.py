@@ -47,9 +47,12 @@ class NewKey:
 
     @classmethod
     def make(cls) -> "NewKey":
-        """Generates one; its ``kid`` is its thumbprint (RFC 7638)."""
-        private = generate_key()
-        return cls(SigningKey(thumbprint(public_jwk(private)), private))
+        """Generates one; its ``kid`` is its thumbprint (RFC 7638), which people can type: it begins with no dash."""
+        while True:
+            private = generate_key()
+            kid = thumbprint(public_jwk(private))
+            if kid[0].isalnum():
+                return cls(SigningKey(kid, private))
 
     @property
     def kid(self) -> str:

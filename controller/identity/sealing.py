@@ -71,7 +71,7 @@ def load_seal(state_dir: Path) -> Seal:
             mode = os.fstat(file.fileno()).st_mode
             secret = file.read(MASTER_SECRET_BYTES + 1)
     except FileNotFoundError as exc:
-        raise LocalError(Reason.CONFIG_INVALID, f"{path} is missing; run `ostiary-controller init`") from exc
+        raise LocalError(Reason.NOT_SET_UP, f"{path} is missing") from exc
     except PermissionError as exc:
         raise LocalError(Reason.PERMISSION_DENIED, f"{path} cannot be read by this user") from exc
     if mode & 0o077:

@@ -1,5 +1,6 @@
 """The database's schema version: refuse the wrong one, upgrade on request (alembic)."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -67,7 +68,8 @@ def _run(url: str, step: Callable[[Config], None]) -> None:
     if is_sqlite(parsed) and parsed.database is not None:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(sync_url(parsed), poolclass=sa.NullPool)
-    config = Config()
+    # Its own remarks (`check`) are not our caller's output.
+    config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     try:

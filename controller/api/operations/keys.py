@@ -69,9 +69,9 @@ async def ensure_ca(seal: Seal, unit: Unit, name: str) -> CertificateAuthority:
 
 
 async def load_ca(seal: Seal, store: Store) -> CertificateAuthority:
-    """Returns the internal CA. Raises LocalError(CONFIG_INVALID) before `init`."""
+    """Returns the internal CA. Raises LocalError(NOT_SET_UP) before `init`."""
     async with store.read() as connection:
         sealed = await secrets.get(connection, CA_SECRET)
     if sealed is None:
-        raise LocalError(Reason.CONFIG_INVALID, "the controller is not set up; run `ostiary-controller init`")
+        raise LocalError(Reason.NOT_SET_UP, "the database holds no CA")
     return CertificateAuthority.from_pem(seal.open(CA_SECRET, sealed))

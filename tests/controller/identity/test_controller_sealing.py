@@ -47,8 +47,9 @@ def test_the_master_secret_is_made_once_and_private(tmp_path: Path) -> None:
 
 
 def test_says_what_is_wrong_with_the_file(tmp_path: Path) -> None:
-    with pytest.raises(LocalError, match="init"):
+    with pytest.raises(LocalError) as missing:
         load_seal(tmp_path)
+    assert missing.value.reason is Reason.NOT_SET_UP
     path = tmp_path / MASTER_SECRET_FILE
     path.write_bytes(b"m" * 32)
     path.chmod(0o644)
