@@ -33,8 +33,12 @@ def options(
     proxy_listen: Annotated[str | None, typer.Option(help="ADDRESS:PORT of the proxy mode.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Where identity and policy are kept.")] = None,
     runtime_dir: Annotated[Path | None, typer.Option(help="Where the control socket is.")] = None,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
     """Runs the daemon unless a subcommand says something else."""
+    if show_version:
+        version()
+        raise typer.Exit
     _Options.config = config
     _Options.overrides = {
         "mode": mode,
@@ -72,13 +76,15 @@ def cleanup() -> None:
 
     Example: `sudo ostiaryd cleanup`
     """
-    from client.daemon.settings import load_settings
+    from client.daemon.settings import COMPONENT, load_settings
     from client.host.cleanup import JOURNAL_FILE, clean_up
     from client.host.journal import Journal
+    from runtime import logging
     from runtime.files import StateDir
 
     with exit_on_error():
         settings = load_settings(config_file=_Options.config, overrides=_Options.overrides)
+        logging.configure(COMPONENT, settings.log_level, settings.log_json)
         if not settings.state_dir.exists():
             print_lines("nothing to clean up")
             return
