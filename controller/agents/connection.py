@@ -135,8 +135,9 @@ class Connection:
         if isinstance(error, OstiaryError):
             reason = error.reason
             pause = PAUSE_AFTER_OFFENCE_S if isinstance(error, RemoteProtocolError) else 1.0
-        if not isinstance(error, WebSocketDisconnect):
-            _log.warning("agent.connection_failed", agent=self._agent.id, reason=reason.code, exc_info=error)
+            _log.warning("agent.connection_failed", agent=self._agent.id, reason=reason.code, detail=error.detail)
+        elif not isinstance(error, WebSocketDisconnect):
+            _log.error("agent.connection_crashed", agent=self._agent.id, exc_info=error)
         self._attachment.end(Goodbye(reason.code, retry_after_s=pause))
 
     # --- reading -----------------------------------------------------------------------------------------------------
