@@ -4,6 +4,7 @@ from collections import deque
 from enum import Enum
 
 from client.core.classify import Target
+from client.packet.build import UdpTemplate
 from protocol.limits import DATAGRAM_QUEUE
 
 
@@ -22,7 +23,7 @@ class Association:
     oldest is dropped first and counted in ``dropped``. The daemon takes from its left end.
     """
 
-    __slots__ = ("dropped", "key", "last_used", "outgoing", "sample", "source_port", "state", "target")
+    __slots__ = ("dropped", "key", "last_used", "outgoing", "sample", "source_port", "state", "target", "template")
 
     def __init__(self, key: bytes, target: Target, source_port: int, now: float) -> None:
         self.key = key
@@ -35,6 +36,8 @@ class Association:
         self.last_used = now
         self.sample = b""
         """Beginning of the newest packet from the application: what an ICMP error has to quote."""
+        self.template: UdpTemplate | None = None
+        """udp only, from the first reply on: its packets but for the payload."""
 
     def queue(self, datagram: bytes) -> bool:
         """Appends a datagram; True when the queue was empty."""

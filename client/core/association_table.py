@@ -19,8 +19,8 @@ REFUSAL_MEMORY_S: Final = 1.0
 _REFUSALS_MAX: Final = 4096
 _CHECKS_SLACK: Final = 1024
 """Ended associations whose idle check is still due; more are thrown out, so that refusals do not pile up."""
-_QUOTE_BYTES: Final = 1232
-"""What an ICMPv6 error can quote at most."""
+QUOTE_BYTES: Final = 128
+"""Kept of the newest packet for an ICMP error: all headers and more than the 8 bytes of payload that RFC 792 wants."""
 
 
 class AssociationTable:
@@ -46,6 +46,10 @@ class AssociationTable:
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    def find(self, key: bytes) -> Association | None:
+        """Returns the association with this key (``client.packet.model.endpoints``)."""
+        return self._by_key.get(key)
 
     def opened(self, association: Association) -> list[Command]:
         """The connector serves it: queued datagrams may go."""
@@ -111,14 +115,18 @@ class AssociationTable:
             commands: list[Command] = [OpenAssociation(association)]
         else:
             commands = []
+        return commands + self.queue(association, datagrams, packet, now)
+
+    def queue(self, association: Association, datagrams: list[bytes], packet: bytes, now: float) -> list[Command]:
+        """Takes datagrams of one packet for a known association."""
         association.last_used = now
-        association.sample = packet[:_QUOTE_BYTES]
+        association.sample = packet[:QUOTE_BYTES]
         wakes = False
         for datagram in datagrams:
             wakes = association.queue(datagram) or wakes
         if wakes and association.state is AssociationState.OPEN:
-            commands.append(SendDatagrams(association))
-        return commands
+            return [SendDatagrams(association)]
+        return []
 
     def _begin(
         self, key: bytes, destination: bytes, ports: tuple[int, int | None], packet: bytes, now: float

@@ -38,6 +38,9 @@ class Interceptor:
 
     def handle(self, frame: bytes, now: float) -> list[Command]:
         """Takes a frame that ``forward`` left."""
+        known = self.udp.handle_known(frame, now)
+        if known is not None:
+            return known
         packet = parse(memoryview(frame)[OFFSET:])
         if isinstance(packet, PacketDrop):
             self.dropped[packet] += 1

@@ -1,19 +1,14 @@
 """UDP of the TUN device: packet by packet, an association per 5-tuple (C21)."""
 
-from typing import Final
-
 from client.core.association import Association, AssociationState
-from client.core.association_table import AssociationTable
+from client.core.association_table import QUOTE_BYTES, AssociationTable
 from client.core.classify import Classifier
 from client.core.commands import Command, WriteFrame
-from client.packet.build import framed, udp_datagram
-from client.packet.model import UdpDatagram, endpoints
+from client.packet.build import UdpTemplate
+from client.packet.model import UDP, UdpDatagram, endpoints
 from client.packet.vnet import GSO_UDP_L4, OFFSET, parse_vnet
 from protocol.acl.model import Transport
 from protocol.limits import UDP_IDLE_S
-
-_REPLY_MAX: Final = {4: 65535 - 28, 16: 65535 - 8}
-"""Payload bytes that fit, by length of an address."""
 
 
 class UdpTable(AssociationTable):
@@ -21,6 +16,26 @@ class UdpTable(AssociationTable):
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__(classifier, Transport.UDP, UDP_IDLE_S)
+
+    def handle_known(self, frame: bytes, now: float) -> list[Command] | None:
+        """Takes a frame that is a whole datagram of a known association; None: somebody has to parse it."""
+        length = len(frame)
+        if length >= OFFSET + 28 and frame[10] == 0x45:
+            if frame[19] != UDP or frame[16] & 0x3F or frame[17]:
+                return None
+            start, key = OFFSET + 20, frame[22:34]
+            end = OFFSET + (frame[12] << 8 | frame[13])
+        elif length >= OFFSET + 48 and frame[10] >> 4 == 6 and frame[16] == UDP:
+            start, key = OFFSET + 40, frame[18:54]
+            end = start + (frame[14] << 8 | frame[15])
+        else:
+            return None
+        association = self.find(key)
+        said = frame[start + 4] << 8 | frame[start + 5]
+        if association is None or end > length or end - start != said or said < 8:
+            return None
+        quote = frame[OFFSET : OFFSET + QUOTE_BYTES]
+        return self.queue(association, _split(frame[start + 8 : end], frame), quote, now)
 
     def handle(self, datagram: UdpDatagram, frame: bytes, now: float) -> list[Command]:
         """Takes a packet from an application; a super-packet (USO) is taken apart into its datagrams."""
@@ -30,19 +45,26 @@ class UdpTable(AssociationTable):
 
     def reply(self, association: Association, payload: bytes, now: float) -> list[Command]:
         """Returns the packet that brings a datagram of the connector to the application."""
-        key = association.key
-        half = (len(key) - 4) // 2
-        if association.state is not AssociationState.OPEN or len(payload) > _REPLY_MAX[half]:
+        template = association.template
+        if template is None:
+            template = association.template = _template_of(association)
+        if association.state is not AssociationState.OPEN or len(payload) > template.payload_max:
             return []
         association.last_used = now
-        source_port = int.from_bytes(key[-2:], "big")
-        packet = udp_datagram(key[half : 2 * half], key[:half], source_port, association.source_port, payload)
-        return [WriteFrame(framed(packet))]
+        return [WriteFrame(template.frame(payload))]
+
+
+def _template_of(association: Association) -> UdpTemplate:
+    key = association.key
+    half = (len(key) - 4) // 2
+    return UdpTemplate(key[half : 2 * half], key[:half], int.from_bytes(key[-2:], "big"), association.source_port)
 
 
 def _split(payload: bytes, frame: bytes) -> list[bytes]:
+    if frame[1] != GSO_UDP_L4:
+        return [payload]
     vnet = parse_vnet(frame)
-    if vnet is None or vnet.gso_type != GSO_UDP_L4 or vnet.gso_size == 0:
+    if vnet is None or vnet.gso_size == 0:
         return [payload]
     size = vnet.gso_size
     return [payload[start : start + size] for start in range(0, len(payload), size)] or [payload]

@@ -1,21 +1,26 @@
-"""Packets that the client makes itself: resets, ICMP errors, echo replies, datagrams. All checksums are complete.
+"""Packets that the client makes itself: resets, ICMP errors, echo replies, datagrams.
 
-Every function returns one IP packet without a vnet header; ``framed`` puts an empty one in front.
+Every function returns one IP packet with complete checksums and without a vnet header; ``framed`` puts an empty one in
+front. Only ``UdpTemplate``, for the many datagrams of one flow, makes whole frames and leaves a checksum to the kernel.
 """
 
 from enum import Enum
 from struct import Struct
 from typing import Final
 
-from client.packet.checksum import Buffer, checksum, pseudo_header_sum
+from client.packet.checksum import Buffer, checksum, fold, ones_sum, pseudo_header_sum
 from client.packet.model import ICMP, ICMPV6, TCP, UDP, Echo, TcpFlag, TcpSegment
-from client.packet.vnet import NO_OFFLOAD
+from client.packet.vnet import GSO_NONE, NEEDS_CSUM, NO_OFFLOAD, VnetHeader
 
 _TTL: Final = 64
 _IPV4: Final = Struct("!BBHHHBBH4s4s")
 _IPV6: Final = Struct("!IHBB16s16s")
 _TCP: Final = Struct("!HHIIBBHHH")
 _UDP: Final = Struct("!HHHH")
+_UDP_FRAME_V4: Final = Struct("!10s" + _IPV4.format[1:] + _UDP.format[1:])
+_UDP_FRAME_V6: Final = Struct("!10s" + _IPV6.format[1:] + _UDP.format[1:])
+_UDP_VNET_V4: Final = VnetHeader(NEEDS_CSUM, GSO_NONE, 0, 0, 20, 6).encode()
+_UDP_VNET_V6: Final = VnetHeader(NEEDS_CSUM, GSO_NONE, 0, 0, 40, 6).encode()
 _ICMP: Final = Struct("!BBHI")
 _ECHO: Final = Struct("!BBHHH")
 _ICMP_QUOTE_V4: Final = 576 - 20 - 8
@@ -71,6 +76,39 @@ def udp_datagram(source: bytes, destination: bytes, source_port: int, destinatio
     total = checksum(header + payload, pseudo_header_sum(source, destination, UDP, length))
     # A sum of zero would read as "no checksum" (RFC 768), which IPv6 forbids.
     return ip_packet(source, destination, UDP, header[:6] + (total or 0xFFFF).to_bytes(2, "big") + payload)
+
+
+class UdpTemplate:
+    """Everything of a flow's datagrams in one direction that does not depend on the payload, computed once.
+
+    Its frames leave the checksum unfinished (``NEEDS_CSUM``: the field holds the pseudo-header's sum), which the kernel
+    takes for what it is; so the payload is not even looked at.
+    """
+
+    __slots__ = ("_destination", "_header_sum", "_ports", "_pseudo_sum", "_source", "payload_max")
+
+    def __init__(self, source: bytes, destination: bytes, source_port: int, destination_port: int) -> None:
+        self._source = source
+        self._destination = destination
+        self._ports = source_port, destination_port
+        self._pseudo_sum = pseudo_header_sum(source, destination, UDP, 0)
+        self._header_sum = 0
+        self.payload_max = 65535 - 8
+        if len(source) == 4:
+            self.payload_max = 65535 - 28
+            self._header_sum = ones_sum(_IPV4.pack(0x45, 0, 0, 0, 0x4000, _TTL, UDP, 0, source, destination))
+
+    def frame(self, payload: bytes) -> bytes:
+        """Returns the frame for ``payload``, which has at most ``payload_max`` bytes."""
+        length = 8 + len(payload)
+        field = fold(self._pseudo_sum + length)
+        if len(self._source) == 4:
+            total = 20 + length
+            header = fold(self._header_sum + total) ^ 0xFFFF
+            fields = (0x45, 0, total, 0, 0x4000, _TTL, UDP, header, self._source, self._destination)
+            return _UDP_FRAME_V4.pack(_UDP_VNET_V4, *fields, *self._ports, length, field) + payload
+        fields_v6 = (0x60000000, length, UDP, _TTL, self._source, self._destination)
+        return _UDP_FRAME_V6.pack(_UDP_VNET_V6, *fields_v6, *self._ports, length, field) + payload
 
 
 def echo_reply(request: Echo, payload: bytes | None = None) -> bytes:

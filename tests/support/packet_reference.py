@@ -132,3 +132,15 @@ def assert_valid(packet: bytes) -> None:
         source, destination, protocol, body = packet[8:24], packet[24:40], packet[6], packet[40:]
     covered = body if protocol == ICMP else pseudo(source, destination, protocol, len(body)) + body
     assert word_sum(covered) == 0xFFFF
+
+
+def finished(frame: bytes) -> bytes:
+    """Returns the packet of a frame; one that leaves its checksum to the kernel is finished as the kernel does it."""
+    flags, _, _, _, start, offset = struct.unpack_from("=BBHHHH", frame)
+    packet = bytearray(frame[10:])
+    if flags & 1:
+        field = word_sum(bytes(packet[start:])) ^ 0xFFFF
+        if field == 0 and offset == 6:
+            field = 0xFFFF  # UDP: zero would mean that there is none
+        packet[start + offset : start + offset + 2] = field.to_bytes(2, "big")
+    return bytes(packet)

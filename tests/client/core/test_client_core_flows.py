@@ -92,6 +92,18 @@ def test_remove_is_idempotent_and_closed_after_it_harmless() -> None:
     assert never.state is FlowState.ENDED
 
 
+def test_flow_removed_while_it_lingers_is_not_removed_again() -> None:
+    table: FlowTable[Flow] = FlowTable()
+    old, new = Flow(key(1)), Flow(key(1))
+    table.open(old, TURN, 0.0)
+    table.accepted(old.port)
+    table.closed(old, 0.0)
+    table.remove(old)
+    table.open(new, TURN, 0.0)
+    table.tick(LINGER_S)
+    assert table.find(new.key) is new
+
+
 def test_ports_are_used_again_as_late_as_possible() -> None:
     table: FlowTable[Flow] = FlowTable(ports=range(100, 104))
     first = Flow(key(1))

@@ -5,10 +5,10 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packet_reference import Tcp, assert_valid, echo, packed, udp
+from packet_reference import Tcp, assert_valid, echo, finished, packed, udp
 
 from client.packet import build
-from client.packet.build import Unreachable
+from client.packet.build import UdpTemplate, Unreachable
 from client.packet.model import Echo, TcpFlag, TcpSegment, UdpDatagram
 from client.packet.parse import parse
 
@@ -69,6 +69,23 @@ def test_udp_datagram_of_the_largest_size(pair: tuple[str, str], payload_max: in
     packet = build.udp_datagram(packed(pair[0]), packed(pair[1]), 1, 2, b"\xa5" * payload_max)
     assert_valid(packet)
     assert len(packet) == header + payload_max
+
+
+@given(pairs, ports, ports, st.lists(st.binary(max_size=80), max_size=3))
+def test_template_makes_the_same_packets(
+    pair: tuple[str, str], source: int, destination: int, payloads: list[bytes]
+) -> None:
+    template = UdpTemplate(packed(pair[0]), packed(pair[1]), source, destination)
+    for payload in payloads:
+        packet = finished(template.frame(payload))
+        assert_valid(packet)
+        assert packet == build.udp_datagram(packed(pair[0]), packed(pair[1]), source, destination, payload)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_template_takes_the_largest_payload(pair: tuple[str, str]) -> None:
+    template = UdpTemplate(packed(pair[0]), packed(pair[1]), 1, 2)
+    assert_valid(finished(template.frame(b"\xa5" * template.payload_max)))
 
 
 def test_udp_checksum_is_never_zero() -> None:
