@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,23 @@ ADMIN = "ada@corp.example"
 USER = "grace@corp.example"
 CONTROLLER_URL = f"https://{CONTROLLER_NAME}:8443"
 RELAY_PORT = 8444
+
+# fmt: off
+RESOURCES = (
+    ("wiki", "--address", "wiki.corp.internal", "--tcp", "80", "--tcp", "8081", "--icmp"),
+    ("six", "--address", "six.corp.internal", "--tcp", "80"),
+    ("database", "--address", "db.corp.internal", "--tcp", "5432"),
+    ("shell", "--address", "shell.corp.internal", "--tcp", "22"),
+    ("echo", "--address", "echo.corp.internal", "--tcp", "7", "--udp", "7", "--icmp"),
+    ("bench", "--address", "bench.corp.internal", "--tcp", "1-65535", "--udp", "1-65535"),
+    ("dead", "--address", "dead.corp.internal", "--tcp", "80"),
+    ("dev", "--address", "*.dev.corp.internal", "--tcp", "80"),
+    ("servers", "--address", "10.20.0.0/24", "--tcp", "22", "--tcp", "5432", "--udp", "7", "--icmp"),
+    ("vault", "--address", "vault.corp.internal", "--tcp", "443"),
+    ("servers-v6", "--address", "fd00:20::/64", "--tcp", "80", "--tcp", "7", "--udp", "7"),
+)
+# fmt: on
+"""Name and options of each resource; all but the vault are granted to the engineers."""
 
 
 @dataclass
@@ -175,23 +193,16 @@ class Product:
         )
         self.admin("group", "create", "engineers")
         self.admin("group", "add-member", "engineers", USER)
-        for name, *address in (
-            ("wiki", "--address", "wiki.corp.internal", "--tcp", "80", "--tcp", "8081", "--icmp"),
-            ("six", "--address", "six.corp.internal", "--tcp", "80"),
-            ("database", "--address", "db.corp.internal", "--tcp", "5432"),
-            ("shell", "--address", "shell.corp.internal", "--tcp", "22"),
-            ("echo", "--address", "echo.corp.internal", "--tcp", "7", "--udp", "7", "--icmp"),
-            ("bench", "--address", "bench.corp.internal", "--tcp", "1-65535", "--udp", "1-65535"),
-            ("dead", "--address", "dead.corp.internal", "--tcp", "80"),
-            ("dev", "--address", "*.dev.corp.internal", "--tcp", "80"),
-            ("servers", "--address", "10.20.0.0/24", "--tcp", "22", "--tcp", "5432", "--udp", "7", "--icmp"),
-            ("vault", "--address", "vault.corp.internal", "--tcp", "443"),
-            ("servers-v6", "--address", "fd00:20::/64", "--tcp", "80", "--tcp", "7", "--udp", "7"),
-        ):
-            self.ids[name] = self.admin("resource", "create", name, "--network", "office", *address)["id"]
-            if name != "vault":
-                grant = self.admin("grant", "create", "--to", "group:engineers", "--resource", name)
-                self.ids[f"grant:{name}"] = grant["id"]
+        # Each is a whole command; together they take half the time on two cores.
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._create_resource, RESOURCES))
+
+    def _create_resource(self, resource: tuple[str, ...]) -> None:
+        name, *options = resource
+        self.ids[name] = self.admin("resource", "create", name, "--network", "office", *options)["id"]
+        if name != "vault":
+            grant = self.admin("grant", "create", "--to", "group:engineers", "--resource", name)
+            self.ids[f"grant:{name}"] = grant["id"]
 
     def start_client(self, *options: str) -> None:
         """``ostiaryd`` on the laptop."""
