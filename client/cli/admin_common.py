@@ -34,6 +34,7 @@ TokenOutOption = Annotated[
 PasswordOption = Annotated[
     str | None, typer.Option("--password-file", metavar="FILE", help="File with the password; - reads standard input.")
 ]
+NetworkOption = Annotated[str, typer.Option("--network", metavar="NETWORK", help="The remote network, by name or id.")]
 SECRET_MAX_BYTES: Final = 4096
 
 

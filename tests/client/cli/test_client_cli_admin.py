@@ -205,6 +205,8 @@ def test_resource_mistakes_name_the_field_and_the_way_out(admin: CommandLine, ne
     assert (ran.code, "address:" in ran.err, "10.0.0.0/8" in ran.err) == (2, True, True)
     told = admin(*create, "10.0.0.1/8", "--tcp", "80", "--json").json["error"]
     assert (told["reason"], told["field"]) == ("invalid_input", "address")
+    ran = admin(*create, "10.0.0.0/8", "--tcp", "90-80")
+    assert "(ports.tcp.0: a port range goes from a lower to a higher port" in ran.err
     assert "--tcp: '80x' is not a port" in admin(*create, "10.0.0.0/8", "--tcp", "80x").err
     assert "name what is allowed" in admin(*create, "10.0.0.0/8").err
     assert "--lease" in admin(*create, "10.0.0.0/8", "--tcp", "1", "--lease", "soon").err

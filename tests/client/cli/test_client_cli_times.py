@@ -44,7 +44,8 @@ def test_points_in_time_in_all_spellings() -> None:
     assert unix_seconds(int(NOW * 1000)) == NOW
     assert unix_seconds("2027-01-15T08:00:00Z") == NOW
     assert unix_seconds("2027-01-15T08:00:00") == NOW
-    assert [unix_seconds(value) for value in (None, True, "yesterday", [])] == [None] * 4
+    nothing: tuple[object, ...] = (None, True, "yesterday", [])
+    assert [unix_seconds(value) for value in nothing] == [None] * 4
 
 
 def test_relative() -> None:
