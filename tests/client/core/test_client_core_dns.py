@@ -327,7 +327,7 @@ def test_other_opcodes_and_classes_of_ours_are_refused(resolver: Resolver) -> No
     assert isinstance(resolver.ask(NAME, "A", rdclass="ANY"), AskConnector)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60), st.booleans())
 def test_t58_any_query_is_decided(data: bytes, tcp: bool) -> None:
     resolver = Resolver()
@@ -336,7 +336,7 @@ def test_t58_any_query_is_decided(data: bytes, tcp: bool) -> None:
     assert isinstance(resolver.dns.failure(data.ljust(12, b"\0"), Reason.TIMEOUT, tcp=tcp), bytes)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["A", "TXT", "PTR"]), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 255)), max_size=3))
 def test_t58_damaged_queries_are_decided(kind: str, damage: list[tuple[int, int]]) -> None:
     data = wire(kind=kind)
@@ -349,6 +349,7 @@ def test_t58_damaged_queries_are_decided(kind: str, damage: list[tuple[int, int]
 labels = st.text("abcXYZ019-_*\\. ", min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(st.lists(labels, max_size=3), st.sampled_from(EVERY_TYPE))
 def test_t54_nothing_below_a_wildcard_goes_upstream(parts: list[str], kind: str) -> None:
     raw = [part.encode() for part in parts or ["a"]] + [b"my-corp", b"internal", b""]

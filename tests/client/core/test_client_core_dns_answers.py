@@ -10,7 +10,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.core import dns_answers
@@ -159,6 +159,7 @@ def test_pointer() -> None:
     assert answer.answer[0].to_text() == "16.0.96.100.in-addr.arpa. 60 IN PTR db.prod.internal."
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_t58_any_reply_is_an_answer_or_an_error(data: bytes) -> None:
     asked = query("corp.internal", "TXT")

@@ -54,7 +54,7 @@ def test_earliest_deadline_of_all() -> None:
     assert deadline[1] == "hold"
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(max_size=100), max_size=5))
 def test_t58_any_frames_are_survived(frames: list[bytes]) -> None:
     world = World()
@@ -67,7 +67,7 @@ def test_t58_any_frames_are_survived(frames: list[bytes]) -> None:
     assert len(world.send(world.segment(flags=0x10))) == 1  # the connection works all the same
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from([4, 6]),
     st.lists(st.tuples(st.integers(0, 79), st.integers(0, 255)), max_size=3),

@@ -117,7 +117,7 @@ def test_most_telling_failure_is_reported(failures: list[Reason], told: Reason) 
     assert commands(race)[-1] == RaceLost(told)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 4), st.lists(st.tuples(st.sampled_from(["tick", "fail", "win"]), st.integers(0, 3)), max_size=12))
 def test_every_race_ends_once_and_stops_what_it_started(count: int, inputs: list[tuple[str, int]]) -> None:
     race = PathRace([A1, A2, B1, B2][:count], 0.0, deadline_s=2.0)

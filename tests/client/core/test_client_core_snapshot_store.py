@@ -2,7 +2,7 @@
 
 import pytest
 from client_policy import WALL, entry, snapshot
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.core.snapshot_store import NOTHING_SEEN, SnapshotGuard, Watermark
@@ -89,6 +89,7 @@ def test_sign_out_keeps_the_watermark() -> None:
         guard.accept(snapshot(revision=4), WALL)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5))))
 def test_t8_watermark_never_decreases(offers: list[tuple[int, int]]) -> None:
     guard = SnapshotGuard()

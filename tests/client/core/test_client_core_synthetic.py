@@ -67,7 +67,7 @@ def test_full_pool_is_used_to_the_last_address_and_then_refuses() -> None:
     assert pool.assign("n0.internal", 2.0) is items[0]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 400)), max_size=80))
 def test_no_address_has_two_names_within_the_rest(uses: list[tuple[int, float]]) -> None:
     pool, now = SyntheticPool(SMALL), 0.0

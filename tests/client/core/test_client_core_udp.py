@@ -2,7 +2,7 @@
 
 import pytest
 from client_packets import APP, SERVER, World, opened, written
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packet_reference import assert_valid, finished, packed, udp
 
@@ -37,6 +37,7 @@ def test_reply_that_fits_no_packet_is_dropped(version: int) -> None:
     assert world.interceptor.udp.reply(association, bytes(65528), world.now) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=9, max_size=9), max_size=12), st.binary(max_size=8))
 def test_super_packet_is_taken_apart(pieces: list[bytes], last: bytes) -> None:
     world = World()
@@ -63,6 +64,7 @@ def test_known_association_needs_no_parser(version: int) -> None:
     assert list(association.outgoing) == [b"one", b"two", b"two"]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(VERSIONS),
     st.binary(max_size=20),

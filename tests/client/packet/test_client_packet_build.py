@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packet_reference import Tcp, assert_valid, echo, finished, packed, udp
 
@@ -27,6 +27,7 @@ def segment_of(packet: bytes) -> TcpSegment:
     return parsed
 
 
+@settings(deadline=None)
 @given(pairs, ports, ports, numbers, st.binary(max_size=5))
 def test_reset_of_a_syn_acknowledges_it(
     pair: tuple[str, str], source: int, destination: int, sequence: int, payload: bytes
@@ -42,6 +43,7 @@ def test_reset_of_a_syn_acknowledges_it(
     assert answer.acknowledgement == (sequence + 1 + len(payload)) & 0xFFFFFFFF
 
 
+@settings(deadline=None)
 @given(pairs, numbers, numbers)
 def test_reset_of_an_acknowledgement_takes_its_number(pair: tuple[str, str], sequence: int, acknowledged: int) -> None:
     packet = Tcp(*pair, 1, 2, b"x", sequence=sequence, acknowledgement=acknowledged)
@@ -57,6 +59,7 @@ def test_reset_counts_a_fin() -> None:
     assert segment_of(build.tcp_reset(segment_of(packet.frame()[10:]))).acknowledgement == 3
 
 
+@settings(deadline=None)
 @given(pairs, ports, ports, st.binary(max_size=80))
 def test_udp_datagram(pair: tuple[str, str], source: int, destination: int, payload: bytes) -> None:
     packet = build.udp_datagram(packed(pair[0]), packed(pair[1]), source, destination, payload)
@@ -71,6 +74,7 @@ def test_udp_datagram_of_the_largest_size(pair: tuple[str, str], payload_max: in
     assert len(packet) == header + payload_max
 
 
+@settings(deadline=None)
 @given(pairs, ports, ports, st.lists(st.binary(max_size=80), max_size=3))
 def test_template_makes_the_same_packets(
     pair: tuple[str, str], source: int, destination: int, payloads: list[bytes]
@@ -97,6 +101,7 @@ def test_udp_checksum_is_never_zero() -> None:
     assert_valid(packet)
 
 
+@settings(deadline=None)
 @given(pairs, st.integers(0, 65535), st.integers(0, 65535), st.binary(max_size=60))
 def test_echo_reply(pair: tuple[str, str], identifier: int, sequence: int, payload: bytes) -> None:
     request = parse(echo(*pair, identifier, sequence, payload))

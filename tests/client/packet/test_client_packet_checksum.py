@@ -1,7 +1,7 @@
 """Fast checksums equal the word-by-word ones (RFC 1071, RFC 1624)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packet_reference import pseudo, word_sum
 
@@ -10,6 +10,7 @@ from client.packet.checksum import checksum, delta, fold, ones_sum, pseudo_heade
 words = st.binary(max_size=64).map(lambda data: data + b"\0" * (len(data) % 2))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_sum_equals_the_slow_one(data: bytes) -> None:
     assert ones_sum(data) == word_sum(data)
@@ -29,12 +30,14 @@ def test_rfc_1071_example() -> None:
     assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0xDDF2 ^ 0xFFFF
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 40))
 def test_fold_keeps_the_value_modulo_65535(total: int) -> None:
     assert fold(total) <= 0xFFFF
     assert fold(total) % 0xFFFF == total % 0xFFFF
 
 
+@settings(deadline=None)
 @given(st.sampled_from([4, 16]), st.data(), st.sampled_from([6, 17, 58]), st.integers(0, 70_000))
 def test_pseudo_header_equals_the_slow_one(size: int, data: st.DataObject, protocol: int, length: int) -> None:
     source = data.draw(st.binary(min_size=size, max_size=size))
@@ -46,6 +49,7 @@ def test_pseudo_header_equals_the_slow_one(size: int, data: st.DataObject, proto
     )
 
 
+@settings(deadline=None)
 @given(words, words, words)
 def test_delta_updates_a_checksum_as_recomputing_does(before: bytes, old: bytes, new: bytes) -> None:
     new = new[: len(old)].ljust(len(old), b"\x17")

@@ -130,13 +130,13 @@ def test_t35_ipv6_fragment_is_refused() -> None:
     assert parse(changed(tcp_packet(V6), b6=44)) is PacketDrop.FRAGMENT
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=120))
 def test_t58_any_bytes_give_a_packet_or_a_reason(data: bytes) -> None:
     assert isinstance(parse(data), TcpSegment | UdpDatagram | Echo | PacketDrop)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(
         [tcp_packet(), tcp_packet(V6), udp(*V4, 1, 2, b"abc"), udp(*V6, 1, 2, b"abc"), echo(*V4, 1, 2, b"x")]

@@ -39,7 +39,7 @@ def key(segment: Tcp) -> bytes:
     return endpoints(packed(segment.source), packed(segment.destination), segment.source_port, segment.destination_port)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(turns())
 def test_equals_the_slow_reference(pair: tuple[Tcp, Tcp]) -> None:
     segment, expected = pair
@@ -48,6 +48,7 @@ def test_equals_the_slow_reference(pair: tuple[Tcp, Tcp]) -> None:
     assert frame == expected.frame()
 
 
+@settings(deadline=None)
 @given(turns())
 def test_there_and_back_is_the_same_frame(pair: tuple[Tcp, Tcp]) -> None:
     segment, other = pair
@@ -57,6 +58,7 @@ def test_there_and_back_is_the_same_frame(pair: tuple[Tcp, Tcp]) -> None:
     assert frame == segment.frame()
 
 
+@settings(deadline=None)
 @given(turns())
 def test_complete_checksums_stay_complete(pair: tuple[Tcp, Tcp]) -> None:
     segment, other = pair

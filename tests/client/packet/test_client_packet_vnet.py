@@ -2,7 +2,7 @@
 
 import sys
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.packet.vnet import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, OFFSET, VnetHeader, parse_vnet
@@ -10,6 +10,7 @@ from client.packet.vnet import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, OFFSET, VnetHe
 byte, word = st.integers(0, 255), st.integers(0, 65535)
 
 
+@settings(deadline=None)
 @given(byte, byte, word, word, word, word, st.binary(max_size=20))
 def test_encode_and_parse_are_inverse(
     flags: int, gso: int, length: int, size: int, start: int, offset: int, packet: bytes
