@@ -26,6 +26,7 @@ from client.packet.rewrite import V4_MIN_FRAME, V6_MIN_FRAME
 from client.packet.vnet import OFFSET
 from protocol.acl.model import Transport
 from protocol.errors import LocalError
+from protocol.limits import FLOWS_MAX
 from protocol.reasons import Reason
 
 _SYN_OR_RST: Final = int(TcpFlag.SYN | TcpFlag.RST)
@@ -40,15 +41,21 @@ class TcpIntercept:
         classifier: judges destinations.
         turns: by length of a packed address (4, 16): where that IP version is turned around.
         probes: packed addresses of the self-test; connections there are turned around without asking anybody.
+        flows_max: more half-open and open flows are refused.
     """
 
     def __init__(
-        self, classifier: Classifier, turns: Mapping[int, Turn], probes: frozenset[bytes] = frozenset()
+        self,
+        classifier: Classifier,
+        turns: Mapping[int, Turn],
+        probes: frozenset[bytes] = frozenset(),
+        *,
+        flows_max: int = FLOWS_MAX,
     ) -> None:
         self._classifier = classifier
         self._turns = turns
         self._probes = probes
-        self._flows: FlowTable[Flow] = FlowTable()
+        self._flows: FlowTable[Flow] = FlowTable(flows_max=flows_max)
         self._holds: HoldTable[TcpFlow] = HoldTable()
         self._rewrites = self._flows.rewrites
         self.probes_seen = 0

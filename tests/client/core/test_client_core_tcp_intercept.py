@@ -6,11 +6,13 @@ from client_policy import entry, index, tcp_ports
 from packet_reference import Tcp, packed
 
 from client.core.classify import Denial
-from client.core.commands import AbandonFlow, AskAccess, ReportDenial, WriteFrame
-from client.core.flows import LINGER_S, FlowState
+from client.core.commands import AbandonFlow, AskAccess, Command, ReportDenial, WriteFrame
+from client.core.flows import LINGER_S, FlowState, Turn
+from client.core.tcp_intercept import TcpIntercept
 from client.packet.model import TcpFlag, TcpSegment
+from client.packet.parse import parse
 from protocol.acl.model import Transport
-from protocol.limits import FLOWS_MAX, HALF_OPEN_S, HELD_FLOWS_MAX, HOLD_DEADLINE_S
+from protocol.limits import HALF_OPEN_S, HELD_FLOWS_MAX, HOLD_DEADLINE_S
 from protocol.reasons import Reason
 
 VERSIONS = [4, 6]
@@ -260,15 +262,29 @@ def test_too_many_held_flows_are_refused_and_the_old_ones_kept(world: World) -> 
     assert world.interceptor.tcp.held_count == HELD_FLOWS_MAX
 
 
+def handle(tcp: TcpIntercept, segment: Tcp) -> list[Command]:
+    frame = segment.frame()
+    parsed = parse(frame[10:])
+    assert isinstance(parsed, TcpSegment)
+    return tcp.handle(parsed, frame, 1000.0)
+
+
 def test_too_many_open_flows_are_refused(world: World) -> None:
-    for number in range(FLOWS_MAX):
-        flow = world.hold(port=1024 + number % 60000, to_port=1 + number // 60000)
-        world.interceptor.tcp.release(flow, world.now)
-    flow = world.hold(port=70, to_port=70)
-    commands = tuple(world.interceptor.tcp.release(flow, world.now))
-    assert commands[-1] == AbandonFlow(flow, Reason.LIMIT_EXCEEDED)
+    turns = {4: Turn(packed(APP[4]), packed(PEER[4]), LISTEN_PORTS[4])}
+    tcp = TcpIntercept(world.classifier, turns, frozenset({packed("100.96.0.3")}), flows_max=2)
+    flows = []
+    for port in (1, 2, 3):
+        (command,) = handle(tcp, world.segment(port=port))
+        assert isinstance(command, AskAccess)
+        flows.append(command.flow)
+    assert [len(tcp.release(flow, world.now)) for flow in flows[:2]] == [1, 1]
+    commands = tuple(tcp.release(flows[2], world.now))
+    assert commands[-1] == AbandonFlow(flows[2], Reason.LIMIT_EXCEEDED)
     reset_of(commands[:-1])
-    assert world.interceptor.tcp.open_count == FLOWS_MAX
+    assert tcp.open_count == 2
+    # The self-test's probe is refused like everybody.
+    reset_of(tuple(handle(tcp, Tcp(APP[4], "100.96.0.3", 50000, 9, flags=SYN))))
+    assert tcp.open_count == 2
 
 
 @pytest.mark.parametrize(("version", "probe"), [(4, "100.96.0.3"), (6, "fd6f:7374:6961::3")])
@@ -289,12 +305,6 @@ def test_probe_that_is_reset_or_never_accepted_is_forgotten(world: World) -> Non
     assert len(world.send(Tcp(APP[4], "100.96.0.3", 50000, 9, flags=RST))) == 1
     world.send(Tcp(APP[4], "100.96.0.3", 50001, 9, flags=SYN))
     assert world.interceptor.tick(world.now + HALF_OPEN_S) == []
-
-
-def test_probe_is_refused_like_others_when_the_table_is_full(world: World) -> None:
-    for number in range(FLOWS_MAX):
-        world.interceptor.tcp.release(world.hold(port=1024 + number), world.now)
-    reset_of(world.send(Tcp(APP[4], "100.96.0.3", 50000, 9, flags=SYN)))
 
 
 def test_flow_keeps_its_synthetic_name_until_its_end(world: World) -> None:

@@ -9,7 +9,7 @@ from client.packet.model import endpoints
 from client.packet.rewrite import make_rewrite
 
 ports = st.integers(1, 65535)
-payloads = st.binary(max_size=70) | st.binary(min_size=1000, max_size=1200)
+payloads = st.binary(max_size=70)
 addresses = st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)
 
 
@@ -39,7 +39,7 @@ def key(segment: Tcp) -> bytes:
     return endpoints(packed(segment.source), packed(segment.destination), segment.source_port, segment.destination_port)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(turns())
 def test_equals_the_slow_reference(pair: tuple[Tcp, Tcp]) -> None:
     segment, expected = pair
