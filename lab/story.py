@@ -28,7 +28,7 @@ class Capture:
     """A packet capture of everything that enters or leaves the relay."""
 
     path: Path
-    pid: int
+    process: "subprocess.Popen[bytes]"
 
 
 class Story:
@@ -200,13 +200,15 @@ class Story:
                                   "-Z", "root", "-w", str(path), f"tcp port {RELAY_PORT}")
         # fmt: on
         wait_for("the capture", lambda: "listening on" in self.lab.log(name))
-        self._capture = Capture(path, process.pid)
+        self._capture = Capture(path, process)
 
     def relay_capture(self) -> str:
         assert self._capture is not None
         # It may have its packets, and have ended, already.
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._capture.pid, signal.SIGINT)
+            os.killpg(self._capture.process.pid, signal.SIGINT)
+        # The last packets are written as it ends.
+        self._capture.process.wait(10)
         data = self._capture.path.read_bytes()
         _expect(len(data) > 100_000, f"the capture holds only {len(data)} bytes")
         secrets = [b"company wiki", b"corp.internal", b"SSH-2.0", b"grace", b"engineers", b"GET /", b"rows: 1000"]
