@@ -334,6 +334,21 @@ async def test_wrong_credentials_on_the_page(controller: Controller, grace: Pers
     assert "Try again in" in wrong.text
 
 
+async def test_every_form_leads_somewhere(controller: Controller, grace: Person) -> None:
+    started = await _start(controller, Agent(controller.clock))
+    browser = Browser(controller)
+    stranger = await browser.open(started["user_code"])
+    await browser.sign_in(grace)
+    forms: set[tuple[str, str]] = set()
+    for page in (stranger, await browser.open(), await browser.open(started["user_code"])):
+        forms |= set(re.findall(r'<form[^>]* method="(\w+)" action="([^"]+)"', page.text))
+    assert {action for _, action in forms} == {"/device", "/device/sign-in", "/device/sign-out", "/device/decision"}
+    for method, action in forms:
+        async with controller.person() as other:
+            answer = await other.request(method.upper(), action, headers=SAME_ORIGIN, data={"user_code": "x"})
+            assert answer.status_code not in (404, 405), action
+
+
 async def test_the_pages_need_no_script_and_have_labels(controller: Controller, grace: Person) -> None:
     browser = Browser(controller)
     for page in (await browser.open(), await browser.sign_in(grace), await browser.open()):
