@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from client.core.dns import CANARY
 from client.host import resolv_conf
 from client.host.journal import Change, Journal
 from client.host.resolv_conf import RESOLV_CONF
@@ -142,13 +143,17 @@ class SystemdResolved:
         """See ResolverSettings. The link needs carrier: the TUN device has to be open and up."""
         self._resolvectl(["dns", self._device, *(str(server) for server in self._servers)])
         self._resolvectl(["default-route", self._device, "false"])
+        self._resolvectl(["llmnr", self._device, "false"])
         self.update(domains)
 
     def update(self, domains: Iterable[str]) -> None:
-        """See ResolverSettings. ``~`` makes a domain one for routing only, never for searching."""
-        wanted = tuple(sorted({f"~{domain}" for domain in domains}))
+        """See ResolverSettings. ``~`` makes a domain one for routing only, never for searching.
+
+        The canary comes to us, too, so that browsers keep to the host's resolver (T-54).
+        """
+        wanted = tuple(sorted({f"~{domain}" for domain in (CANARY, *domains)}))
         if wanted != self._domains:
-            self._resolvectl(["domain", self._device, *(wanted or ("",))])
+            self._resolvectl(["domain", self._device, *wanted])
             self._domains = wanted
 
     def repair(self) -> bool:

@@ -48,7 +48,8 @@ def test_resolved_is_told_to_split(resolved: SystemdResolved, resolvectl: FakeRe
     assert resolvectl.told == [
         ("dns", "ostiary0", "100.96.0.1"),
         ("default-route", "ostiary0", "false"),
-        ("domain", "ostiary0", "~corp.internal", "~db.prod.internal"),
+        ("llmnr", "ostiary0", "false"),
+        ("domain", "ostiary0", "~corp.internal", "~db.prod.internal", "~use-application-dns.net"),
     ]
     assert resolved.upstreams() == ("192.0.2.53",)
 
@@ -60,7 +61,10 @@ def test_resolved_is_told_of_changes_only(resolved: SystemdResolved, resolvectl:
     assert resolvectl.told == []
     resolved.update(["b.internal"])
     resolved.update([])
-    assert resolvectl.told == [("domain", "ostiary0", "~b.internal"), ("domain", "ostiary0", "")]
+    assert resolvectl.told == [
+        ("domain", "ostiary0", "~b.internal", "~use-application-dns.net"),
+        ("domain", "ostiary0", "~use-application-dns.net"),
+    ]
 
 
 def test_restarted_resolved_is_told_everything_again(resolved: SystemdResolved, resolvectl: FakeResolvectl) -> None:
@@ -69,7 +73,7 @@ def test_restarted_resolved_is_told_everything_again(resolved: SystemdResolved, 
     resolvectl.shows = "Link 5 (ostiary0):\n"
     resolvectl.told.clear()
     assert resolved.repair()
-    assert ("domain", "ostiary0", "~a.internal") in resolvectl.told
+    assert ("domain", "ostiary0", "~a.internal", "~use-application-dns.net") in resolvectl.told
 
 
 def test_revert_of_a_device_that_is_gone_is_no_error(resolved: SystemdResolved, resolvectl: FakeResolvectl) -> None:
