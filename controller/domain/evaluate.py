@@ -96,13 +96,16 @@ def may_reach(state: PolicyState, device_id: DeviceId, resource: ResourceId, now
     subject = subject_of_device(state, device_id, now)
     if isinstance(subject, Deny):
         return subject
-    if resource not in state.resources:
-        return Deny(Reason.NO_GRANT)
-    grants = [grant for grant in _grants_of(state, subject.owner) if grant.resource == resource]
+    grants = _grants_between(state, subject.owner, resource)
     alive = [grant for grant in grants if _alive(grant, now)]
     if alive:
         return _merge(state, alive).entries[0]
     return Deny(Reason.GRANT_EXPIRED, resource) if grants else Deny(Reason.NO_GRANT)
+
+
+def has_grant(state: PolicyState, owner: SubjectRef, resource: ResourceId, now: float) -> bool:
+    """Tells whether a living grant leads from a user or service account to the resource; standing is not looked at."""
+    return any(_alive(grant, now) for grant in _grants_between(state, owner, resource))
 
 
 def next_change_at(state: PolicyState, device_id: DeviceId, now: float) -> int | None:
@@ -148,6 +151,17 @@ def _grants_of(state: PolicyState, owner: SubjectRef) -> Iterator[Grant]:
     for subject in subjects:
         for grant in state.grants_to.get(subject, ()):
             yield state.grants[grant]
+
+
+def _grants_between(state: PolicyState, owner: SubjectRef, resource: ResourceId) -> list[Grant]:
+    """The same grants as ``_grants_of``, found from the other end: few grants lead to one resource."""
+    groups = state.groups_of.get(UserId(owner.id), ()) if owner.kind is SubjectKind.USER else ()
+    grants = (state.grants[grant] for grant in state.grants_on.get(resource, ()))
+    return [
+        grant
+        for grant in grants
+        if grant.subject == owner or (grant.subject.kind is SubjectKind.GROUP and grant.subject.id in groups)
+    ]
 
 
 def _alive(grant: Grant, now: float) -> bool:

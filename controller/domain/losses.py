@@ -7,7 +7,8 @@ no cut-off: its connectors get a config without it, and they judge every flow ag
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from controller.domain.evaluate import acl_for_device, subject_of_device
+from controller.domain import events as e
+from controller.domain.evaluate import acl_for_device, has_grant, subject_of_device
 from controller.domain.state import PolicyState
 from protocol.acl.diff import diff
 from protocol.acl.model import Acl, Deny
@@ -25,6 +26,29 @@ class Loss:
     reason: Reason
 
 
+_TAKING = (
+    e.SessionStarted,
+    e.SessionEnded,
+    e.DeviceRevoked,
+    e.UserDisabled,
+    e.UserRemoved,
+    e.GroupRemoved,
+    e.GroupMemberRemoved,
+    e.ServiceAccountDisabled,
+    e.ServiceAccountRemoved,
+)
+"""Events that can take away standing or grants; all others only give, or change what configs say."""
+
+
+def losses_by(
+    before: PolicyState, after: PolicyState, event: e.Event, device: DeviceId, now: float
+) -> tuple[Loss, ...]:
+    """Returns what ``event``, which led from ``before`` to ``after``, took away from ``device``."""
+    if isinstance(event, e.GrantRevoked):
+        return _loss_of_one(before, after, device, before.grants[event.grant].resource, now)
+    return losses_of(before, after, device, was=now, now=now) if isinstance(event, _TAKING) else ()
+
+
 def losses_of(before: PolicyState, after: PolicyState, device: DeviceId, *, was: float, now: float) -> tuple[Loss, ...]:
     """Compares the device's standing in ``before`` at time ``was`` with that in ``after`` at ``now`` (Unix seconds)."""
     old = acl_for_device(before, device, was)
@@ -35,6 +59,19 @@ def losses_of(before: PolicyState, after: PolicyState, device: DeviceId, *, was:
         return (Loss(device, None, _networks(old), standing.reason),)
     new = acl_for_device(after, device, now)
     return tuple(_losses(after, device, old, new))
+
+
+def _loss_of_one(
+    before: PolicyState, after: PolicyState, device: DeviceId, resource: ResourceId, now: float
+) -> tuple[Loss, ...]:
+    """A grant of a large group touches thousands of devices: only the one resource is looked at."""
+    subject = subject_of_device(before, device, now)
+    if isinstance(subject, Deny) or not has_grant(before, subject.owner, resource, now):
+        return ()
+    if has_grant(after, subject.owner, resource, now):
+        return ()
+    network = before.resources[resource].network
+    return (Loss(device, resource, frozenset((network,)), Reason.ACCESS_REVOKED),)
 
 
 def _losses(after: PolicyState, device: DeviceId, old: Acl, new: Acl) -> Iterable[Loss]:

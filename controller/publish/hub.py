@@ -7,7 +7,8 @@ itself and serves the agents that are attached to it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -15,9 +16,8 @@ import structlog
 from controller.domain.affected import Affected, affected_by
 from controller.domain.evaluate import next_change_at, subject_of_device
 from controller.domain.log import Change, Head, Resync
-from controller.domain.losses import Loss, losses_of
+from controller.domain.losses import Loss, losses_by, losses_of
 from controller.domain.model import PublicKey
-from controller.domain.state import PolicyState
 from controller.publish.attachment import AgentKind, Attachment
 from controller.publish.cutoffs import KEEP_S, PER_CONFIG, CutoffLedger, Noted
 from controller.publish.enforcement import EnforcementTable
@@ -194,10 +194,10 @@ class Hub:
         """Cuts off what is lost, change by change: what was given and taken within one batch counts as well."""
         total = Affected()
         for change in changes:
-            affected = affected_by(change.before, change.after.state, change.event)
-            losses = await self._judge(change.before, change.after.state, affected.devices)
+            before, after, event = change.before, change.after.state, change.event
+            affected = affected_by(before, after, event)
             self._head = change.after
-            self._cut_off(losses, change.position)
+            await self._judge(affected.devices, partial(losses_by, before, after, event))
             self._touch(affected, change.position)
             total |= affected
         return total
@@ -207,22 +207,26 @@ class Hub:
         after = news.head.state
         devices = frozenset(before.devices) | frozenset(after.devices)
         connectors = frozenset(before.connectors) | frozenset(after.connectors)
-        self._cut_off(await self._judge(before, after, devices), news.head.position)
+        await self._judge(devices, lambda device, now: losses_of(before, after, device, was=now, now=now))
         keys = frozenset(before.signing_keys) != frozenset(after.signing_keys)
         affected = Affected(devices, connectors, everybody=True, keys=keys, relays=True)
         self._touch(affected, news.head.position)
         return affected
 
-    async def _judge(self, before: PolicyState, after: PolicyState, devices: Iterable[DeviceId]) -> list[Loss]:
-        now = self._clock.wall()
-        losses: list[Loss] = []
-        for count, device in enumerate(sorted(devices), 1):
-            losses += losses_of(before, after, device, was=now, now=now)
-            self._timers.set(device, next_change_at(after, device, now))
-            if count % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+    async def _judge(
+        self, devices: Collection[DeviceId], losses_by: Callable[[DeviceId, float], Sequence[Loss]]
+    ) -> None:
+        """Finds out what each device lost and hands out the cut-offs as they are found."""
+        ordered = sorted(devices)
+        for start in range(0, len(ordered), YIELD_EVERY):
+            now = self._clock.wall()
+            losses: list[Loss] = []
+            for device in ordered[start : start + YIELD_EVERY]:
+                losses += losses_by(device, now)
+                self._timers.set(device, next_change_at(self._head.state, device, now))
+            self._cut_off(losses, self._head.position)
+            await asyncio.sleep(0)
         self._timer_set.set()
-        return losses
 
     def _cut_off(self, losses: Sequence[Loss], revision: Revision) -> None:
         if losses:
@@ -365,7 +369,7 @@ class Hub:
                 continue
             before, after = change.before, change.after.state
             for device in affected_by(before, after, change.event).devices:
-                self._ledger.note(losses_of(before, after, device, was=at, now=at), at)
+                self._ledger.note(losses_by(before, after, change.event, device, at), at)
         state = self._head.state
         for device in state.devices:
             self._timers.set(device, next_change_at(state, device, now))

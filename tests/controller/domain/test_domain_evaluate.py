@@ -157,6 +157,10 @@ def test_explain_knows_what_expired_and_what_never_was() -> None:
     assert explain(world.state, device, HTTPS, NOW).decision == Deny(Reason.SESSION_ENDED)
 
 
+def _reaches(state: PolicyState, device: DeviceId, resource: ResourceId, now: float) -> bool:
+    return isinstance(may_reach(state, device, resource, now), Entry)
+
+
 REVOKING = (
     e.GrantRevoked,
     e.UserDisabled,
@@ -185,6 +189,8 @@ def test_revoking_never_grants_and_every_entry_has_a_living_grant(data: st.DataO
                 old, new = acl_for_device(before, device, now), acl_for_device(world.state, device, now)
                 if isinstance(event, REVOKING):
                     assert not diff(old, new).gained
+                reached = {entry.resource.id for entry in new.entries}
+                assert reached == {one for one in world.state.resources if _reaches(world.state, device, one, now)}
                 for entry in new.entries:
                     assert entry.grants
                     for grant in entry.grants:

@@ -1,9 +1,14 @@
 """What a change takes away: the origin of cut-offs (T-36)."""
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from policy_commands import commands_in
 from policy_world import START, World
 
 from controller.domain import commands as c
-from controller.domain.losses import Loss, losses_of
+from controller.domain.decide import decide
+from controller.domain.losses import Loss, losses_by, losses_of
+from controller.domain.rules import Refusal
 from controller.domain.state import PolicyState
 from protocol.acl.model import PortRange, Ports
 from protocol.ids import DeviceId, NetworkId, ResourceId, UserId
@@ -31,7 +36,11 @@ class Office:
         before = self.world.state
         for command in commands:
             self.world.do(command)
-        return losses_of(before, self.world.state, self.device, was=NOW, now=NOW)
+        losses = losses_of(before, self.world.state, self.device, was=NOW, now=NOW)
+        if len(commands) == 1:
+            event = self.world.changes[-1].event
+            assert losses_by(before, self.world.state, event, self.device, NOW) == losses
+        return losses
 
 
 def test_t36_a_revoked_grant_is_one_loss_in_one_network() -> None:
@@ -90,3 +99,18 @@ def test_time_takes_away_too() -> None:
 def test_who_had_nothing_loses_nothing() -> None:
     office = Office()
     assert losses_of(PolicyState(), office.world.state, office.device, was=NOW, now=NOW) == ()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_t36_the_quick_way_finds_the_same_losses(data: st.DataObject) -> None:
+    world = World()
+    now = float(data.draw(st.integers(START - 5, START + 105)))
+    for command in data.draw(st.lists(commands_in(world), max_size=60)):
+        decided = decide(world.state, command)
+        for event in () if isinstance(decided, Refusal) else decided:
+            before = world.state
+            world.append(event)
+            for device in before.devices:
+                slow = losses_of(before, world.state, device, was=now, now=now)
+                assert losses_by(before, world.state, event, device, now) == slow
