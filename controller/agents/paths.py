@@ -2,7 +2,8 @@
 
 A connector counts as attached to a relay when it says so over its own connection, or when the relay reports its hash: the
 latter also knows connectors that hang on another replica. Connectors with fewer flows come first, among equals a hash of
-device and connector spreads devices over them; then relays alternate, so that a second path avoids the first one's relay.
+device and connector spreads devices over them; so do relays by their pairs. Connectors take turns in the list, so that the
+second path is another connector where there is one.
 """
 
 import hashlib
@@ -19,6 +20,8 @@ from protocol.ids import DeviceId, NetworkId, SpkiPin, relay_hash
 PATHS_MAX: Final = 8
 LOAD_STEP: Final = 16
 """Flows per class of load: small differences must not move every new client to one connector."""
+RELAY_LOAD_STEP: Final = 64
+"""Pairs per class of load of a relay."""
 
 
 def paths_to(
@@ -45,14 +48,15 @@ def _hops(state: PolicyState, presence: Presence, connector: Connector, device: 
     hashed = relay_hash(connector.id)
     claimed = line.relays if line is not None else ()
     pins = _pins(presence, connector)
-    usable: list[tuple[bool, bytes, Relay]] = []
+    usable: list[tuple[bool, int, bytes, Relay]] = []
     for relay in state.relays.values():
         seen = presence.relay(relay.id, now)
         reported = seen is not None and hashed in seen.attachments
         if relay.key is not None and pins and (reported or relay.id in claimed):
             spread = hashlib.sha256(f"{device} {relay.id}".encode()).digest()
-            usable.append((not reported, spread, relay))
-    for _, _, relay in sorted(usable, key=lambda item: item[:2]):
+            pairs = seen.report.pairs if seen is not None and seen.report is not None else 0
+            usable.append((not reported, pairs // RELAY_LOAD_STEP, spread, relay))
+    for *_, relay in sorted(usable, key=lambda item: item[:3]):
         yield Hop(connector, pins, relay)
 
 

@@ -32,11 +32,11 @@ class Site:
         beat = Heartbeat(START * 1000, pin=current, next_pin=following, relays=relays, flows=flows)
         self.presence.heard(connector, beat, NOW)
 
-    def reported(self, relay: RelayId, *connectors: ConnectorId, at: float = NOW) -> None:
+    def reported(self, relay: RelayId, *connectors: ConnectorId, at: float = NOW, pairs: int = 0) -> None:
         """The relay says who hangs on it."""
         self.presence.relay_connected(relay, at)
         hashes = tuple(relay_hash(connector) for connector in connectors)
-        self.presence.relay_reported(relay, RelayReport("x", START * 1000, hashes, 0, 0, 0), at)
+        self.presence.relay_reported(relay, RelayReport("x", START * 1000, hashes, 0, pairs, 0), at)
 
     def paths(self, device: DeviceId = DEVICE) -> list[tuple[ConnectorId, RelayId]]:
         """Connector and relay of each path."""
@@ -85,7 +85,7 @@ def test_only_living_enrolled_parts_of_the_network_count() -> None:
     assert site.paths() == []
 
 
-def test_less_loaded_connectors_come_first_and_relays_alternate() -> None:
+def test_less_loaded_connectors_come_first_and_take_turns() -> None:
     site = Site()
     busy, idle = site.world.connector(site.network), site.world.connector(site.network)
     relays = [site.world.relay() for _ in range(3)]
@@ -114,6 +114,16 @@ def test_a_relay_that_confirms_the_attachment_comes_before_one_that_does_not() -
         for relay in relays:
             site.reported(relay, *([connector] if relay == confirming else []))
         assert site.paths()[0] == (connector, confirming)
+
+
+def test_less_loaded_relays_come_first() -> None:
+    site = Site()
+    connector = site.world.connector(site.network)
+    relays = [site.world.relay() for _ in range(4)]
+    for idle in relays:
+        for relay in relays:
+            site.reported(relay, connector, pairs=3 if relay == idle else 5000)
+        assert site.paths()[0] == (connector, idle)
 
 
 def test_devices_are_spread_over_equal_connectors() -> None:
