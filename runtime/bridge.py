@@ -89,6 +89,9 @@ class SocketBridge(asyncio.Protocol):
             return
         self._transport.set_write_buffer_limits(high=self._high_water, low=self._high_water // 4)
         self._stream.set_receiver(_StreamSide(self))
+        if self._stream.paused:
+            # uvloop begins to read right behind this call and forgets a pause that came inside it (T-40).
+            loop.call_soon(self._pause_again)
 
     def data_received(self, data: bytes) -> None:
         """Socket to stream."""
@@ -175,6 +178,10 @@ class SocketBridge(asyncio.Protocol):
         if isinstance(exc, TimeoutError):
             return Reason.TIMEOUT
         return Reason.CANCELLED if self._side == "client" else Reason.CONNECTION_RESET
+
+    def _pause_again(self) -> None:
+        if self._stream.paused and self.done is None:
+            self.pause_socket()
 
     def _settled(self) -> None:
         self._attached = True
