@@ -6,47 +6,74 @@ Only addresses that the egress rules have passed come here. Failures are named a
 import asyncio
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from protocol.acl.model import IPAddress
 from protocol.errors import RemoteError
 from protocol.limits import DIAL_DEADLINE_S, PATH_RACE_DELAY_S
 from protocol.reasons import Reason
 from runtime.race import first_success
-from runtime.sockets import connect_one, reason_of_os_error
+from runtime.sockets import reason_of_os_error
+
+P = TypeVar("P", bound=asyncio.Protocol)
 
 ADDRESSES_TRIED_MAX: Final = 8
 KEEPALIVE_IDLE_S: Final = 60
 KEEPALIVE_INTERVAL_S: Final = 15
 KEEPALIVE_PROBES: Final = 4
-"""A resource's host that vanished is noticed within two minutes, also on a quiet connection."""
+"""Together: two minutes."""
 UDP_BUFFER_BYTES: Final = 1024 * 1024
 _NO_PING: Final = frozenset({errno.EACCES, errno.EPERM, errno.EPROTONOSUPPORT})
 
 
 async def dial_tcp(
-    addresses: Sequence[IPAddress], port: int, *, deadline_s: float = DIAL_DEADLINE_S
-) -> tuple[socket.socket, IPAddress]:
+    addresses: Sequence[IPAddress],
+    port: int,
+    make: Callable[[IPAddress], P],
+    *,
+    deadline_s: float = DIAL_DEADLINE_S,
+) -> P:
     """Connects to the first address that accepts; the next one is tried after a short head start (RFC 8305).
+
+    Args:
+        addresses: best first; not empty.
+        port: TCP port.
+        make: makes the protocol of the connection that won.
+        deadline_s: for all addresses together.
 
     Raises:
         RemoteError: CONNECTION_REFUSED, HOST_UNREACHABLE, NETWORK_UNREACHABLE, CONNECT_TIMEOUT, LIMIT_EXCEEDED.
     """
+    loop = asyncio.get_running_loop()
+    first = addresses[0]
     try:
         async with asyncio.timeout(deadline_s):
             if len(addresses) == 1:
-                return await _connect(addresses[0], port)
-            return await first_success(
-                [partial(_connect, address, port) for address in addresses[:ADDRESSES_TRIED_MAX]],
+                # The path of nearly every flow: no race, no second protocol.
+                _, protocol = await loop.create_connection(lambda: make(first), str(first), port)
+                return protocol
+            contact = await first_success(
+                [partial(_contact, address, port) for address in addresses[:ADDRESSES_TRIED_MAX]],
                 delay_s=PATH_RACE_DELAY_S,
-                discard=_close,
+                discard=_Contact.drop,
             )
+            return contact.hand_over(make(contact.address))
     except TimeoutError as exc:
         raise RemoteError(Reason.CONNECT_TIMEOUT, f"no answer within {deadline_s:g} s") from exc
     except OSError as exc:
         raise RemoteError(reason_of_os_error(exc), exc.strerror or str(exc)) from exc
+
+
+def watch_for_vanished_host(transport: asyncio.BaseTransport) -> None:
+    """Turns TCP keepalive on, so that a resource's host that vanished is noticed on a quiet connection too."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
 def open_udp(address: IPAddress, port: int) -> socket.socket:
@@ -142,21 +169,63 @@ def internet_checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-async def _connect(address: IPAddress, port: int) -> tuple[socket.socket, IPAddress]:
-    sock = await connect_one((str(address), port))
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
-    except OSError:
-        sock.close()
-        raise
-    return sock, address
+class _Contact(asyncio.Protocol):
+    """A connection that may win the race. What the resource says before that is kept, and then it is not read.
+
+    A socket that is connected first and then given to ``create_connection`` would do, too, but with uvloop a transport that
+    is closed inside ``connection_made`` leaves such a socket object with a descriptor that is not its own any more.
+    """
+
+    def __init__(self, address: IPAddress) -> None:
+        self.address = address
+        self._transport: asyncio.Transport | None = None
+        self._heard: list[bytes] = []
+        self._eof = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        # uvloop begins to read right behind this call, so that a pause here would be forgotten.
+        asyncio.get_running_loop().call_soon(self._pause)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard.append(data)
+        self._pause()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+
+    def drop(self) -> None:
+        """It came second."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def hand_over(self, protocol: P) -> P:
+        """It won. Raises RemoteError when the resource is gone again."""
+        transport, self._transport = self._transport, None
+        if transport is None or transport.is_closing():
+            raise RemoteError(Reason.CONNECTION_RESET, "gone as soon as it was there")
+        transport.set_protocol(protocol)
+        transport.resume_reading()
+        protocol.connection_made(transport)
+        for data in self._heard:
+            protocol.data_received(data)
+        if self._eof and not protocol.eof_received():
+            transport.close()
+        return protocol
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
 
 
-def _close(result: tuple[socket.socket, IPAddress]) -> None:
-    result[0].close()
+async def _contact(address: IPAddress, port: int) -> _Contact:
+    contact = _Contact(address)
+    await asyncio.get_running_loop().create_connection(lambda: contact, str(address), port)
+    return contact
 
 
 def _open_ping(family: int, kind: int, protocol: int) -> socket.socket:

@@ -1,5 +1,6 @@
 """``test HOST:PORT``: what would happen to a flow to this destination, step by step, from this very host."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -59,9 +60,18 @@ async def probe(
     await emit({"step": "resolve", "addresses": [str(item) for item in addresses], "ms": _ms_since(began)})
     passed = await _check(addresses, target.port, served.egress if served is not None else EgressRules(), emit)
     began = time.monotonic()
-    sock, address = await dial_tcp(passed, target.port)
-    sock.close()
-    return {"resource": resource, "address": str(address), "connect_ms": _ms_since(began)}
+    contact = await dial_tcp(passed, target.port, _Contact)
+    return {"resource": resource, "address": str(contact.address), "connect_ms": _ms_since(began)}
+
+
+class _Contact(asyncio.Protocol):
+    """Connects and says nothing."""
+
+    def __init__(self, address: IPAddress) -> None:
+        self.address = address
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 async def _check(addresses: tuple[IPAddress, ...], port: int, rules: EgressRules, emit: Emit) -> list[IPAddress]:

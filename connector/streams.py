@@ -13,7 +13,7 @@ import structlog
 
 from connector.core.flows import Flow
 from connector.datagrams import Association, echo_association, udp_association
-from connector.dialer import PingSocket, dial_tcp, open_udp
+from connector.dialer import PingSocket, dial_tcp, open_udp, watch_for_vanished_host
 from connector.dns_forward import (
     QUERY_MAX_BYTES,
     failed,
@@ -161,15 +161,14 @@ class Opening:
         self._task = self._scope.spawn(self._run(), name=self._header.kind, on_crash=self._crashed)
 
     async def _run(self) -> None:
-        flow, waiting = self._flow, self._waiting
+        flow = self._flow
         assert flow is not None
-        assert waiting is not None
         try:
             addresses = await self._addresses(flow)
             if self._header.kind == "tcp":
-                await self._tcp(flow, waiting, addresses)
+                await self._tcp(flow, addresses)
             else:
-                self._datagrams(flow, waiting, addresses)
+                self._datagrams(flow, addresses)
         except OstiaryError as error:
             self._fail(error.reason)
 
@@ -190,44 +189,45 @@ class Opening:
             raise refusal or RemoteError(Reason.NAME_NOT_FOUND, host)
         return passed
 
-    async def _tcp(self, flow: Flow, waiting: Waiting, addresses: list[IPAddress]) -> None:
+    async def _tcp(self, flow: Flow, addresses: list[IPAddress]) -> None:
         port = flow.request.port
         assert port is not None
-        sock, flow.address = await dial_tcp(addresses, port)
-        if self._over:
-            sock.close()
-            return
-        waiting.release()
-        self._stream.write(_ACCEPTED)
-        bridge = self._bridge = SocketBridge(self._stream, side="connector", on_done=self._done)
-        try:
-            await asyncio.get_running_loop().create_connection(lambda: bridge, sock=sock)
-        except OSError:
-            # It connected and was gone again; the answer is on its way already.
-            sock.close()
-            bridge.abort(Reason.CONNECTION_RESET)
-        except BaseException:
-            sock.close()
-            raise
-        if waiting.eof:
-            # The stream said it once, to the receiver of that time.
-            bridge.stream_eof()
+        flow.address = addresses[0]
+        await dial_tcp(addresses, port, self._make_bridge)
 
-    def _datagrams(self, flow: Flow, waiting: Waiting, addresses: list[IPAddress]) -> None:
+    def _make_bridge(self, address: IPAddress) -> "ResourceBridge":
+        assert self._flow is not None
+        self._flow.address = address
+        return ResourceBridge(self._stream, on_connected=self._connected, on_done=self._done)
+
+    def _connected(self, bridge: "ResourceBridge") -> bool:
+        """The resource accepted: answers, and hands the stream over. Tells whether the client's half ended already."""
+        if self._over:
+            # A change of policy was faster.
+            bridge.abort(Reason.CANCELLED)
+            return False
+        self._bridge = bridge
+        self._hand_over()
+        return self._waiting is not None and self._waiting.eof
+
+    def _hand_over(self) -> None:
+        if self._waiting is not None:
+            self._waiting.release()
+        self._stream.write(_ACCEPTED)
+
+    def _datagrams(self, flow: Flow, addresses: list[IPAddress]) -> None:
         address = flow.address = addresses[0]
         if self._header.kind == "udp":
             port = flow.request.port
             assert port is not None
             sock = open_udp(address, port)
-            waiting.release()
-            self._stream.write(_ACCEPTED)
+            self._hand_over()
             self._bridge = udp_association(self._stream, sock, self._done)
         else:
             ping = PingSocket(address, identifier=secrets.randbits(16))
-            waiting.release()
-            self._stream.write(_ACCEPTED)
+            self._hand_over()
             self._bridge = echo_association(self._stream, ping, self._done)
-        if waiting.eof and not self._over:
+        if self._waiting is not None and self._waiting.eof and not self._over:
             self._bridge.eof_received()
 
     # Ends
@@ -266,6 +266,29 @@ class Opening:
     def _crashed(self, error: Exception) -> None:
         _log.error("stream.crashed", kind=self._header.kind, exc_info=error)
         self._abort(Reason.INTERNAL)
+
+
+class ResourceBridge(SocketBridge):
+    """A bridge whose socket is the resource's: the client gets its answer before the first byte of the resource."""
+
+    def __init__(
+        self,
+        stream: TunnelStream,
+        *,
+        on_connected: "Callable[[ResourceBridge], bool]",
+        on_done: Callable[[int, int, Reason], None],
+    ) -> None:
+        super().__init__(stream, side="connector", on_done=on_done)
+        self._on_connected = on_connected
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The resource accepted."""
+        watch_for_vanished_host(transport)
+        half_closed = self._on_connected(self)
+        super().connection_made(transport)
+        if half_closed:
+            # The stream said it once, to the receiver of that time.
+            self.stream_eof()
 
 
 def refuse(stream: TunnelStream, reason: Reason) -> None:

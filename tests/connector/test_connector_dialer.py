@@ -10,11 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.dialer import PingSocket, dial_tcp, internet_checksum, open_udp
+from connector.dialer import PingSocket, dial_tcp, internet_checksum, open_udp, watch_for_vanished_host
+from protocol.acl.model import IPAddress
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
 
 LOOPBACK = ipaddress.ip_address("127.0.0.1")
+
+
+class Contact(asyncio.Protocol):
+    """Remembers where it got to."""
+
+    def __init__(self, address: IPAddress) -> None:
+        self.address = address
+        self.options: list[int] = []
+        self.lost = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        watch_for_vanished_host(transport)
+        sock = transport.get_extra_info("socket")
+        self.options = [
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),
+        ]
+        transport.close()
 
 
 async def listening() -> tuple[asyncio.Server, int]:
@@ -25,26 +47,51 @@ async def listening() -> tuple[asyncio.Server, int]:
 async def test_connects_and_watches_for_vanished_hosts() -> None:
     server, port = await listening()
     async with server:
-        sock, address = await dial_tcp([LOOPBACK], port)
-        with sock:
-            assert address == LOOPBACK
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        contact = await dial_tcp([LOOPBACK], port, Contact)
+        assert contact.address == LOOPBACK
+        assert contact.options == [1, 1]
+        await contact.lost.wait()
 
 
 async def test_the_next_address_is_tried_when_the_first_refuses() -> None:
     server, port = await listening()
     async with server:
-        sock, address = await dial_tcp([ipaddress.ip_address("127.0.0.99"), LOOPBACK], port)
-        sock.close()
-        assert address == LOOPBACK
+        contact = await dial_tcp([ipaddress.ip_address("127.0.0.99"), LOOPBACK], port, Contact)
+        assert contact.address == LOOPBACK
+        assert contact.options == [1, 1]
+        await contact.lost.wait()
+
+
+async def test_what_the_resource_says_at_once_is_not_lost() -> None:
+    class Banner(Contact):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.heard = b""
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.heard += data
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-test")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        for addresses in ([LOOPBACK], [LOOPBACK, ipaddress.ip_address("127.0.0.2")]):
+            banner = await dial_tcp(addresses, port, Banner)
+            await banner.lost.wait()
+            assert banner.heard == b"SSH-2.0-test"
 
 
 async def test_refused() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(RemoteError) as caught:
-            await dial_tcp([LOOPBACK], unused.getsockname()[1])
+            await dial_tcp([LOOPBACK], unused.getsockname()[1], Contact)
+        assert caught.value.reason is Reason.CONNECTION_REFUSED
+        with pytest.raises(RemoteError) as caught:
+            await dial_tcp([LOOPBACK, ipaddress.ip_address("127.0.0.2")], unused.getsockname()[1], Contact)
     assert caught.value.reason is Reason.CONNECTION_REFUSED
 
 
@@ -57,25 +104,25 @@ async def test_refused() -> None:
     ],
 )
 async def test_what_the_kernel_says(number: int, reason: Reason, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(_address: object) -> socket.socket:
+    async def fail(*_args: object, **_options: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("connector.dialer.connect_one", fail)
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fail)
     for addresses in ([LOOPBACK], [LOOPBACK, ipaddress.ip_address("::1")]):
         with pytest.raises(RemoteError) as caught:
-            await dial_tcp(addresses, 80)
+            await dial_tcp(addresses, 80, Contact)
         assert caught.value.reason is reason
 
 
 async def test_no_answer_within_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hang(_address: object) -> socket.socket:
+    async def hang(*_args: object, **_options: object) -> None:
         await asyncio.Event().wait()
-        raise AssertionError
 
-    monkeypatch.setattr("connector.dialer.connect_one", hang)
-    with pytest.raises(RemoteError) as caught:
-        await dial_tcp([LOOPBACK], 80, deadline_s=0.05)
-    assert caught.value.reason is Reason.CONNECT_TIMEOUT
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", hang)
+    for addresses in ([LOOPBACK], [LOOPBACK, ipaddress.ip_address("::1")]):
+        with pytest.raises(RemoteError) as caught:
+            await dial_tcp(addresses, 80, Contact, deadline_s=0.05)
+        assert caught.value.reason is Reason.CONNECT_TIMEOUT
 
 
 def test_udp_sockets_are_connected() -> None:

@@ -73,7 +73,7 @@ async def test_f33_a_refusal_is_told_at_once() -> None:
         assert (await stream.answer()).reason == "connection_refused"
         assert await stream.until_reset() is Reason.CONNECTION_REFUSED
         (record,) = await lab.until_recorded()
-        assert (record.outcome, record.address, record.port) == ("connection_refused", "", port)
+        assert (record.outcome, record.address, record.port) == ("connection_refused", "127.0.0.1", port)
 
 
 async def test_a_reset_of_the_resource_crosses() -> None:
