@@ -334,7 +334,9 @@ class Daemon:
                     break
                 try:
                     reply = await self.link.request(Records(self.link.next_id(), batch))
-                except RemoteError:
+                except RemoteError as error:
+                    if error.reason is not Reason.TIMEOUT:
+                        self.enforcer.records.came_back()
                     await asyncio.sleep(backoff.next())
                     continue
                 backoff.reset()

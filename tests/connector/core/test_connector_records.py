@@ -58,6 +58,23 @@ def test_a_full_queue_drops_the_oldest_and_counts() -> None:
     assert len(queue) == 3
 
 
+def test_a_record_that_the_controller_chokes_on_does_not_keep_the_others_back() -> None:
+    queue = RecordQueue()
+    for number in range(100):
+        queue.add(record(number))
+    poison, delivered, rounds = flow_id(37), [], 0
+    while batch := queue.next_batch():
+        rounds += 1
+        if any(item.flow == poison for item in batch):
+            queue.came_back()
+        else:
+            delivered += [item.flow for item in batch]
+            queue.acknowledged()
+    assert delivered == [flow_id(number) for number in range(100) if number != 37]
+    assert queue.dropped == 1
+    assert rounds < 60
+
+
 @given(st.lists(st.sampled_from(["add", "send", "ack"]), max_size=60), st.integers(1, 5))
 def test_t9_every_record_is_sent_or_counted(words: list[str], limit: int) -> None:
     queue = RecordQueue(limit=limit)
