@@ -66,8 +66,8 @@ def configure(component: str, level: str = "info", json: bool | None = None, *, 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    # Their debug lines hold whole frames and requests.
-    for noisy in ("websockets", "asyncio", "httpx", "uvicorn.access", "sqlalchemy.engine"):
+    # Their debug lines hold whole frames, requests and the parameters of SQL statements.
+    for noisy in ("websockets", "asyncio", "httpx", "uvicorn.access", "sqlalchemy.engine", "aiosqlite", "psycopg"):
         logging.getLogger(noisy).setLevel(max(number, logging.WARNING if noisy != "asyncio" else number))
     structlog.configure(
         processors=[

@@ -80,6 +80,8 @@ class RequestIds:
                     status=status,
                     ms=round((time.monotonic() - started) * 1000, 1),
                 )
+                # Bound on the way by the dependency that knows who asks.
+                structlog.contextvars.unbind_contextvars("user")
 
 
 class Bounds:

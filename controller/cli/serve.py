@@ -4,38 +4,24 @@ import asyncio
 import contextlib
 import errno
 import logging as stdlib_logging
-import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
 import structlog
-import uvicorn
-from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from controller.api.middleware import HEADERS_MAX_BYTES
 from controller.api.services import Services
 from controller.app import build_app, services_of
 from controller.cli import tls
 from controller.cli.options import load_settings
+from controller.cli.server import BACKLOG, Server, make_config
 from controller.settings import COMPONENT, Settings, host_of
 from protocol.errors import LocalError
-from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
 from protocol.reasons import Reason
 from runtime import lifecycle, logging
 from runtime.console import exit_on_error
 from runtime.tasks import TaskScope
-
-HEAD_DEADLINE_S: Final = 10.0
-"""From the TLS handshake to a whole request head (D10); idle kept-alive connections have their own, shorter limit."""
-HANDSHAKE_DEADLINE_S: Final = 10.0
-KEEP_ALIVE_S: Final = 5
-GRACE_S: Final = 5
-BACKLOG: Final = 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -58,7 +44,8 @@ async def run(settings: Settings, life: lifecycle.Lifecycle) -> None:
         async with app.router.lifespan_context(app):
             services = services_of(app)
             server_tls = make_tls(settings, services)
-            server = Server(make_config(app, settings, server_tls), partial(announce, settings, services, life))
+            config = make_config(app, settings, server_tls)
+            server = Server(config, partial(announce, settings, services, life))
             async with TaskScope("serve") as scope:
                 scope.spawn(stop_when_told(server, life), name="stop")
                 if server_tls is not None:
@@ -106,84 +93,6 @@ def make_tls(settings: Settings, services: Services) -> tls.ServerTls | None:
         return tls.from_files(settings.tls_certificate, settings.tls_key)
     names = (host_of(services.public_url), *settings.extra_hostnames)
     return tls.internal(services.ca, names, services.clock.wall)
-
-
-def make_config(app: FastAPI, settings: Settings, server_tls: tls.ServerTls | None) -> uvicorn.Config:
-    """Sets uvicorn's limits explicitly (T-12, T-28): bounded heads and messages, no compression."""
-    config = uvicorn.Config(
-        app,
-        http=DeadlineProtocol,
-        ws="websockets-sansio",
-        ws_max_size=CONTROL_MESSAGE_MAX_BYTES,
-        ws_per_message_deflate=False,
-        # Agents and controller exchange heartbeats of their own.
-        ws_ping_interval=None,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
-        limit_concurrency=settings.connections_max,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-        h11_max_incomplete_event_size=HEADERS_MAX_BYTES + 4096,
-        backlog=BACKLOG,
-    )
-    config.load()
-    config.ssl = server_tls.context if server_tls is not None else None
-    return config
-
-
-class Server(uvicorn.Server):
-    """uvicorn without signal handlers (``runtime.lifecycle`` has them) that says when it accepts connections."""
-
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts to accept."""
-        await super().startup(sockets)
-        self._on_started()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        raise AssertionError(f"nobody installs a handler for {signal.Signals(sig).name} here")
-
-
-class DeadlineProtocol(H11Protocol):
-    """h11 with a deadline for the request head, so that a slow sender holds no connection (D10)."""
-
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock."""
-        super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self._head_is_late)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock."""
-        self._stop_head_timer()
-        super().connection_lost(exc)
-
-    def handle_events(self) -> None:
-        """Stops the clock when a request has begun; the body has its own deadline in ``Bounds``."""
-        super().handle_events()
-        if self.scope is not None:
-            self._stop_head_timer()
-
-    def _head_is_late(self) -> None:
-        _log.debug("connection closed: no request in time", peer=self.client)
-        self.transport.abort()
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 async def stop_when_told(server: Server, life: lifecycle.Lifecycle) -> None:

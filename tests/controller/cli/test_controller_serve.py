@@ -18,13 +18,16 @@ from typing import Any
 import httpx2
 import pytest
 from controller_api import OWNER, OWNER_PASSWORD, set_up
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from controller.api.operations.keys import load_ca
-from controller.cli import serve, tls
+from controller.cli import serve, server, tls
 from controller.identity.ca import LEAF_LIFE, CertificateAuthority, utc
 from controller.identity.sealing import load_seal
 from controller.settings import Settings
 from controller.store import Store
+from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.clock import ManualClock, SystemClock
@@ -107,7 +110,7 @@ async def test_s5_only_tls_1_3_without_tickets(tmp_path: Path) -> None:
 
 
 async def test_d10_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.2)
     async with _serving(tmp_path) as serving:
         context = client_context(serving.ca)
         reader, writer = await asyncio.open_connection("localhost", serving.port, ssl=context)
@@ -118,6 +121,47 @@ async def test_d10_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path, m
         writer.close()
         async with serving.client() as client:
             assert (await client.get("/healthz/live")).status_code == 200
+
+
+async def test_an_agent_without_an_assertion_is_told_so_before_the_upgrade(tmp_path: Path) -> None:
+    async with _serving(tmp_path) as serving:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(
+                f"wss://localhost:{serving.port}{AGENT_PATH}", ssl=client_context(serving.ca), compression=None
+            )
+        assert refused.value.response.status_code == 401
+        assert refused.value.response.headers["Ostiary-Reason"] == "token_malformed"
+
+
+async def test_d10_a_handshake_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HANDSHAKE_DEADLINE_S", 0.2)
+    async with _serving(tmp_path) as serving:
+        reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_d10_one_address_does_not_hold_all_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HTTP_PER_ADDRESS", 3)
+    async with _serving(tmp_path) as serving:
+        context = client_context(serving.ca)
+        held = [await asyncio.open_connection("127.0.0.1", serving.port, ssl=context) for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", serving.port, ssl=context)
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionResetError, ssl.SSLError):
+                writer.write(b"GET /healthz/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert await reader.read() == b""
+        for _, one in (*held, (reader, writer)):
+            one.transport.abort()
+        async with serving.client() as client:
+            for _ in range(50):
+                with contextlib.suppress(httpx2.TransportError):
+                    assert (await client.get("/healthz/live")).status_code == 200
+                    break
 
 
 async def test_d10_heads_are_bounded_while_they_are_read(tmp_path: Path) -> None:
@@ -206,15 +250,15 @@ def test_the_internal_certificate_is_renewed_under_a_running_server() -> None:
     until_renewal = (LEAF_LIFE - timedelta(days=20)).total_seconds()
     clock = ManualClock(wall=SystemClock().wall() - until_renewal)
     ca = CertificateAuthority.create("test", now=utc(clock.wall()))
-    server = tls.internal(ca, ("controller.example", "192.0.2.1"), clock.wall)
+    server_tls = tls.internal(ca, ("controller.example", "192.0.2.1"), clock.wall)
     client = client_context(ca.pem)
-    first = _handshake(server.context, client, "controller.example")
+    first = _handshake(server_tls.context, client, "controller.example")
     for name in ("localhost", "127.0.0.1", "192.0.2.1"):
-        assert _handshake(server.context, client, name)["serialNumber"] == first["serialNumber"]
-    assert not server.renew_if_due(clock.wall())
+        assert _handshake(server_tls.context, client, name)["serialNumber"] == first["serialNumber"]
+    assert not server_tls.renew_if_due(clock.wall())
     clock.advance(until_renewal)
-    assert server.renew_if_due(clock.wall())
-    second = _handshake(server.context, client, "controller.example")
+    assert server_tls.renew_if_due(clock.wall())
+    second = _handshake(server_tls.context, client, "controller.example")
     assert second["serialNumber"] != first["serialNumber"]
 
 
@@ -229,18 +273,18 @@ def test_certificate_files_are_read_again(tmp_path: Path) -> None:
         key.write_bytes(leaf.key)
 
     write()
-    server = tls.from_files(certificate, key)
+    server_tls = tls.from_files(certificate, key)
     client = client_context(ca.pem)
-    first = _handshake(server.context, client, "controller.example")
+    first = _handshake(server_tls.context, client, "controller.example")
     write()
-    assert server.renew_if_due(now)
-    second = _handshake(server.context, client, "controller.example")
+    assert server_tls.renew_if_due(now)
+    second = _handshake(server_tls.context, client, "controller.example")
     assert first["serialNumber"] != second["serialNumber"]
     key.write_bytes(b"garbage")
     with pytest.raises(LocalError) as refused:
-        server.renew_if_due(now)
+        server_tls.renew_if_due(now)
     assert refused.value.reason is Reason.CONFIG_INVALID
-    again = _handshake(server.context, client, "controller.example")
+    again = _handshake(server_tls.context, client, "controller.example")
     assert again["serialNumber"] == second["serialNumber"]
 
 
