@@ -106,6 +106,7 @@ class AgentLink:
     _next_id: int = field(default=0, init=False)
     _retry_after_s: float = field(default=0.0, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _connection: ClientConnection | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Connects for ever; ends only by cancellation."""
@@ -131,6 +132,13 @@ class AgentLink:
 
     def reconnect_now(self) -> None:
         """Ends the pause between two attempts, for example because the network changed."""
+        self._wake.set()
+
+    def network_changed(self) -> None:
+        """Gives up the current connection, which may be dead without a sign, and makes a new one at once (F-17, F-18)."""
+        self.backoff.reset()
+        if self._connection is not None:
+            self._connection.transport.abort()
         self._wake.set()
 
     def send(self, message: Message) -> bool:
@@ -185,6 +193,7 @@ class AgentLink:
     async def _connect_once(self) -> None:
         self._retry_after_s = 0.0
         async with await self._dial() as connection:
+            self._connection = connection
             try:
                 welcome = await self._greet(connection)
                 self._found(welcome)
@@ -192,7 +201,7 @@ class AgentLink:
             except ConnectionClosed as exc:
                 raise RemoteError(Reason.CONTROLLER_UNREACHABLE, "the controller closed the connection") from exc
             finally:
-                self._outgoing = None
+                self._outgoing = self._connection = None
                 connection.transport.abort()
 
     async def _dial(self) -> ClientConnection:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -48,7 +49,7 @@ class Daemon:
     def __init__(self, settings: ClientSettings, logs: LogBuffer) -> None:
         self._settings = settings
         self._logs = logs
-        self._clock = ControllerClock(SystemClock())
+        self._clock = ControllerClock(SystemClock(), lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
 
     async def run(self, lifecycle: Lifecycle) -> None:
         """Runs until ``lifecycle.stop``. Raises LocalError when it cannot start; whatever was changed is undone."""

@@ -21,9 +21,9 @@ from protocol.streams import FrameReader, Proof, StreamHeader, answer_reader, en
 from protocol.tokens.claims import Access, Path
 from runtime.tunnel import Tunnel, TunnelStream
 
-DOUBT_AFTER_S: Final = 2.5
+DOUBT_AFTER_S: Final = 1.0
 """An unanswered stream makes us ask whether the tunnel lives at all."""
-PROBE_S: Final = 2.5
+PROBE_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -129,15 +129,15 @@ class ConnectorTunnel:
         try:
             opened = await opening.wait_for(DOUBT_AFTER_S)
             if opened is None:
-                await self._doubt()
+                await self.doubt()
                 opened = await opening.wait()
         except asyncio.CancelledError:
             opening.abandon()
             raise
         return opened
 
-    async def _doubt(self) -> None:
-        """Finds out whether a quiet tunnel lives; closes it if not."""
+    async def doubt(self) -> None:
+        """Finds out whether a quiet tunnel lives; closes it if not. Raises RemoteError(TUNNEL_LOST) then."""
         try:
             await self.tunnel.probe(PROBE_S)
         except RemoteError as error:

@@ -1,11 +1,12 @@
 """The client's conversation with its controller: keys, snapshots, authorisations, access tokens (C7, C11, C15, C22).
 
 Everything signed is verified here, before anybody else sees it. The controller's clock, which the link measures, is what
-tokens are judged by (F-19: a laptop's own clock is often wrong).
+tokens are judged by (F-13: a laptop's own clock is often wrong).
 """
 
 import base64
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -36,12 +37,13 @@ from protocol.control import (
 )
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, ResourceId, Revision
+from protocol.limits import HEARTBEAT_INTERVAL_S
 from protocol.reasons import Reason, reason_from_code
 from protocol.tokens.claims import Access, Authorisation, Snapshot
 from protocol.tokens.keys import VerificationKeys, public_jwk
 from protocol.tokens.verify import verify_access, verify_authorisation, verify_snapshot
 from protocol.version import PROTOCOL, SOFTWARE
-from runtime.agent_link import AgentLink, LinkState
+from runtime.agent_link import OFFSET_SAMPLES, AgentLink, LinkState
 from runtime.clock import Clock
 
 M = TypeVar("M", bound=Message)
@@ -53,19 +55,33 @@ STANDING_REASONS: Final = frozenset(
         Reason.USER_DISABLED,
         Reason.SERVICE_ACCOUNT_DISABLED,
         Reason.SIGN_IN_REQUIRED,
+        Reason.TOKEN_KEY_UNKNOWN,
     }
 )
 """The controller refuses this device as such: nothing works before somebody signs in again."""
+
+SET_CLOCK_S: Final = 1.0
+"""The wall clock moved by more than this against the counter: somebody has set it."""
+SAMPLES_OUTDATED_S: Final = (OFFSET_SAMPLES + 2) * HEARTBEAT_INTERVAL_S
+"""Then the link has measured everything again."""
 
 _log = structlog.get_logger(__name__)
 
 
 class ControllerClock:
-    """Our monotonic clock, and the controller's idea of Unix time as far as it is known."""
+    """The controller's idea of Unix time, counted on by a clock of ours that nobody sets (F-13).
 
-    def __init__(self, base: Clock) -> None:
+    Args:
+        base: this host's clocks; its wall clock is believed until a controller has been heard.
+        counter: seconds that never jump and that go on while the host sleeps.
+    """
+
+    def __init__(self, base: Clock, counter: Callable[[], float] | None = None) -> None:
         self.base = base
-        self.offset_s = 0.0
+        self.counter = counter or base.monotonic
+        self._anchor: float | None = None
+        self._drift = self._measure_drift()
+        self._distrust_until = -math.inf
 
     def monotonic(self) -> float:
         """See runtime.clock.Clock."""
@@ -73,7 +89,23 @@ class ControllerClock:
 
     def wall(self) -> float:
         """See runtime.clock.Clock."""
-        return self.base.wall() + self.offset_s
+        return self.base.wall() if self._anchor is None else self._anchor + self.counter()
+
+    def learn(self, offset_s: float, *, fresh: bool) -> None:
+        """Takes a measured offset of the controller's clock against this host's wall clock.
+
+        For a while after somebody has set the wall clock, measurements may still be of the old time; only a ``fresh`` one,
+        made right after connecting, counts then.
+        """
+        drift, before = self._measure_drift(), self._drift
+        self._drift = drift
+        if abs(drift - before) > SET_CLOCK_S:
+            self._distrust_until = self.counter() + SAMPLES_OUTDATED_S
+        if fresh or self.counter() >= self._distrust_until:
+            self._anchor = drift + offset_s
+
+    def _measure_drift(self) -> float:
+        return self.base.wall() - self.counter()
 
 
 class ControlLink:
@@ -151,10 +183,6 @@ class ControlLink:
         """Keeps the connection for ever."""
         await self._link.run()
 
-    def reconnect_now(self) -> None:
-        """Ends a pause between attempts."""
-        self._link.reconnect_now()
-
     def away_s(self) -> float:
         """Returns for how long the controller has not been heard; 0 while it is connected."""
         if self.connected:
@@ -164,9 +192,11 @@ class ControlLink:
 
     def synchronise(self) -> None:
         """Takes the measured offset of the controller's clock; call it every second or so."""
-        offset_ms = self._link.state.clock_offset_ms
-        if offset_ms is not None:
-            self.clock.offset_s = offset_ms / 1000
+        self._learn(fresh=False)
+
+    def network_changed(self) -> None:
+        """Addresses or routes are others now, or the host has slept: whatever was connected is made anew."""
+        self._link.network_changed()
 
     async def authorise(self, resource: ResourceId) -> Authorisation:
         """Asks which paths lead to ``resource`` now (C11).
@@ -255,8 +285,13 @@ class ControlLink:
             _log.warning("controller.keys_malformed", detail=exc.detail)
         else:
             self._on_keys(self.keys, welcome)
-        self.synchronise()
+        self._learn(fresh=True)
         self._on_change()
+
+    def _learn(self, *, fresh: bool) -> None:
+        offset_ms = self._link.state.clock_offset_ms
+        if offset_ms is not None and self.connected:
+            self.clock.learn(offset_ms / 1000, fresh=fresh)
 
     def _lost(self, error: OstiaryError) -> None:
         self.last_contact = max(self.last_contact, self._link.state.last_contact)

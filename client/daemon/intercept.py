@@ -41,6 +41,7 @@ from runtime.tasks import TaskScope
 from runtime.tunnel import TunnelStream
 
 ACCEPTS_PER_WAKE: Final = 64
+ACCEPT_PAUSE_S: Final = 0.25
 _LINGER_RESET: Final = struct.pack("ii", 1, 0)
 
 _log = structlog.get_logger(__name__)
@@ -85,17 +86,17 @@ class Interception:
 
     def start(self) -> None:
         """Reads from here on."""
-        loop = asyncio.get_running_loop()
         for version, listener in self._listeners.items():
-            loop.add_reader(listener.fileno(), self._accept, version, listener)
+            self._listen(version, listener)
         self._device.start(self.interceptor.forward, self._handle, self._device_lost)
 
     def stop(self) -> None:
         """Reads no more; ends what is open."""
         loop = asyncio.get_running_loop()
         for listener in self._listeners.values():
-            loop.remove_reader(listener.fileno())
-            listener.close()
+            if listener.fileno() >= 0:
+                loop.remove_reader(listener.fileno())
+                listener.close()
         for _, stream in self._ready.values():
             stream.reset(Reason.SHUTTING_DOWN)
         self._ready.clear()
@@ -169,6 +170,10 @@ class Interception:
             stream.reset(reason)
             self._execute(self._tcp.refuse(flow, reason, self._clock.monotonic()))
 
+    def _listen(self, version: int, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, version, listener)
+
     def _accept(self, version: int, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_WAKE):
             try:
@@ -176,7 +181,11 @@ class Interception:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as exc:
+                # Out of descriptors, most likely: look away for a moment, or the loop would do nothing else (F-28).
                 _log.warning("listener.accept_failed", error=str(exc))
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener.fileno())
+                loop.call_later(ACCEPT_PAUSE_S, self._listen, version, listener)
                 return
             flow = None
             if peer[0] == self._peers[version]:

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import structlog
 
+from client.daemon import network_watch
 from client.daemon.control import ControllerClock, ControlLink
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.identity import WATERMARK_FILE, Controller, Identity, IdentityStore
+from client.daemon.network_watch import NetworkWatch
 from client.daemon.policy import Policy
 from client.daemon.sign_in import SignIn, SignInPrompt, find_controller
 from client.daemon.tunnels import Tunnels
@@ -30,9 +32,7 @@ TICK_S: Final = 1.0
 CONNECTING_S: Final = 8.0
 """A controller that is not there for this long is called away, not "connecting"."""
 _POLL_S: Final = 0.05
-_HOPELESS: Final = frozenset(
-    {Reason.CERTIFICATE_UNTRUSTED, Reason.PIN_MISMATCH, Reason.VERSION_UNSUPPORTED, Reason.TOKEN_KEY_UNKNOWN}
-)
+_HOPELESS: Final = frozenset({Reason.CERTIFICATE_UNTRUSTED, Reason.PIN_MISMATCH, Reason.VERSION_UNSUPPORTED})
 """Waiting does not help against these."""
 
 Prompt = Callable[[SignInPrompt], Awaitable[None]]
@@ -304,7 +304,13 @@ class Session:
                 _ = self.state
 
     async def _tick(self, link: ControlLink, tunnels: Tunnels) -> None:
+        network = NetworkWatch(self._clock.counter, lambda: network_watch.own_addresses(self._mark))
         while True:
+            change = network.look()
+            if change is not None:
+                _log.info("network.changed", what=change)
+                link.network_changed()
+                tunnels.doubt()
             link.synchronise()
             self._policy.tick(link.away_s())
             tunnels.tick()
@@ -325,6 +331,8 @@ class Session:
             self._store.store_identity(self.identity)
 
     def _standing_lost(self, reason: Reason) -> None:
+        if self.identity is None or not self.identity.signed_in:
+            return  # said twice: by the message, and by the end of the connection
         _log.warning("standing.lost", reason=reason.code)
         self._scope.spawn(self._end_standing(reason), name="standing")
 

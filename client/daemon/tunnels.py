@@ -180,6 +180,12 @@ class Tunnels:
                 if tunnel.path.connector == connector:
                     self._renew_soon(tunnel)
 
+    def doubt(self) -> None:
+        """The host's network has changed, or the host has slept: tunnels that do not answer at once are given up (F-17)."""
+        self._authorisations.clear()
+        for tunnel in self.live:
+            self._scope.spawn(tunnel.doubt(), name="doubt", on_crash=lambda _: None)
+
     def close(self, reason: Reason) -> None:
         """Ends everything."""
         for tunnel in tuple(self._tunnels):
@@ -316,6 +322,8 @@ class Tunnels:
 
     def _lost(self, tunnel: ConnectorTunnel, reason: Reason) -> None:
         _log.info("tunnel.lost", connector=tunnel.path.connector, relay=tunnel.path.relay, reason=reason.code)
+        # What broke it may still be broken: other paths first (F-1, F-4).
+        self._memory.failed(tunnel.path, self._clock.monotonic())
         self._forget(tunnel)
 
     def _gone_away(self, tunnel: ConnectorTunnel, reason: Reason) -> None:
