@@ -268,7 +268,7 @@ class _Stuck(asyncio.Transport):
 
 async def test_many_streams_in_one_tunnel() -> None:
     async with tunnel_pair() as pair:
-        bridges = []
+        bridges: list[SocketBridge] = []
         loop = asyncio.get_running_loop()
 
         async def one(number: int) -> None:

@@ -1,7 +1,6 @@
 """Accepting legs: slow, long, smuggled and plain requests (T-26, T-27, T-28)."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from leg_server import LegServer, leg_server
@@ -44,8 +43,13 @@ def status_of(answer: bytes) -> int:
 
 async def test_an_upgrade_is_answered_with_101_and_no_extension() -> None:
     async with leg_server() as server:
-        accepted: list[Any] = []
-        server.answer = lambda acceptor, _: accepted.append(acceptor.accept()) or accepted[0].close()
+
+        def accept_and_close(acceptor: LegAcceptor, _request: UpgradeRequest) -> None:
+            leg = acceptor.accept()
+            assert leg is not None
+            leg.close()
+
+        server.answer = accept_and_close
         answer = await ask(server, (UPGRADE + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n").encode())
     head = answer.partition(b"\r\n\r\n")[0].lower()
     assert status_of(answer) == 101
