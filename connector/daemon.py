@@ -26,6 +26,7 @@ from protocol.control import (
     Goodbye,
     Heartbeat,
     Hello,
+    LiveFlow,
     LiveFlows,
     LiveVerdict,
     Message,
@@ -38,7 +39,7 @@ from protocol.control import (
 )
 from protocol.errors import OstiaryError, RemoteError
 from protocol.ids import RelayId
-from protocol.limits import CLOCK_WARN_S, LEASE_MAX_S
+from protocol.limits import CLOCK_WARN_S, CONTROL_REQUEST_DEADLINE_S, LEASE_MAX_S
 from protocol.reasons import Reason, reason_from_code
 from protocol.tokens.claims import Config, ConfigRelay
 from protocol.tokens.keys import VerificationKeys
@@ -57,6 +58,7 @@ RECORDS_FLUSH_S: Final = 3.0
 """At the end, for the last records."""
 RECORDS_PAUSE_S: Final = 0.2
 """Collects records into batches."""
+VERDICT_DEADLINE_S: Final = CONTROL_REQUEST_DEADLINE_S
 LIVE_FLOWS_BATCH: Final = 4096
 """Flows in one LiveFlows message; about 700 KiB."""
 
@@ -290,18 +292,30 @@ class Daemon:
     # Tasks
 
     async def _exchange_live_flows(self) -> None:
-        """Tells the controller what is open and ends what it does not know (D4)."""
+        """Tells the controller what is open and ends what it does not know (D4).
+
+        A verdict that does not come is asked for again as long as the connection lives: what was revoked while the two
+        were apart may be in no config any more, so that nothing else would end it.
+        """
         live = self.enforcer.flows.live()
         for start in range(0, max(len(live), 1), LIVE_FLOWS_BATCH):
             batch = live[start : start + LIVE_FLOWS_BATCH]
-            try:
-                reply = await self.link.request(LiveFlows(self.link.next_id(), batch))
-            except RemoteError as error:
-                # The connection is gone, or as good as gone: the next Welcome asks again.
-                _log.warning("live_flows.unanswered", reason=error.reason.code)
+            verdict = await self._verdict_about(batch)
+            if verdict is None:
                 return
-            if isinstance(reply, LiveVerdict):
-                self.enforcer.apply_verdict([item.flow for item in batch], reply.allowed)
+            self.enforcer.apply_verdict([item.flow for item in batch], verdict.allowed)
+
+    async def _verdict_about(self, flows: tuple[LiveFlow, ...]) -> LiveVerdict | None:
+        """None when the connection was lost: the next Welcome asks again."""
+        while True:
+            try:
+                reply = await self.link.request(LiveFlows(self.link.next_id(), flows), deadline_s=VERDICT_DEADLINE_S)
+            except RemoteError as error:
+                _log.warning("live_flows.unanswered", reason=error.reason.code, flows=len(flows))
+                if error.reason is not Reason.TIMEOUT or not self.link.state.connected:
+                    return None
+            else:
+                return reply if isinstance(reply, LiveVerdict) else None
 
     def _on_record(self) -> None:
         self._records_due.set()

@@ -144,11 +144,11 @@ class TunnelPeer:
         self._tunnel.go_away(reason)
 
     def keys_changed(self) -> None:
-        """Closes the tunnel if its live token was signed by a key that is no longer trusted (F-22)."""
+        """Closes the tunnel if its last token was signed by a key that is no longer trusted (F-22)."""
         if self._origin is None:
             return
         try:
-            self._origin.admission.still_trusted(self._trust.keys, now=self._clock.monotonic(), wall=self._clock.wall())
+            self._origin.admission.still_trusted(self._trust.keys, wall=self._clock.wall())
         except RemoteError as error:
             self.close(error.reason)
 

@@ -296,6 +296,22 @@ async def test_d4_after_every_reconnect_the_live_set_is_exchanged(tmp_path: Path
         assert (hello.epoch, hello.revision) == (1, 7)
 
 
+async def test_d4_t36_a_verdict_that_does_not_come_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "VERDICT_DEADLINE_S", 0.05)
+    async with staged(tmp_path) as stage, await echo_server() as server:
+        await stage.enforce(stage.config())
+        gone = stage.open(await stage.client(), port_of(server), 1, b"x")
+        await gone.until_data(1)
+        # The controller lives, but is too busy after its restart to judge in time.
+        stage.controller.on_message = lambda _message: None
+        stage.controller.drop()
+        await stage.controller.wait_for(LiveFlows, nth=2)
+        answer_live_flows(stage, lambda _message: ())
+        assert await gone.until_reset() is Reason.ACCESS_REVOKED
+
+
 async def test_c24_without_the_controller_everything_goes_on_until_the_lease(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
