@@ -4,62 +4,67 @@ Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 not connected or not rea
 7 timed out, 8 denied by policy, 130 interrupted.
 """
 
-import contextlib
 import resource
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from connector.daemon import Daemon
-from connector.enrol import enrol, read_token_file
-from connector.identity import load_identity
+from connector.enrol import enrol
+from connector.identity import Identity, load_identity
 from connector.probe import parse_target, probe
 from connector.render import render_probe_step, render_status
 from connector.resolver import Resolver
 from connector.settings import COMPONENT, Settings
 from connector.status import status_handler
-from protocol.enrolment import ENROLMENT_TOKEN_MAX_CHARS
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
-from protocol.version import PROTOCOL, SOFTWARE
 from runtime import console
 from runtime.clock import SystemClock
+from runtime.command_line import (
+    ForceOption,
+    JsonOption,
+    LogFormatOption,
+    LogLevelOption,
+    ReadyOption,
+    RuntimeOption,
+    StateOption,
+    TokenArgument,
+    TokenFileOption,
+    ask_daemon,
+    command_group,
+    config_option,
+    enrolment_token,
+    version_option,
+)
 from runtime.files import StateDir
 from runtime.lifecycle import Lifecycle, run_command
 from runtime.lifecycle import run as run_daemon
 from runtime.logging import configure
 from runtime.settings import describe, load
-from runtime.status_socket import StatusServer, call
+from runtime.status_socket import StatusServer
 
-START_HINT: Final = "Start it: `ostiary-connector run`, or `systemctl start ostiary-connector`."
-STDIN: Final = "-"
 OPEN_FILES_WANTED: Final = 65_536
 
-app = typer.Typer(
-    name="ostiary-connector",
-    help="The connector of an Ostiary network: it stands in a private network, keeps outbound connections only, and lets "
-    "in exactly what a signed policy allows.\n\nFirst `enroll` with the token that `ostiary admin connector create` "
-    "printed, then `run`; `status` shows how it is doing.",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+ConfigOption = Annotated[Path | None, config_option(COMPONENT)]
 
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings file. Default: /etc/ostiary/connector.toml.")
-]
-StateOption = Annotated[
-    Path | None, typer.Option("--state-dir", metavar="DIR", help="Where identity and key are kept.")
-]
-RuntimeOption = Annotated[
-    Path | None, typer.Option("--runtime-dir", metavar="DIR", help="Where the daemon's status socket is.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help='Print one JSON object, {"schema": 1, ...}.')]
+app = command_group(
+    """The Ostiary connector: it stands in a private network, keeps outbound connections only, and lets in exactly what
+    a signed policy allows.
+
+    \b
+    First steps:
+      ostiary admin connector create NAME --network NETWORK        (anywhere; prints a token)
+      ostiary-connector enroll --token-file -                      (here; paste the token)
+      ostiary-connector run
+
+    Settings come from flags, OSTIARY_* variables and /etc/ostiary/connector.toml, in this order; `check-config` shows
+    each with its origin.
+    """,
+    name="ostiary-connector",
+)
 
 
 def main() -> None:
@@ -68,23 +73,19 @@ def main() -> None:
 
 
 @app.callback()
-def prepare() -> None:
+def root(version: Annotated[bool, version_option("ostiary-connector")] = False) -> None:
     """Sends what short commands have to complain about to stderr; ``run`` sets the log up as its settings say."""
     configure(COMPONENT, "warning", json=False)
 
 
 @app.command()
 def enroll(
-    token: Annotated[
-        str | None, typer.Argument(metavar="TOKEN", help="The token itself (visible in `ps`), or `-` for stdin.")
-    ] = None,
-    token_file: Annotated[
-        str | None, typer.Option("--token-file", metavar="FILE", help="Read the token from FILE; `-` is stdin.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing enrolment.")] = False,
+    token: TokenArgument = None,
+    token_file: TokenFileOption = None,
+    force: ForceOption = False,
     config: ConfigOption = None,
     state_dir: StateOption = None,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Spend an enrolment token and become a connector.
 
@@ -96,11 +97,11 @@ def enroll(
       ostiary-connector enroll --token-file token.txt
       ostiary-connector enroll --token-file -          # paste it, then Ctrl-D
     """
-    with console.exit_on_error(as_json=json):
-        text = _read_token(token, token_file)
+    with console.exit_on_error(as_json=as_json):
+        text = enrolment_token(token, token_file)
         settings = _settings(config, state_dir=state_dir)
         identity = run_command(enrol(text, StateDir(settings.state_dir), SystemClock(), force=force))
-        if json:
+        if as_json:
             console.print_json(
                 {
                     "ok": True,
@@ -114,7 +115,7 @@ def enroll(
             console.print_lines(
                 f"Enrolled as {identity.connector} at {identity.controller_url}.",
                 f"Certificate pin: {identity.pin}",
-                f"next: {START_HINT}",
+                "next: ostiary-connector run, or systemctl start ostiary-connector",
             )
 
 
@@ -123,10 +124,8 @@ def run(
     config: ConfigOption = None,
     state_dir: StateOption = None,
     runtime_dir: RuntimeOption = None,
-    log_level: Annotated[
-        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
-    ] = None,
-    log_json: Annotated[bool | None, typer.Option("--log-json/--log-text", help="Format of the log on stderr.")] = None,
+    log_level: LogLevelOption = None,
+    log_json: LogFormatOption = None,
 ) -> None:
     """Run the connector in the foreground until SIGTERM or Ctrl-C.
 
@@ -153,11 +152,16 @@ def run(
 
 
 @app.command()
-def status(config: ConfigOption = None, runtime_dir: RuntimeOption = None, json: JsonOption = False) -> None:
-    """Show how the running connector is doing: controller, relays, config, tunnels, flows."""
-    with _asking_the_daemon(json):
-        answer = _call(_settings(config, runtime_dir=runtime_dir), "status")
-        if json:
+def status(config: ConfigOption = None, runtime_dir: RuntimeOption = None, as_json: JsonOption = False) -> None:
+    """Show how the running connector is doing: controller, relays, config, tunnels, flows.
+
+    \b
+    Example:
+      ostiary-connector status --json
+    """
+    with console.exit_on_error(as_json=as_json):
+        answer = _ask(_settings(config, runtime_dir=runtime_dir), "status")
+        if as_json:
             console.print_json(answer)
         else:
             render_status(answer)
@@ -165,31 +169,23 @@ def status(config: ConfigOption = None, runtime_dir: RuntimeOption = None, json:
 
 @app.command()
 def health(
-    ready: Annotated[
-        bool, typer.Option("--ready/--live", help="--live (default): does it answer? --ready: can it serve clients?")
-    ] = False,
+    ready: ReadyOption = True,
     config: ConfigOption = None,
     runtime_dir: RuntimeOption = None,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Tell by exit code whether the connector is alive (--live) or able to serve clients (--ready).
+    """Tell by the exit code how the connector is: 0 well, 3 not ready, 5 not running.
 
     Ready means: a valid config, and at least one relay through which clients can come. Without the controller a connector
-    stays ready for as long as its config is valid. Exit codes: 0 yes, 3 not ready, 5 not running.
+    stays ready for as long as its config is valid.
+
+    \b
+    Example:
+      ostiary-connector health --live
     """
-    with _asking_the_daemon(json):
-        answer = _call(_settings(config, runtime_dir=runtime_dir), "health")
-        good = bool(answer["ready"]) if ready else True
-        if json:
-            console.print_json({"ok": good, **answer})
-        elif good:
-            console.print_lines("ready" if ready else "alive")
-        else:
-            why = answer["why"] or {}
-            detail = f" ({why['detail']})" if why.get("detail") else ""
-            console.print_lines(f"not ready: {why.get('sentence', '')}{detail}", f"next: {why.get('next', '')}")
-        if not good:
-            raise SystemExit(console.NOT_READY)
+    with console.exit_on_error(as_json=as_json):
+        why = _ask(_settings(config, runtime_dir=runtime_dir), "health")["why"]
+    raise typer.Exit(console.print_health(why_not=why, ready=ready, as_json=as_json))
 
 
 @app.command("test")
@@ -199,7 +195,7 @@ def reach(
     ],
     config: ConfigOption = None,
     runtime_dir: RuntimeOption = None,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Reach a destination from this host exactly as a user's connection would: resolve, check, connect.
 
@@ -213,21 +209,21 @@ def reach(
 
     def note(step: dict[str, Any]) -> None:
         steps.append(step)
-        if not json:
+        if not as_json:
             render_probe_step(step)
 
-    with console.exit_on_error(as_json=json):
+    with console.exit_on_error(as_json=as_json):
         parse_target(target)
         settings = _settings(config, runtime_dir=runtime_dir)
         try:
-            answer = _call(settings, "test", {"target": target}, on_event=note)
+            answer = _ask(settings, "test", {"target": target}, on_event=note)
         except OstiaryError as error:
             if error.reason is not Reason.DAEMON_NOT_RUNNING:
                 raise
-            if not json:
+            if not as_json:
                 console.warn("the connector is not running; testing directly, without its config")
             answer = run_command(_probe_directly(target, settings, note))
-        if json:
+        if as_json:
             console.print_json({"ok": True, "target": target, "steps": steps, **answer})
         else:
             console.print_lines(f"connected to {answer['address']} in {answer['connect_ms']} ms")
@@ -238,60 +234,53 @@ def check_config(
     config: ConfigOption = None,
     state_dir: StateOption = None,
     runtime_dir: RuntimeOption = None,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Check settings and enrolment without starting anything; shows each value and where it comes from."""
-    with console.exit_on_error(as_json=json):
+    """Show every setting with its origin, say what is wrong with them, and whether the connector is enrolled.
+
+    \b
+    Example:
+      OSTIARY_PARKED_LEGS=4 ostiary-connector check-config
+    """
+    with console.exit_on_error(as_json=as_json):
         settings = _settings(config, state_dir=state_dir, runtime_dir=runtime_dir)
-        rows = describe(settings)
-        identity = load_identity(StateDir(settings.state_dir))
-        identity.context()
-        if json:
-            console.print_json(
-                {
-                    "ok": True,
-                    "settings": [{"key": key, "value": value, "origin": origin} for key, value, origin in rows],
-                    "connector": identity.connector,
-                    "controller_url": identity.controller_url,
-                }
-            )
-        else:
-            console.print_table(["SETTING", "VALUE", "FROM"], rows)
-            console.print_lines(f"enrolled as {identity.connector} at {identity.controller_url}")
+        identity = _enrolled(settings)
+        standing = "not enrolled; next: ostiary-connector enroll --token-file FILE"
+        facts: dict[str, object] = {"enrolled": identity is not None, "connector": None, "controller_url": None}
+        if identity is not None:
+            identity.context()
+            standing = f"enrolled as {identity.connector} at {identity.controller_url}"
+            facts |= {"connector": identity.connector, "controller_url": identity.controller_url}
+        console.print_settings(describe(settings), as_json=as_json, standing=standing, facts=facts)
 
 
 @app.command()
-def version(json: JsonOption = False) -> None:
+def version(as_json: JsonOption = False) -> None:
     """Print the version of the software and of the protocol."""
-    if json:
-        console.print_json({"component": COMPONENT, "software": SOFTWARE, "protocol": PROTOCOL})
-    else:
-        console.print_lines(f"ostiary-connector {SOFTWARE} (protocol {PROTOCOL})")
+    console.print_version("ostiary-connector", as_json=as_json)
 
 
 def _settings(config: Path | None, **flags: object) -> Settings:
     return load(Settings, component=COMPONENT, config_file=config, overrides=flags)
 
 
-def _read_token(token: str | None, token_file: str | None) -> str:
-    if (token is None) == (token_file is None):
-        raise LocalError(Reason.INVALID_INPUT, "give the token by --token-file FILE (`-` for stdin)")
-    if STDIN in (token, token_file):
-        return sys.stdin.read(ENROLMENT_TOKEN_MAX_CHARS + 64)
-    if token_file is not None:
-        return read_token_file(Path(token_file))
-    console.warn("a token on the command line is visible to others in `ps` and stays in the shell's history")
-    return token or ""
+def _enrolled(settings: Settings) -> Identity | None:
+    try:
+        return load_identity(StateDir(settings.state_dir))
+    except LocalError as error:
+        if error.reason is not Reason.NOT_ENROLLED:
+            raise
+        return None
 
 
-def _call(
+def _ask(
     settings: Settings,
     verb: str,
     args: Mapping[str, Any] | None = None,
     *,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    return run_command(call(settings.socket_path, verb, args, on_event=on_event))
+    return ask_daemon(COMPONENT, settings.socket_path, verb, args, on_event=on_event)
 
 
 async def _probe_directly(target: str, settings: Settings, note: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -302,24 +291,6 @@ async def _probe_directly(target: str, settings: Settings, note: Callable[[dict[
 
     resolver = Resolver(clock, settings.resolver_addresses)
     return await probe(parse_target(target), resolver=resolver, served=None, wall=clock.wall(), emit=emit)
-
-
-@contextlib.contextmanager
-def _asking_the_daemon(as_json: bool) -> Iterator[None]:
-    """Errors as usual, with the connector's own way of being started."""
-    try:
-        yield
-    except OstiaryError as error:
-        down = error.reason is Reason.DAEMON_NOT_RUNNING
-        console.print_error(
-            error,
-            as_json=as_json,
-            sentence="The connector is not running." if down else None,
-            next_step=START_HINT if down else None,
-        )
-        raise SystemExit(console.exit_code(error.reason)) from error
-    except KeyboardInterrupt as interrupt:
-        raise SystemExit(console.INTERRUPTED) from interrupt
 
 
 def _raise_file_limit() -> None:

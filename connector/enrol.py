@@ -6,7 +6,6 @@ offers the same key again. An older enrolment stays whole until the new one is.
 
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from connector.identity import (
@@ -17,22 +16,17 @@ from connector.identity import (
     parse_names_untrusted,
     save_identity,
 )
-from protocol.enrolment import ENROLMENT_TOKEN_MAX_CHARS, EnrolmentToken, parse_untrusted
+from protocol.enrolment import EnrolmentToken, parse_untrusted
 from protocol.errors import LocalError, RemoteProtocolError
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys, generate_key, key_from_pem, key_to_pem, pin_of, public_jwk
 from runtime.clock import Clock
-from runtime.files import StateDir, read_limited
+from runtime.files import StateDir
 from runtime.http import check_url, request_json
 from runtime.trust import client_context, fetch_ca
 
 ENROL_PATH: Final = "/api/v1/enroll"
 PENDING_KEY_FILE: Final = "enrolling-key.pem"
-
-
-def read_token_file(path: Path) -> str:
-    """Returns the token in a file that a person wrote. Raises LocalError."""
-    return read_limited(path, ENROLMENT_TOKEN_MAX_CHARS + 64).decode("utf-8", errors="replace").strip()
 
 
 async def enrol(

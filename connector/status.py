@@ -8,6 +8,7 @@ from connector.probe import parse_target, probe
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
 from protocol.version import SOFTWARE
+from runtime.console import error_object
 from runtime.status_socket import Emit, Handler, Peer, Result
 
 
@@ -125,8 +126,8 @@ def _config(daemon: Daemon) -> dict[str, Any] | None:
 
 
 def _error(error: OstiaryError | None) -> dict[str, str] | None:
-    return None if error is None else _reason(error.reason, error.detail)
+    return None if error is None else error_object(error)
 
 
 def _reason(reason: Reason, detail: str) -> dict[str, str]:
-    return {"reason": reason.code, "sentence": reason.sentence, "detail": detail, "next": reason.next_step}
+    return error_object(LocalError(reason, detail))
