@@ -75,9 +75,12 @@ class ResolvConf:
         self._symlink: Path | None = None
 
     def apply(self, domains: Iterable[str]) -> None:
-        """See ResolverSettings. A file that is ours already (of a run that nobody cleaned up) is refused."""
+        """See ResolverSettings. A file that is ours already, of a run whose journal is lost, is refused."""
         if resolv_conf.is_ours(self._path):
-            raise LocalError(Reason.DNS_SETUP_FAILED, f"{self._path} is ours already; undo the journal first")
+            detail = (
+                f"{self._path} is ours, but the journal with its original is gone; write the host's nameservers into it"
+            )
+            raise LocalError(Reason.DNS_SETUP_FAILED, detail)
         self._take_over()
 
     def update(self, domains: Iterable[str]) -> None:
