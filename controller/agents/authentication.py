@@ -7,13 +7,13 @@ why, and nothing more.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from controller.agents.replay import ReplayCache
 from controller.domain.model import PublicKey
 from controller.domain.state import PolicyState
 from controller.publish import AgentKind
 from protocol.errors import RefusedError, RemoteError
 from protocol.ids import ConnectorId, DeviceId
 from protocol.reasons import Reason
+from protocol.tokens.claims import Assertion
 from protocol.tokens.keys import key_from_jwk_untrusted
 from protocol.tokens.verify import unverified_agent, verify_assertion
 
@@ -29,9 +29,9 @@ class Agent:
 
 
 def authenticate(
-    authorization: str | None, state: PolicyState, replays: ReplayCache, *, audiences: Collection[str], now: float
-) -> Agent:
-    """Returns whom an ``Authorization: Bearer <assertion>`` header proves.
+    authorization: str | None, state: PolicyState, *, audiences: Collection[str], now: float
+) -> tuple[Agent, Assertion]:
+    """Returns whom an ``Authorization: Bearer <assertion>`` header proves, and the assertion, which the caller spends (D7).
 
     Args:
         authorization: the header's value.
@@ -40,7 +40,7 @@ def authenticate(
 
     Raises:
         RemoteError: a TOKEN_* reason.
-        RefusedError: TOKEN_KEY_UNKNOWN for an unknown agent, TOKEN_REVOKED for a replay.
+        RefusedError: TOKEN_KEY_UNKNOWN for an unknown agent.
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -50,14 +50,11 @@ def authenticate(
     mismatch: RemoteError | None = None
     for audience in audiences:
         try:
-            assertion = verify_assertion(token, key=key, audience=audience, now=now)
+            return agent, verify_assertion(token, key=key, audience=audience, now=now)
         except RemoteError as error:
             if error.reason is not Reason.TOKEN_AUDIENCE:
                 raise
             mismatch = error
-        else:
-            replays.spend(assertion, now)
-            return agent
     raise mismatch or RefusedError(Reason.TOKEN_AUDIENCE, "this controller has no name yet")
 
 

@@ -126,14 +126,13 @@ class AgentEndpoint:
             _log.info("agent.detached", agent=agent.id)
 
     def _authenticate(self, websocket: WebSocket) -> Agent:
-        agent = authenticate(
-            websocket.headers.get("authorization"),
-            self._hub.head.state,
-            self._replays,
-            audiences=self._audiences(),
-            now=self._clock.wall(),
+        now = self._clock.wall()
+        agent, assertion = authenticate(
+            websocket.headers.get("authorization"), self._hub.head.state, audiences=self._audiences(), now=now
         )
+        # Its own limit comes before the memory that all agents share: one of them must not fill it (D10).
         self._connects.spend(agent.id, self._clock.monotonic())
+        self._replays.spend(assertion, now)
         return agent
 
     def _own_names(self) -> Collection[str]:

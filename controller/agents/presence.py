@@ -5,12 +5,19 @@ access.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from controller.publish import AgentKind
 from protocol.control import Heartbeat, Hello
+from protocol.errors import RemoteError
 from protocol.ids import ConnectorHash, ConnectorId, RelayId, SpkiPin
 from protocol.limits import AGENT_STALL_S
 from protocol.rendezvous import RelayReport
+from protocol.tokens.keys import parse_pin_untrusted
+from protocol.tokens.verify import RELAYS_MAX
+
+TEXT_MAX: Final = 255
+"""Characters of what an agent calls itself and its software."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,11 @@ class Presence:
             kind,
             since=now,
             last_seen=now,
-            software=hello.software,
-            hostname=hello.hostname,
+            software=_text(hello.software),
+            hostname=_text(hello.hostname),
             clock_offset_ms=offset,
-            pin=hello.pin,
-            next_pin=hello.next_pin,
+            pin=_pin(hello.pin),
+            next_pin=_pin(hello.next_pin),
         )
         self._agents[agent] = line
         return line
@@ -77,9 +84,9 @@ class Presence:
             line,
             last_seen=now,
             clock_offset_ms=heartbeat.clock_ms - round(now * 1000),
-            pin=heartbeat.pin or line.pin,
-            next_pin=heartbeat.next_pin,
-            relays=heartbeat.relays,
+            pin=_pin(heartbeat.pin) or line.pin,
+            next_pin=_pin(heartbeat.next_pin),
+            relays=heartbeat.relays[:RELAYS_MAX],
             flows=max(0, heartbeat.flows),
             tunnels=max(0, heartbeat.tunnels),
         )
@@ -126,3 +133,16 @@ class Presence:
     def relays(self) -> tuple[RelayPresence, ...]:
         """Returns the relays that are connected, sorted by id."""
         return tuple(self._relays[relay] for relay in sorted(self._relays))
+
+
+def _pin(said: SpkiPin | None) -> SpkiPin | None:
+    """What is no pin is left out: clients refuse a whole authorisation with it, other connectors' paths included."""
+    try:
+        return None if said is None else parse_pin_untrusted(said)
+    except RemoteError:
+        return None
+
+
+def _text(said: str) -> str:
+    """Bounded, and without what forges a line or drives a terminal where people read it (T-74)."""
+    return "".join(char if char.isprintable() else "?" for char in said[:TEXT_MAX])

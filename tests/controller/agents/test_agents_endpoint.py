@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 
 from controller.agents import connection as connection_module
+from controller.agents.replay import ReplayCache
 from controller.domain import commands as c
 from controller.domain.events import AgentMisbehaved
 from controller.domain.model import Role, SubjectKind
@@ -261,6 +262,14 @@ async def test_an_agent_that_comes_too_often_is_slowed_down(company: Company) ->
     assert last is not None
     assert last.status_code == 429
     assert int(last.headers["Retry-After"]) >= 1
+
+
+async def test_d10_one_agent_cannot_fill_the_memory_of_assertions(company: Company) -> None:
+    company.station.endpoint._replays = ReplayCache(capacity=25)
+    for _ in range(30):
+        await knock(company)
+    async with serving(company):
+        pass
 
 
 async def knock(company: Company) -> Response | None:

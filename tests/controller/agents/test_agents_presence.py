@@ -1,11 +1,11 @@
 """Who is there."""
 
-from policy_world import START
+from policy_world import PIN, START
 
 from controller.agents.presence import Presence
 from controller.publish import AgentKind
 from protocol.control import Heartbeat, Hello
-from protocol.ids import RelayId
+from protocol.ids import RelayId, SpkiPin
 from protocol.limits import AGENT_STALL_S
 from protocol.rendezvous import RelayReport
 
@@ -44,3 +44,29 @@ def test_relays_are_there_while_they_report() -> None:
     assert presence.relays() == (line,)
     presence.relay_lost(relay)
     assert presence.relays() == ()
+
+
+def test_t17_an_agent_cannot_name_what_is_no_pin() -> None:
+    presence, nonsense = Presence(), SpkiPin("sha256/nonsense")
+    presence.arrived("con_a", AgentKind.CONNECTOR, Hello(1, "x", START * 1000, pin=nonsense, next_pin=nonsense), NOW)
+    line = presence.agent("con_a")
+    assert line is not None
+    assert (line.pin, line.next_pin) == (None, None)
+    presence.heard("con_a", Heartbeat(START * 1000, pin=PIN), NOW)
+    presence.heard("con_a", Heartbeat(START * 1000, pin=nonsense, next_pin=nonsense), NOW)
+    line = presence.agent("con_a")
+    assert line is not None
+    assert (line.pin, line.next_pin) == (PIN, None)
+
+
+def test_t74_what_agents_say_of_themselves_is_bounded_and_printable() -> None:
+    presence, relays = Presence(), tuple(RelayId(f"rel_{number}") for number in range(1000))
+    hello = Hello(1, "\x1b[2J" + "s" * 100_000, START * 1000, hostname="a\nb\u202e" + "h" * 100_000)
+    presence.arrived("dev_a", AgentKind.CLIENT, hello, NOW)
+    presence.heard("dev_a", Heartbeat(START * 1000, relays=relays), NOW)
+    line = presence.agent("dev_a")
+    assert line is not None
+    assert line.software.startswith("?[2Js")
+    assert line.hostname.startswith("a?b?h")
+    assert max(len(line.software), len(line.hostname)) <= 255
+    assert len(line.relays) <= 64
