@@ -33,9 +33,9 @@ OWNER, OWNER_PASSWORD = "ada@corp.example", "correct horse battery staple"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
-async def set_up(state_dir: Path, *, now: float) -> Settings:
-    """Makes a controller with its first owner in ``state_dir``."""
-    settings = Settings(state_dir=state_dir)
+async def set_up(state_dir: Path, *, now: float, database_url: str | None = None) -> Settings:
+    """Makes a controller with its first owner in ``state_dir``; over SQLite unless another database is given."""
+    settings = Settings(state_dir=state_dir, database_url=database_url)
     create_master_secret(state_dir)
     schema.upgrade(settings.effective_database_url)
     store = await Store.open(settings.effective_database_url)
@@ -100,10 +100,10 @@ class Person:
 
 
 @contextlib.asynccontextmanager
-async def running(state_dir: Path) -> AsyncIterator[Controller]:
+async def running(state_dir: Path, *, database_url: str | None = None) -> AsyncIterator[Controller]:
     """Runs the application; its clock stands still until told."""
     clock = ManualClock()
-    settings = await set_up(state_dir, now=clock.wall())
+    settings = await set_up(state_dir, now=clock.wall(), database_url=database_url)
     async with running_with(settings, clock) as controller:
         yield controller
 
