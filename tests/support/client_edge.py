@@ -200,9 +200,7 @@ class _Served:
 
 
 class _Head:
-    def __init__(
-        self, stream: TunnelStream, on_header: Callable[[TunnelStream, Proof | StreamHeader], None]
-    ) -> None:
+    def __init__(self, stream: TunnelStream, on_header: Callable[[TunnelStream, Proof | StreamHeader], None]) -> None:
         self.stream = stream
         self.on_header = on_header
         self.reader: FrameReader = header_reader()
