@@ -7,7 +7,7 @@ import os
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.dialer import PingSocket, dial_tcp, internet_checksum, open_udp, watch_for_vanished_host
@@ -142,6 +142,7 @@ def test_pinging_without_permission_says_what_to_do(monkeypatch: pytest.MonkeyPa
     assert caught.value.reason is Reason.UNAVAILABLE
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=2, max_size=200))
 def test_the_checksum_makes_the_sum_zero(data: bytes) -> None:
     padded = data + b"\0" * (len(data) % 2)

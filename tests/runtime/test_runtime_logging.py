@@ -6,7 +6,7 @@ import logging
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.logging import REDACTED, configure, redact
@@ -76,6 +76,7 @@ def test_t74_one_event_is_one_line(as_json: bool, text: str) -> None:
     assert "\x1b[31m" not in stream.getvalue()
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=10), st.recursive(st.text() | st.binary() | st.none(), st.lists, max_leaves=5)))
 def test_redaction_is_total(event: dict[str, object]) -> None:
     redact(None, "info", event)

@@ -1,7 +1,7 @@
 """Clock, entropy, backoff."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.ids import is_id
@@ -32,6 +32,7 @@ def test_entropy_has_the_right_shape_and_does_not_repeat() -> None:
     assert len(token_text()) == 43
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=5000), st.floats(min_value=0, max_value=1, exclude_max=True))
 def test_t18_backoff_is_jittered_and_capped(attempts: int, jitter: float) -> None:
     backoff = Backoff(initial_s=0.25, cap_s=5.0, jitter=lambda: jitter)

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 from connector_world import NOW, World, acl, entry
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core.config import ConfigKeeper
@@ -68,6 +68,7 @@ def test_it_knows_when_it_has_expired() -> None:
     assert served.expired(NOW + 101)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 5)), max_size=20))
 def test_what_is_enforced_never_goes_backwards(offers: list[tuple[int, int]]) -> None:
     keeper = ConfigKeeper()

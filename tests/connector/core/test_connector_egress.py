@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core.egress import EgressRules, may_connect
@@ -145,6 +145,7 @@ def test_one_check_without_a_prepared_rule_set() -> None:
         may_connect(METADATA, None, (), ())
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4))
 def test_t31_no_carrier_passes_what_the_plain_address_does_not(address: ipaddress.IPv4Address) -> None:
     number = int(address)
@@ -159,6 +160,7 @@ def test_t31_no_carrier_passes_what_the_plain_address_does_not(address: ipaddres
     assert all(refused(EVERYWHERE, str(carrier)) == plain for carrier in carriers)
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=6))
 def test_the_check_is_total(address: ipaddress.IPv6Address) -> None:
     refused(EVERYWHERE, str(address))

@@ -14,7 +14,7 @@ from connector_world import (
     flow_id,
     res,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core import flows as module
@@ -147,6 +147,7 @@ def test_a_grant_that_runs_out_ends_its_flows() -> None:
     assert flows.next_grant_end() is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(0, 20)), max_size=12),
     st.lists(st.tuples(st.sampled_from([None, 1, 2, 3]), st.integers(0, 20)), max_size=4),

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 from connector_world import DEVICE, GRANT, NOW, World, acl, bare, circumstances, entry, header, res
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core.cutoffs import Cutoffs
@@ -128,6 +128,7 @@ def test_the_lease_is_the_configs() -> None:
     assert lease_of(theirs, AclIndex(acl())) == 3600
 
 
+@settings(deadline=None)
 @given(st.integers(0, 255), st.integers(1, 65535), st.sampled_from(["tcp", "udp", "icmp"]))
 def test_t30_nothing_beyond_both_lists_is_ever_permitted(last: int, port: int, kind: StreamKind) -> None:
     token = acl(entry("10.0.0.0/25", tcp=(PortRange(1, 1024),), udp=(), icmp=True))

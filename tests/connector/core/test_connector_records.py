@@ -1,7 +1,7 @@
 """Records: kept until acknowledged, bounded, losses counted (T-9, S-13)."""
 
 from connector_world import CONNECTOR, DEVICE, NETWORK, USER, flow_id, res
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core.records import RecordQueue
@@ -75,6 +75,7 @@ def test_a_record_that_the_controller_chokes_on_does_not_keep_the_others_back() 
     assert rounds < 60
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["add", "send", "ack"]), max_size=60), st.integers(1, 5))
 def test_t9_every_record_is_sent_or_counted(words: list[str], limit: int) -> None:
     queue = RecordQueue(limit=limit)
