@@ -82,6 +82,8 @@ class TunnelPeer:
         self._seen_first = False
         self._early: deque[tuple[TunnelStream, StreamHeader]] = deque()
         """Streams whose headers are complete and that wait for the first proof."""
+        self._early_count = 0
+        """Streams opened so far; before the proof it is bounded."""
         self._ended = asyncio.Event()
         self._deadline: asyncio.TimerHandle | None = None
         self._tunnel = Tunnel.server(leg, trust.key_pem, trust.certificate_pem, clock, on_lost=self.lost)
@@ -161,9 +163,10 @@ class TunnelPeer:
             HeadReader(
                 stream, limit=PROOF_MAX_BYTES + 4096, on_header=self._first_header, on_end=self._proof_stream_ended
             )
-        elif self.admitted is None and len(self._early) >= MUX_ACCEPT_BACKLOG:
+        elif self.admitted is None and self._early_count >= MUX_ACCEPT_BACKLOG:
             refuse(stream, Reason.LIMIT_EXCEEDED)
         else:
+            self._early_count += 1
             HeadReader(stream, limit=OPEN_HEADER_MAX_BYTES, on_header=self._header, on_end=self._forget)
 
     def _header(self, stream: TunnelStream, header: Proof | StreamHeader) -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from canned_http import canned_http
 from fake_controller import FakeController, fake_controller
+from tls_material import tls_material
 
 from protocol.control import (
     AuthoriseReply,
@@ -29,6 +32,7 @@ from runtime.agent_link import AgentLink
 from runtime.backoff import Backoff
 from runtime.clock import SystemClock
 from runtime.tasks import TaskScope
+from runtime.trust import client_context, server_context
 
 RESOURCE = ResourceId("res_AAAAAAAAAAAAAAAAAAAAAA")
 
@@ -51,7 +55,7 @@ class Agent:
 
 
 @asynccontextmanager
-async def running_agent(url: str) -> AsyncIterator[Agent]:
+async def running_agent(url: str, *, context: ssl.SSLContext | None = None) -> AsyncIterator[Agent]:
     assertions = iter(range(1000))
 
     def tell(sink: list[object], item: object) -> None:
@@ -60,7 +64,7 @@ async def running_agent(url: str) -> AsyncIterator[Agent]:
 
     link = AgentLink(
         url=url,
-        context=None,
+        context=context,
         assertion=lambda: f"assertion-{next(assertions)}",
         hello=lambda: Hello(1, "test", 1_000_000),
         on_message=lambda message: tell(agent.messages, message),  # type: ignore[arg-type]
@@ -258,3 +262,32 @@ async def test_the_first_word_must_be_welcome(first: Message | str | bytes, reas
             assert agent.losses[0] is reason
             assert agent.welcomes == []
             assert not agent.link.state.connected
+
+
+async def test_over_tls_with_the_pinned_ca_and_never_without() -> None:
+    pki = tls_material()
+    async with fake_controller(tls=server_context(pki.cert_pem, pki.key_pem)) as controller:
+        url = controller.url.replace("127.0.0.1", "localhost")
+        async with running_agent(url, context=client_context(pki.ca_pem)) as agent:
+            await agent.link.wait_connected(deadline_s=10)
+        async with running_agent(url, context=client_context(None)) as stranger:
+            await stranger.until("losses")
+            assert stranger.losses[0] is Reason.CERTIFICATE_UNTRUSTED
+        assert len(controller.authorizations) == 1
+
+
+async def test_something_that_is_no_controller_is_told() -> None:
+    async with (
+        canned_http(b"SSH-2.0-OpenSSH\r\n\r\n") as server,
+        running_agent(f"http://127.0.0.1:{server.port}") as agent,
+    ):
+        await agent.until("losses")
+        assert agent.losses[0] is Reason.CONTROLLER_UNREACHABLE
+
+
+async def test_t40_a_full_queue_takes_no_more() -> None:
+    async with both() as (_, agent):
+        sent = 0
+        while agent.link.send(Enforced(1, Revision(1), "x")):
+            sent += 1
+        assert sent == agent_link.OUTGOING_MAX

@@ -2,6 +2,7 @@
 
 import asyncio
 import http
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -139,18 +140,19 @@ class FakeController:
 
 
 @asynccontextmanager
-async def fake_controller() -> AsyncIterator[FakeController]:
-    """Serves a FakeController on a loopback port, without TLS."""
+async def fake_controller(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeController]:
+    """Serves a FakeController on a loopback port."""
     controller = FakeController()
     async with serve(
         controller.serve_connection,
         "127.0.0.1",
         0,
+        ssl=tls,
         compression=None,
         ping_interval=None,
         close_timeout=1,
         process_request=controller.process_request,
     ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        controller.url = f"http://127.0.0.1:{port}"
+        controller.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
         yield controller
