@@ -40,6 +40,8 @@ def _permitted(state: PolicyState, actor: UserId, role: Role, command: c.Command
             return owner == actor  # nobody signs in for somebody else
         case c.StartSession(user=owner):
             return owner == actor
+        case c.SetUserPassword(user=target) if target == actor:
+            return True
         case c.RevokeDevice(device=device):
             return role is not Role.MEMBER or _owns(state, actor, device)
         case c.EndSession(session=session):
@@ -52,7 +54,12 @@ def _permitted(state: PolicyState, actor: UserId, role: Role, command: c.Command
     match command:
         case c.CreateUser(role=wanted):
             return wanted is Role.MEMBER
-        case c.DisableUser(user=target) | c.EnableUser(user=target) | c.RemoveUser(user=target):
+        case (
+            c.SetUserPassword(user=target)
+            | c.DisableUser(user=target)
+            | c.EnableUser(user=target)
+            | c.RemoveUser(user=target)
+        ):
             known = state.users.get(target)
             return known is None or known.role is Role.MEMBER
     return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from controller.domain.model import PublicKey, Role, SubjectKind
 from protocol.acl.model import Ports
+from protocol.enrolment import EnrolmentKind
 from protocol.ids import (
     ConnectorId,
     DeviceId,
@@ -75,6 +76,14 @@ class DistrustSigningKey(Command):
     """Emergency (T-64). Also of the active key: then nothing is signed until another one is activated."""
 
     kid: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssueEnrolment(Command):
+    """Hands out a one-time token for ``target``, a connector, relay or service; the secret itself is beside the log."""
+
+    kind: EnrolmentKind
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +210,13 @@ class CreateUser(Command):
 class ChangeUserRole(Command):
     user: UserId
     role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class SetUserPassword(Command):
+    """The password itself is beside the log, as a hash."""
+
+    user: UserId
 
 
 @dataclass(frozen=True, slots=True)

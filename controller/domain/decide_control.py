@@ -6,7 +6,7 @@ from controller.domain.handlers import Decided, Handlers, about, handles
 from controller.domain.model import KeyStatus
 from controller.domain.rules import RuleBrokenError, fresh, known, word
 from controller.domain.state import PolicyState
-from protocol.ids import Epoch
+from protocol.ids import ConnectorId, Epoch, RelayId, ServiceAccountId
 from protocol.reasons import Reason
 
 HANDLERS: Handlers = {}
@@ -73,6 +73,18 @@ def _distrust_key(state: PolicyState, command: c.DistrustSigningKey) -> Decided:
         return about(command.kid)
     known(state.signing_keys, command.kid, "signing key")
     return about(command.kid, e.SigningKeyDistrusted(command.kid))
+
+
+@handles(HANDLERS, c.IssueEnrolment)
+def _issue_enrolment(state: PolicyState, command: c.IssueEnrolment) -> Decided:
+    match command.kind:
+        case "connector":
+            known(state.connectors, ConnectorId(command.target), "connector")
+        case "relay":
+            known(state.relays, RelayId(command.target), "relay")
+        case "service":
+            known(state.service_accounts, ServiceAccountId(command.target), "service account")
+    return about(command.target, e.EnrolmentIssued(command.kind, command.target))
 
 
 @handles(HANDLERS, c.RecordSignInFailure)

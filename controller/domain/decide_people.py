@@ -28,6 +28,12 @@ def _change_role(state: PolicyState, command: c.ChangeUserRole) -> Decided:
     return about(command.user, e.UserRoleChanged(command.user, command.role))
 
 
+@handles(HANDLERS, c.SetUserPassword)
+def _set_password(state: PolicyState, command: c.SetUserPassword) -> Decided:
+    known(state.users, command.user, "user")
+    return about(command.user, e.UserPasswordSet(command.user))
+
+
 @handles(HANDLERS, c.DisableUser)
 def _disable_user(state: PolicyState, command: c.DisableUser) -> Decided:
     user = known(state.users, command.user, "user")

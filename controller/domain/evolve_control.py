@@ -52,6 +52,11 @@ def _key_distrusted(state: PolicyState, event: e.SigningKeyDistrusted, _: int) -
     )
 
 
+@applies(HANDLERS, e.EnrolmentIssued)
+def _enrolment_issued(state: PolicyState, _event: e.EnrolmentIssued, _: int) -> PolicyState:
+    return state
+
+
 @applies(HANDLERS, e.SignInFailed)
 def _sign_in_failed(state: PolicyState, _event: e.SignInFailed, _: int) -> PolicyState:
     return state

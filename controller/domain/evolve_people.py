@@ -38,6 +38,11 @@ def _role_changed(state: PolicyState, event: e.UserRoleChanged, _: int) -> Polic
     return changed(state, users=state.users.set(event.user, replace(state.users[event.user], role=event.role)))
 
 
+@applies(HANDLERS, e.UserPasswordSet)
+def _user_password_set(state: PolicyState, _event: e.UserPasswordSet, _: int) -> PolicyState:
+    return state
+
+
 @applies(HANDLERS, e.UserDisabled)
 def _user_disabled(state: PolicyState, event: e.UserDisabled, _: int) -> PolicyState:
     return _set_user_disabled(state, event.user, disabled=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from controller.api.problems import FieldError
-from controller.domain.commands import CreateUser, RemoveUser
+from controller.domain.commands import CreateUser, RemoveUser, SetUserPassword
 from controller.domain.model import Role, SubjectKind, SubjectRef
 from controller.domain.rules import RuleBrokenError, clean_name
 from controller.identity.passwords import Passwords, check_new_password
@@ -51,7 +51,8 @@ async def create(unit: Unit, account: NewAccount) -> UserId:
 
 
 async def set_password(unit: Unit, user: UserId, password_hash: str) -> None:
-    """Replaces the password and ends all sessions of the user to API and page."""
+    """Replaces the password and ends all sessions of the user to API and page; the log says who did it."""
+    await unit.execute(SetUserPassword(user))
     await credentials.set_password_hash(unit.connection, user, password_hash, unit.now)
     await web_sessions.revoke_all(unit.connection, user, unit.now)
 

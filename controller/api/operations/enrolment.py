@@ -9,7 +9,7 @@ from cryptography import x509
 
 from controller.api.problems import FieldError
 from controller.api.services import Services
-from controller.domain.commands import EnrolConnector, EnrolRelay, RegisterDevice
+from controller.domain.commands import EnrolConnector, EnrolRelay, IssueEnrolment, RegisterDevice
 from controller.domain.model import PublicKey, SubjectKind
 from controller.domain.rules import RuleBrokenError, clean_name
 from controller.domain.state import PolicyState
@@ -45,7 +45,8 @@ class Request:
 
 
 async def give_out(services: Services, unit: Unit, kind: EnrolmentKind, target: str) -> NewEnrolment:
-    """Makes a token for ``target``; an earlier one that was not used is worth nothing any more."""
+    """Makes a token for ``target``; an earlier one that was not used is worth nothing any more. The log says who did it."""
+    await unit.execute(IssueEnrolment(kind, target))
     enrolment = new_enrolment(kind, url=services.public_url, pin=services.enrolment_pin, now=unit.now)
     await enrolments.revoke_all(unit.connection, target)
     await enrolments.create(

@@ -10,6 +10,7 @@ from controller.domain.events.base import Event
 from controller.domain.events.control import (
     AgentMisbehaved,
     ControllerInitialised,
+    EnrolmentIssued,
     EpochRaised,
     SignInFailed,
     SigningKeyActivated,
@@ -36,6 +37,7 @@ from controller.domain.events.people import (
     UserCreated,
     UserDisabled,
     UserEnabled,
+    UserPasswordSet,
     UserRemoved,
     UserRoleChanged,
 )
@@ -62,6 +64,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     SigningKeyActivated,
     SigningKeyRetired,
     SigningKeyDistrusted,
+    EnrolmentIssued,
     SignInFailed,
     AgentMisbehaved,
     NetworkCreated,
@@ -79,6 +82,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ResourceRemoved,
     UserCreated,
     UserRoleChanged,
+    UserPasswordSet,
     UserDisabled,
     UserEnabled,
     UserRemoved,
@@ -109,6 +113,7 @@ __all__ = [
     "ControllerInitialised",
     "DeviceRegistered",
     "DeviceRevoked",
+    "EnrolmentIssued",
     "EpochRaised",
     "Event",
     "GrantCreated",
@@ -142,6 +147,7 @@ __all__ = [
     "UserCreated",
     "UserDisabled",
     "UserEnabled",
+    "UserPasswordSet",
     "UserRemoved",
     "UserRoleChanged",
 ]

@@ -69,6 +69,16 @@ class SigningKeyDistrusted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EnrolmentIssued(Event):
+    """A one-time token was handed out: whoever redeems it becomes ``target``, a connector, relay or service (T-9)."""
+
+    TYPE: ClassVar[str] = "enrolment.issued/1"
+    STREAM_FIELD: ClassVar[str] = "target"
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class SignInFailed(Event):
     """Somebody tried to sign in and did not succeed; ``user`` is None when no account matched (T-9)."""
 

@@ -37,6 +37,15 @@ class UserRoleChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UserPasswordSet(Event):
+    """The user has another password. Who sets somebody's password can sign in as him: the actor may be another (T-9)."""
+
+    TYPE: ClassVar[str] = "user.password_set/1"
+    STREAM_FIELD: ClassVar[str] = "user"
+    user: UserId
+
+
+@dataclass(frozen=True, slots=True)
 class UserDisabled(Event):
     """The user reaches nothing until enabled again."""
 

@@ -45,6 +45,17 @@ async def test_a_connector_enrols_once(controller: Controller) -> None:
     assert (again.status_code, code_of(again)) == (410, "enrolment_used")
 
 
+async def test_t9_whoever_hands_out_a_token_is_in_the_log(controller: Controller) -> None:
+    connector, _ = await _connector(controller)
+    admin = await controller.add_user("admin@corp.example", role="admin")
+    given = (await admin.http.post(f"/api/v1/connectors/{connector}/enrolment")).json()
+    owner = await controller.owner()
+    seen = await owner.get("/api/v1/events", params={"stream": connector, "type": "enrolment.issued"})
+    newest = seen.json()["items"][0]
+    assert (newest["actor"], newest["data"]) == (admin.id, {"kind": "connector", "target": connector})
+    assert parse_untrusted(given["enrolment_token"]).secret not in seen.text
+
+
 async def test_f31_the_same_key_gets_the_same_answer_again(controller: Controller) -> None:
     _, secret = await _connector(controller)
     agent = Agent(controller.clock)

@@ -184,6 +184,18 @@ async def test_t16_admins_cannot_make_themselves_owners(controller: Controller) 
     await controller.sign_in()
 
 
+async def test_t9_whoever_sets_a_password_is_in_the_log(controller: Controller) -> None:
+    grace = await controller.add_user("grace@corp.example")
+    admin = await controller.add_user("admin@corp.example", role="admin")
+    taken = await admin.http.put(f"/api/v1/users/{grace.id}/password", json={"password": "taken over by me"})
+    assert taken.status_code == 204
+    owner = await controller.owner()
+    seen = await owner.get("/api/v1/events", params={"stream": grace.id, "type": "user.password_set"})
+    (event,) = seen.json()["items"]
+    assert (event["actor"], event["data"]) == (admin.id, {"user": grace.id})
+    assert "taken over by me" not in seen.text
+
+
 async def test_t16_the_last_owner_stays(controller: Controller) -> None:
     owner = await controller.owner()
     me = (await owner.get("/api/v1/me")).json()["id"]

@@ -58,6 +58,26 @@ def test_t16_an_admin_never_becomes_an_owner() -> None:
     assert may(world, admin, c.RemoveUser(UserId("usr_unknown")))
 
 
+def test_t16_a_password_is_set_by_its_owner_or_from_above() -> None:
+    world = World()
+    owner, admin, other, member = world.user(Role.OWNER), world.user(Role.ADMIN), world.user(Role.ADMIN), world.user()
+    for actor in (owner, admin, member):
+        assert may(world, actor, c.SetUserPassword(actor))
+    for target, actors in {owner: set(), other: {owner}, member: {owner, admin}}.items():
+        for actor in {owner, admin, member} - {target}:
+            assert may(world, actor, c.SetUserPassword(target)) is (actor in actors)
+
+
+def test_t16_enrolment_tokens_are_handed_out_by_staff() -> None:
+    world = World()
+    connector, admin, member = world.connector(world.network()), world.user(Role.ADMIN), world.user()
+    command = c.IssueEnrolment("connector", connector)
+    assert may(world, admin, command)
+    assert not may(world, member, command)
+    world.do(c.ChangeUserRole(admin, Role.MEMBER))
+    assert not may(world, admin, command)
+
+
 @pytest.mark.parametrize("role", list(Role))
 def test_nobody_signs_in_for_somebody_else(role: Role) -> None:
     world = World()

@@ -4,7 +4,9 @@ import pytest
 from policy_world import World, fresh_key
 
 from controller.domain import commands as c
+from controller.domain.events import EnrolmentIssued, UserPasswordSet
 from controller.domain.model import KeyStatus
+from protocol.enrolment import EnrolmentKind
 from protocol.ids import Epoch, UserId
 from protocol.reasons import Reason
 
@@ -68,6 +70,21 @@ def test_t64_a_distrusted_key_never_comes_back() -> None:
 @pytest.mark.parametrize("kid", ["", "controller", "agents", "sign_ins", "a\nb", "k" * 65])
 def test_a_key_id_is_a_word_and_no_stream_of_ours(kid: str) -> None:
     assert World().refused(c.AddSigningKey(kid, fresh_key()))[0] is Reason.INVALID_INPUT
+
+
+def test_t9_becoming_somebody_else_leaves_a_trace_and_changes_nothing_else() -> None:
+    world = World()
+    user, network = world.user(), world.network()
+    targets: dict[EnrolmentKind, str] = {"connector": world.connector(network), "relay": world.relay()}
+    targets["service"] = world.service_account()
+    for kind, target in targets.items():
+        assert world.do(c.IssueEnrolment(kind, target)) == (EnrolmentIssued(kind, target),)
+        for other in {*targets} - {kind}:
+            assert world.refused(c.IssueEnrolment(other, target))[0] is Reason.NOT_FOUND
+    before = world.state
+    assert world.do(c.SetUserPassword(user)) == (UserPasswordSet(user),)
+    assert world.state.users == before.users
+    assert world.refused(c.SetUserPassword(UserId("usr_x")))[0] is Reason.NOT_FOUND
 
 
 def test_t9_failures_leave_a_trace_and_change_nothing_else() -> None:
