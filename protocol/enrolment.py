@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from protocol.errors import LocalError, RemoteProtocolError
 from protocol.ids import SpkiPin
+from protocol.limits import ENROLMENT_TOKEN_MAX_CHARS
 from protocol.reasons import Reason
 from protocol.tokens.keys import parse_pin_untrusted
 from protocol.tokens.strict import b64url_decode_untrusted, b64url_encode, parse_object_untrusted
@@ -19,7 +20,6 @@ from protocol.tokens.strict import b64url_decode_untrusted, b64url_encode, parse
 EnrolmentKind = Literal["connector", "relay", "service"]
 
 PREFIX: Final = "otk_"
-ENROLMENT_TOKEN_MAX_CHARS: Final = 4096
 _VERSION: Final = 1
 _MEMBERS: Final = frozenset({"v", "url", "pin", "kind", "secret"})
 _URL: Final = re.compile(r"https://[!-~]{1,2040}\Z")

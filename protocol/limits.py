@@ -4,9 +4,9 @@ from typing import Final
 
 # Tokens (decision D10, threats T-5, T-6)
 TOKEN_MAX_BYTES: Final = 16 * 1024
-"""Every token but the snapshot and the config; an access token for a few hundred resources fits."""
+"""Authorisations, tickets, assertions and keysets: what no list of resources makes long."""
 SNAPSHOT_MAX_BYTES: Final = 1024 * 1024
-"""Snapshot, config and access tokens: 5,000 resources."""
+"""Snapshot, config and access tokens: about 2,900 resources, each being some 360 bytes in a token."""
 JSON_MAX_DEPTH: Final = 8
 CLOCK_LEEWAY_S: Final = 30
 """How far `iat`, `nbf` and `exp` may disagree with our clock; offsets above 2 s are shown to the admin."""
@@ -98,5 +98,7 @@ API_BODY_MAX_BYTES: Final = 256 * 1024
 DEVICE_CODE_LIFE_S: Final = 600
 DEVICE_CODE_INTERVAL_S: Final = 2
 ENROLMENT_LIFE_S: Final = 24 * 3600
+ENROLMENT_TOKEN_MAX_CHARS: Final = 4096
+"""What a person pastes: a URL, a pin and a secret."""
 SESSION_LIFE_S: Final = 30 * 24 * 3600
 ADMIN_SESSION_LIFE_S: Final = 12 * 3600

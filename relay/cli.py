@@ -3,8 +3,6 @@
 This module only declares the commands; everything heavy is imported when one is run, so that `--help` is instant.
 """
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,24 +10,39 @@ import typer
 
 from protocol.errors import LocalError
 from protocol.reasons import Reason
-from protocol.version import PROTOCOL, SOFTWARE
-from runtime.console import NO_DAEMON, NOT_READY, exit_on_error, print_error, print_json, print_lines, print_table
+from runtime.command_line import (
+    ForceOption,
+    JsonOption,
+    LogFormatOption,
+    LogLevelOption,
+    ReadyOption,
+    RuntimeOption,
+    StateOption,
+    TokenArgument,
+    TokenFileOption,
+    ask_daemon,
+    command_group,
+    config_option,
+    enrolment_token,
+    version_option,
+)
+from runtime.console import (
+    exit_on_error,
+    print_health,
+    print_json,
+    print_lines,
+    print_settings,
+    print_table,
+    print_version,
+)
 
 if TYPE_CHECKING:
     from relay.settings import Settings
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file instead of /etc/ostiary/relay.toml.")]
-JsonOption = Annotated[bool, typer.Option("--json", help='Print one JSON object with "schema": 1.')]
+ConfigOption = Annotated[Path | None, config_option("relay")]
 
-_STANDARD_INPUT = "-"
-
-app = typer.Typer(
-    name="ostiary-relay",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="""The Ostiary relay: clients and connectors meet here. It sees opaque bytes, and no users and no resources.
+app = command_group(
+    """The Ostiary relay: clients and connectors meet here. It sees opaque bytes, and no users and no resources.
 
     \b
     First steps:
@@ -41,6 +54,7 @@ app = typer.Typer(
     Settings come from flags, OSTIARY_* variables and /etc/ostiary/relay.toml, in this order; `check-config` shows each
     with its origin.
     """,
+    name="ostiary-relay",
 )
 
 
@@ -49,20 +63,21 @@ def main() -> None:
     app()
 
 
+@app.callback()
+def root(version: Annotated[bool, version_option("ostiary-relay")] = False) -> None:
+    """What stands before the verb."""
+
+
 @app.command()
 def enroll(
-    token: Annotated[
-        str | None,
-        typer.Argument(help="The enrolment token. Others on this host can see it here: prefer --token-file."),
-    ] = None,
-    token_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="File with the enrolment token; - reads standard input.")
-    ] = None,
-    force: Annotated[bool, typer.Option(help="Replace an existing enrolment, for example to renew it.")] = False,
+    token: TokenArgument = None,
+    token_file: TokenFileOption = None,
+    force: ForceOption = False,
     config: ConfigOption = None,
+    state_dir: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Spend an enrolment token: gets this relay its certificate and the controller's keys.
+    """Spend an enrolment token: get this relay its certificate and the controller's keys.
 
     \b
     Example:
@@ -74,8 +89,8 @@ def enroll(
     from runtime.lifecycle import run_command
 
     with exit_on_error(as_json=as_json):
-        settings = _settings(config)
-        text = _read_token(token, token_file)
+        text = enrolment_token(token, token_file)
+        settings = _settings(config, state_dir=state_dir)
         identity = run_command(enrol(text, StateDir(settings.state_dir), SystemClock(), force=force))
         expires = identity.certificate_expires.isoformat()
         if as_json:
@@ -100,8 +115,11 @@ def enroll(
 def run(
     listen_host: Annotated[str | None, typer.Option(help="Address to listen on. Default: every address.")] = None,
     listen_port: Annotated[int | None, typer.Option(help="Port to listen on. Default: as enrolled.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: ConfigOption = None,
+    state_dir: StateOption = None,
+    runtime_dir: RuntimeOption = None,
+    log_level: LogLevelOption = None,
+    log_json: LogFormatOption = None,
 ) -> None:
     """Run the relay until SIGTERM; open pairs then have `drain_s` seconds to end.
 
@@ -114,57 +132,66 @@ def run(
     from runtime import lifecycle, logging
 
     with exit_on_error():
-        overrides = {"listen_host": listen_host, "listen_port": listen_port, "log_level": log_level}
-        settings = _settings(config, overrides)
+        settings = _settings(
+            config,
+            listen_host=listen_host,
+            listen_port=listen_port,
+            state_dir=state_dir,
+            runtime_dir=runtime_dir,
+            log_level=log_level,
+            log_json=log_json,
+        )
     logging.configure(COMPONENT, settings.log_level, settings.log_json)
     raise typer.Exit(lifecycle.run(Daemon(settings).main))
 
 
 @app.command()
-def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def status(config: ConfigOption = None, runtime_dir: RuntimeOption = None, as_json: JsonOption = False) -> None:
     """Show what the running relay counts.
 
     \b
     Example:
       ostiary-relay status --json
     """
-    found = _ask_daemon(config, as_json=as_json)
+    with exit_on_error(as_json=as_json):
+        found = _ask("status", config, runtime_dir)
     if as_json:
-        print_json({"ok": True, **found})
+        print_json(found)
         return
     refusals = found.pop("refusals", {})
     rows = [(name.replace("_", " "), value) for name, value in found.items()]
     rows += [(f"refused: {code}", count) for code, count in sorted(refusals.items())]
-    print_table(("", ""), rows)
+    print_table(("COUNTER", "VALUE"), rows)
 
 
 @app.command()
 def health(
-    ready: Annotated[
-        bool, typer.Option("--ready/--live", help="Ready: it takes connections. Live: the process answers.")
-    ] = True,
+    ready: ReadyOption = True,
     config: ConfigOption = None,
+    runtime_dir: RuntimeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell by the exit code whether the relay runs: 0 yes, 3 not ready, 5 not running.
+    """Tell by the exit code how the relay is: 0 well, 3 not ready, 5 not running.
+
+    Ready means: it listens and takes connections; it does not while it drains.
 
     \b
     Example:
       ostiary-relay health --live
     """
-    found = _ask_daemon(config, as_json=as_json)
-    good = bool(found.get("ready")) or not ready
-    if as_json:
-        print_json({"ok": good, "ready": bool(found.get("ready"))})
-    else:
-        print_lines("ok" if good else "not ready: it is draining")
-    if not good:
-        raise typer.Exit(NOT_READY)
+    with exit_on_error(as_json=as_json):
+        why = _ask("health", config, runtime_dir)["why"]
+    raise typer.Exit(print_health(why_not=why, ready=ready, as_json=as_json))
 
 
 @app.command("check-config")
-def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check settings and enrolment, and show each setting with its origin.
+def check_config(
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    runtime_dir: RuntimeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every setting with its origin, say what is wrong with them, and whether the relay is enrolled.
 
     \b
     Example:
@@ -175,64 +202,37 @@ def check_config(config: ConfigOption = None, as_json: JsonOption = False) -> No
     from runtime.settings import describe
 
     with exit_on_error(as_json=as_json):
-        settings = _settings(config)
-        rows = describe(settings)
+        settings = _settings(config, state_dir=state_dir, runtime_dir=runtime_dir)
+        relay, standing = None, "not enrolled; next: ostiary-relay enroll --token-file FILE"
         try:
-            enrolment = str(load_identity(StateDir(settings.state_dir)).relay)
+            identity = load_identity(StateDir(settings.state_dir))
+            relay, standing = identity.relay, f"enrolled as {identity.relay}: {identity.fqdn}, port {identity.port}"
         except LocalError as error:
             if error.reason is not Reason.NOT_ENROLLED:
                 raise
-            enrolment = "not enrolled"
-        if as_json:
-            shown = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
-            print_json({"ok": True, "settings": shown, "enrolment": enrolment})
-        else:
-            print_table(("setting", "value", "origin"), rows)
-            print_lines(f"enrolment: {enrolment}")
+        print_settings(
+            describe(settings),
+            as_json=as_json,
+            standing=standing,
+            facts={"enrolled": relay is not None, "relay": relay},
+        )
 
 
 @app.command()
 def version(as_json: JsonOption = False) -> None:
-    """Print the version and the protocol's number."""
-    if as_json:
-        print_json({"version": SOFTWARE, "protocol": PROTOCOL})
-    else:
-        print_lines(f"ostiary-relay {SOFTWARE} (protocol {PROTOCOL})")
+    """Print the version of the software and of the protocol."""
+    print_version("ostiary-relay", as_json=as_json)
 
 
-def _settings(config: Path | None, overrides: Mapping[str, object] | None = None) -> "Settings":
+def _settings(config: Path | None, **flags: object) -> "Settings":
     from relay.settings import COMPONENT, Settings
     from runtime.settings import load
 
-    return load(Settings, component=COMPONENT, config_file=config, overrides=overrides)
+    return load(Settings, component=COMPONENT, config_file=config, overrides=flags)
 
 
-def _ask_daemon(config: Path | None, *, as_json: bool) -> dict[str, Any]:
-    from runtime.lifecycle import run_command
-    from runtime.status_socket import call
-
-    with exit_on_error(as_json=as_json):
-        path = _settings(config).socket_path
-        try:
-            return run_command(call(path, "status"))
-        except LocalError as error:
-            if error.reason is not Reason.DAEMON_NOT_RUNNING:
-                raise
-            print_error(error, as_json=as_json, next_step="Start it: `sudo systemctl start ostiary-relay`.")
-            raise SystemExit(NO_DAEMON) from error
-
-
-def _read_token(token: str | None, token_file: str | None) -> str:
-    from protocol.enrolment import ENROLMENT_TOKEN_MAX_CHARS
-    from runtime.files import read_limited
-
-    if (token is None) == (token_file is None):
-        raise LocalError(Reason.INVALID_INPUT, "give the enrolment token, or --token-file, and not both")
-    if token is not None:
-        return token
-    if token_file == _STANDARD_INPUT:
-        return sys.stdin.read(ENROLMENT_TOKEN_MAX_CHARS + 64)
-    return read_limited(Path(str(token_file)), ENROLMENT_TOKEN_MAX_CHARS + 64).decode(errors="replace")
+def _ask(verb: str, config: Path | None, runtime_dir: Path | None) -> dict[str, Any]:
+    return ask_daemon("relay", _settings(config, runtime_dir=runtime_dir).socket_path, verb)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from relay.listener import Listener, bind
 from relay.server import RelayServer
 from relay.settings import Settings
 from runtime.clock import Clock, SystemClock
+from runtime.console import error_object
 from runtime.files import StateDir
 from runtime.lifecycle import Lifecycle
 from runtime.status_socket import Emit, Peer, StatusServer
@@ -92,6 +93,10 @@ class _Status:
         self._identity = identity
 
     async def handle(self, verb: str, _args: Mapping[str, Any], _peer: Peer, _emit: Emit) -> Mapping[str, Any]:
+        if verb == "health":
+            ready = self._server.ready
+            why = None if ready else error_object(LocalError(Reason.SHUTTING_DOWN, "open pairs may end"))
+            return {"live": True, "ready": ready, "why": why}
         if verb != "status":
             raise LocalError(Reason.INVALID_INPUT, f"unknown verb {verb[:32]!r}")
         return {

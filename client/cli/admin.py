@@ -11,7 +11,7 @@ from typing import Final
 import typer
 
 from client.cli import admin_sign_in
-from client.cli.admin_common import group
+from runtime.command_line import command_group
 
 HELP: Final = """Administer the network: connectors, resources, people, grants, audit.
 
@@ -50,7 +50,7 @@ NOUNS: Final = {
 def build(arguments: Sequence[str]) -> typer.Typer:
     """Returns the application with the commands of the noun that ``arguments`` (behind ``admin``) name."""
     first = next((item for item in arguments if not item.startswith("-")), "")
-    app = group(HELP)
+    app = command_group(HELP)
     if first not in NOUNS:
         admin_sign_in.declare(app)
     for name, (module, attribute, text) in NOUNS.items():
@@ -63,7 +63,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 def build_whole() -> typer.Typer:
     """Returns the application with every command, for the reference."""
-    app = group(HELP)
+    app = command_group(HELP)
     admin_sign_in.declare(app)
     for name, (module, attribute, text) in NOUNS.items():
         app.add_typer(getattr(import_module(f"client.cli.{module}"), attribute), name=name, help=text)
@@ -72,6 +72,6 @@ def build_whole() -> typer.Typer:
 
 def placeholder(text: str) -> typer.Typer:
     """Returns a group that is there for its name and help only."""
-    empty = typer.Typer(help=text, rich_markup_mode=None)
+    empty = command_group(text, without_verb=True)
     empty.callback(invoke_without_command=True)(lambda: None)
     return empty

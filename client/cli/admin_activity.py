@@ -16,17 +16,17 @@ from client.cli.admin_common import (
     by_id,
     chosen,
     confirm,
-    group,
     names_of,
     resolve,
 )
 from client.cli.admin_output import Columns, Item, Output, age, show_list, shown, yes
 from client.cli.admin_session import escape
+from runtime.command_line import command_group
 
-connection = group("Connections: what was served and what was refused.")
-event = group("Events: the audit trail.")
-enforcement = group("Enforcement: who enforces which revision of the policy.")
-key = group("Signing keys: rotation and emergency distrust.")
+connection = command_group("Connections: what was served and what was refused.")
+event = command_group("Events: the audit trail.")
+enforcement = command_group("Enforcement: who enforces which revision of the policy.")
+key = command_group("Signing keys: rotation and emergency distrust.")
 
 _KEY_COLUMNS: Columns = [("KEY", "kid"), ("STATUS", "status"), ("ADDED", age("added_at"))]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="How many at most.")]

@@ -15,12 +15,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from client.cli.admin_output import Item, Output, say, show_one
+from client.cli.admin_output import Item, Output, show_one
 from client.cli.admin_session import Api, Json, ProblemError, escape, load
-from client.cli.advice import AdviceError, exit_on_error
 from protocol.errors import LocalError
 from protocol.reasons import Reason
-from runtime.console import FAILED, error_object, exit_code, print_json
+from runtime.console import FAILED, AdviceError, complain, error_object, exit_code, exit_on_error, print_json, say
+from runtime.secret_input import read_password
 
 JsonOption = Annotated[bool, typer.Option("--json", help='Print JSON with "schema": 1; short for -o json.')]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
@@ -35,7 +35,6 @@ PasswordOption = Annotated[
     str | None, typer.Option("--password-file", metavar="FILE", help="File with the password; - reads standard input.")
 ]
 NetworkOption = Annotated[str, typer.Option("--network", metavar="NETWORK", help="The remote network, by name or id.")]
-SECRET_MAX_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +62,6 @@ SERVICE_ACCOUNT: Final = Noun("service-account", "service-accounts", "svc")
 GRANT: Final = Noun("grant", "grants", "gra", "id")
 
 
-def group(help_text: str) -> typer.Typer:
-    """Returns the application of one noun."""
-    return typer.Typer(
-        add_completion=False,
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-        help=help_text,
-    )
-
-
 def chosen(output: Output, *, as_json: bool) -> Output:
     """Returns the output that ``-o`` and ``--json`` together ask for."""
     return Output.JSON if as_json and output is Output.TABLE else output
@@ -97,7 +84,7 @@ def _print_problem(error: ProblemError, *, as_json: bool) -> None:
         body = {**error_object(error), "reason": error.code, "sentence": error.title, "next": error.next_step}
         print_json({"ok": False, "error": {**body, **({"field": error.field} if error.field else {})}})
     else:
-        say(f"error: {error}", *([f"next: {error.next_step}"] if error.next_step else []))
+        complain(str(error), error.next_step)
 
 
 @contextmanager
@@ -177,24 +164,15 @@ def read_secret(source: str | None, prompt: str, *, twice: bool = False) -> str:
 
     Passwords never stand on the command line, which everybody on the host can see.
     """
-    if source == "-":
-        text = sys.stdin.read(SECRET_MAX_BYTES)
-    elif source is not None:
-        from runtime.files import read_limited
-
-        try:
-            text = read_limited(Path(source), SECRET_MAX_BYTES).decode()
-        except UnicodeDecodeError as exc:
-            raise LocalError(Reason.INVALID_INPUT, f"{source} is not UTF-8 text") from exc
-    elif sys.stdin.isatty():
-        text = getpass.getpass(f"{prompt}: ", stream=sys.stderr)
-        if twice and getpass.getpass(f"{prompt} again: ", stream=sys.stderr) != text:
-            raise LocalError(Reason.INVALID_INPUT, "the two are not the same")
-    else:
+    if source is not None:
+        return read_password(source)
+    if not sys.stdin.isatty():
         raise LocalError(
             Reason.INVALID_INPUT, "nobody can be asked here: use --password-file FILE, or - for standard input"
         )
-    secret = text.removesuffix("\n").removesuffix("\r")
+    secret = getpass.getpass(f"{prompt}: ", stream=sys.stderr)
+    if twice and getpass.getpass(f"{prompt} again: ", stream=sys.stderr) != secret:
+        raise LocalError(Reason.INVALID_INPUT, "the two are not the same")
     if not secret:
         raise LocalError(Reason.INVALID_INPUT, "the password is empty")
     return secret

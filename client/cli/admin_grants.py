@@ -18,7 +18,6 @@ from client.cli.admin_common import (
     administrator,
     by_id,
     chosen,
-    group,
     names_of,
     resolve,
 )
@@ -27,8 +26,9 @@ from client.cli.admin_session import Api, Json, escape
 from client.cli.times import parse_duration
 from protocol.errors import LocalError
 from protocol.reasons import Reason
+from runtime.command_line import command_group
 
-grant = group("Grants: who may reach what, perhaps until when.")
+grant = command_group("Grants: who may reach what, perhaps until when.")
 
 _SUBJECTS: Final[dict[str, tuple[str, Noun]]] = {
     "group": ("group", GROUP),

@@ -1,14 +1,13 @@
 """How the administrator's commands print: tables for people, JSON and JSON lines for programs."""
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from client.cli.times import ago, until
-from runtime.console import print_json, print_lines, print_table, printable
+from runtime.console import print_json, print_lines, print_table, say
 
 Item = Mapping[str, Any]
 Cell = Callable[[Item], object]
@@ -65,13 +64,6 @@ def shown(value: object) -> str:
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=True)
     return str(value)
-
-
-def say(*lines: str) -> None:
-    """Prints what is not the result: on stderr."""
-    for line in lines:
-        sys.stderr.write(printable(line) + "\n")
-    sys.stderr.flush()
 
 
 def age(member: str) -> Cell:

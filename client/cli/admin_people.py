@@ -18,19 +18,20 @@ from client.cli.admin_common import (
     chosen,
     confirm,
     delete,
-    group,
     names_of,
     read_secret,
     resolve,
 )
-from client.cli.admin_output import Columns, Output, age, expiry, online, say, show_list, show_one, yes
+from client.cli.admin_output import Columns, Output, age, expiry, online, show_list, show_one, yes
 from client.cli.admin_session import Json, escape
 from protocol.errors import LocalError
 from protocol.reasons import Reason
+from runtime.command_line import command_group
+from runtime.console import say
 
-user = group("People: accounts, roles, passwords.")
-user_group = group("Groups of users: what grants are usually given to.")
-device = group("Devices: installations of the client.")
+user = command_group("People: accounts, roles, passwords.")
+user_group = command_group("Groups of users: what grants are usually given to.")
+device = command_group("Devices: installations of the client.")
 
 ROLES = ("owner", "admin", "member")
 RoleOption = Annotated[str, typer.Option("--role", metavar="ROLE", help="owner, admin or member.")]

@@ -19,16 +19,16 @@ from client.cli.admin_common import (
     confirm,
     delete,
     find,
-    group,
     names_of,
     resolve,
     show_enrolment,
 )
 from client.cli.admin_output import Columns, Output, age, online, show_list, show_one
+from runtime.command_line import command_group
 
-network = group("Remote networks: places with connectors.")
-connector = group("Connectors: they serve a remote network's resources.")
-relay = group("Relays: they pair clients and connectors blindly.")
+network = command_group("Remote networks: places with connectors.")
+connector = command_group("Connectors: they serve a remote network's resources.")
+relay = command_group("Relays: they pair clients and connectors blindly.")
 
 EgressOption = Annotated[
     list[str] | None,

@@ -18,7 +18,6 @@ from client.cli.admin_common import (
     confirm,
     delete,
     find,
-    group,
     names_of,
     resolve,
 )
@@ -28,8 +27,9 @@ from client.cli.render import ports as ports_text
 from client.cli.times import parse_duration, span
 from protocol.errors import LocalError
 from protocol.reasons import Reason
+from runtime.command_line import command_group
 
-resource = group("Resources: an address, its ports, its remote network.")
+resource = command_group("Resources: an address, its ports, its remote network.")
 
 TcpOption = Annotated[
     list[str] | None, typer.Option("--tcp", metavar="PORT", help="80, 8000-8100, 80,443 or all; may be repeated.")

@@ -11,13 +11,13 @@ from client.cli.admin_common import (
     confirm,
     delete,
     find,
-    group,
     resolve,
     show_enrolment,
 )
 from client.cli.admin_output import Columns, Output, age, show_list, show_one, yes
+from runtime.command_line import command_group
 
-service_account = group("Service accounts: servers and jobs without a person.")
+service_account = command_group("Service accounts: servers and jobs without a person.")
 
 
 @service_account.command("create")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from client.cli.advice import AdviceError
 from protocol.errors import LocalError, RefusedError, RemoteProtocolError
 from protocol.reasons import Reason, reason_from_code
+from runtime.console import AdviceError
 from runtime.files import StateDir
 from runtime.http import Response, request
 

@@ -15,12 +15,13 @@ from client.cli.admin_common import (
     exit_on_problem,
     read_secret,
 )
-from client.cli.admin_output import Output, say, show_one
+from client.cli.admin_output import Output, show_one
 from client.cli.admin_session import Api, SignedIn, forget, load, save
 from client.cli.sign_in import split_url
 from protocol.errors import LocalError, OstiaryError
 from protocol.ids import SpkiPin
 from protocol.reasons import Reason
+from runtime.console import say, warn
 
 
 def login(
@@ -75,7 +76,7 @@ def logout(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> 
             # What matters is that the token is gone from here; the session then ends by itself.
             ended = error.reason in (Reason.SIGN_IN_REQUIRED, Reason.NOT_FOUND)
             if not ended:
-                say(f"warning: the controller was not told: {error}")
+                warn(f"the controller was not told: {error}")
         forget()
         show_one({"signed_out": True, "ended_at_controller": ended}, output, sentence="signed out")
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from runtime.command_line import JsonOption, command_group, version_option
+
 _CODES = """
 \b
 Exit codes:
@@ -15,14 +17,8 @@ Exit codes:
   2 wrong usage     5 no daemon        8 denied by policy
 """
 
-app = typer.Typer(
-    name="ostiary",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Reach what your company granted you, by its own name, from any program.
+app = command_group(
+    """Reach what your company granted you, by its own name, from any program.
 
     \b
     First steps:
@@ -30,26 +26,13 @@ app = typer.Typer(
       ostiary resources
       ostiary explain db.corp.internal:5432
     """,
+    name="ostiary",
     epilog=_CODES,
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help='Print JSON with "schema": 1 on standard output.')]
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from protocol.version import PROTOCOL, SOFTWARE
-
-        typer.echo(f"ostiary {SOFTWARE} (protocol {PROTOCOL})")
-        raise typer.Exit
-
 
 @app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
+def root(version: Annotated[bool, version_option("ostiary")] = False) -> None:
     """What stands before the verb."""
 
 
@@ -245,8 +228,6 @@ def show_version(as_json: JsonOption = False) -> None:
 
 
 # Only its name and its help, for `ostiary --help`; client.cli.main hands its commands to client.cli.admin.
-_admin = typer.Typer(
-    help="Administer the network: connectors, resources, people, grants, audit.", rich_markup_mode=None
-)
+_admin = command_group("Administer the network: connectors, resources, people, grants, audit.", without_verb=True)
 _admin.callback(invoke_without_command=True)(lambda: None)
 app.add_typer(_admin, name="admin")

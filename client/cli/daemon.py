@@ -6,15 +6,19 @@ from typing import Annotated
 
 import typer
 
-from protocol.version import SOFTWARE
-from runtime.console import FAILED, exit_on_error, print_json, print_lines, print_table
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    help="The Ostiary client daemon. `ostiaryd` alone runs it.",
+from runtime.command_line import (
+    JsonOption,
+    LogFormatOption,
+    LogLevelOption,
+    RuntimeOption,
+    StateOption,
+    command_group,
+    config_option,
+    version_option,
 )
+from runtime.console import FAILED, exit_on_error, print_lines, print_settings, print_version
+
+app = command_group("The Ostiary client daemon. `ostiaryd` alone runs it.", name="ostiaryd", without_verb=True)
 
 
 class _Options:
@@ -27,25 +31,26 @@ class _Options:
 @app.callback(invoke_without_command=True)
 def options(
     context: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="Configuration file (TOML).")] = None,
-    mode: Annotated[str | None, typer.Option(help="tun (default) or proxy.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    proxy_listen: Annotated[str | None, typer.Option(help="ADDRESS:PORT of the proxy mode.")] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="Where identity and policy are kept.")] = None,
-    runtime_dir: Annotated[Path | None, typer.Option(help="Where the control socket is.")] = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    config: Annotated[Path | None, config_option("client")] = None,
+    mode: Annotated[str | None, typer.Option(metavar="MODE", help="tun (default) or proxy.")] = None,
+    proxy_listen: Annotated[
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Where the proxy mode listens.")
+    ] = None,
+    state_dir: StateOption = None,
+    runtime_dir: RuntimeOption = None,
+    log_level: LogLevelOption = None,
+    log_json: LogFormatOption = None,
+    show_version: Annotated[bool, version_option("ostiaryd")] = False,
 ) -> None:
     """Runs the daemon unless a subcommand says something else."""
-    if show_version:
-        version()
-        raise typer.Exit
     _Options.config = config
     _Options.overrides = {
         "mode": mode,
-        "log_level": log_level,
         "proxy_listen": proxy_listen,
         "state_dir": state_dir,
         "runtime_dir": runtime_dir,
+        "log_level": log_level,
+        "log_json": log_json,
     }
     if context.invoked_subcommand is None:
         run()
@@ -53,9 +58,11 @@ def options(
 
 @app.command()
 def run() -> None:
-    """Runs the daemon until SIGTERM.
+    """Run the daemon until SIGTERM.
 
-    Example: `sudo ostiaryd --log-level debug run`
+    \b
+    Example:
+      sudo ostiaryd --log-level debug run
     """
     from client.daemon.app import Daemon
     from client.daemon.log_buffer import LogBuffer
@@ -72,9 +79,11 @@ def run() -> None:
 
 @app.command()
 def cleanup() -> None:
-    """Takes back what a killed daemon has left on this host: routing rules and resolver settings.
+    """Take back what a killed daemon has left on this host: routing rules and resolver settings.
 
-    Example: `sudo ostiaryd cleanup`
+    \b
+    Example:
+      sudo ostiaryd cleanup
     """
     from client.daemon.settings import COMPONENT, load_settings
     from client.host.cleanup import JOURNAL_FILE, clean_up
@@ -99,26 +108,25 @@ def cleanup() -> None:
 
 
 @app.command("check-config")
-def check_config(as_json: Annotated[bool, typer.Option("--json", help="JSON output.")] = False) -> None:
-    """Shows each setting with its origin, or says which one is wrong.
+def check_config(as_json: JsonOption = False) -> None:
+    """Show every setting with its origin, and say what is wrong with them.
 
-    Example: `ostiaryd check-config`
+    \b
+    Example:
+      OSTIARY_MODE=proxy ostiaryd check-config
     """
     from client.daemon.settings import load_settings
     from runtime.settings import describe
 
     with exit_on_error(as_json=as_json):
         rows = describe(load_settings(config_file=_Options.config, overrides=_Options.overrides))
-    if as_json:
-        print_json({"settings": [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]})
-    else:
-        print_table(("KEY", "VALUE", "ORIGIN"), rows)
+        print_settings(rows, as_json=as_json)
 
 
 @app.command()
-def version() -> None:
-    """Prints the version."""
-    print_lines(f"ostiaryd {SOFTWARE}")
+def version(as_json: JsonOption = False) -> None:
+    """Print the version of the software and of the protocol."""
+    print_version("ostiaryd", as_json=as_json)
 
 
 def main() -> None:

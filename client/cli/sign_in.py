@@ -3,24 +3,22 @@
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
 from client.cli import render
-from client.cli.advice import AdviceError, exit_on_error
 from client.cli.control_socket import Event, call
 from client.cli.times import parse_duration
 from client.cli.user import EXIT_OF_STATE, has_desktop
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
-from runtime.console import NOT_READY, OK, print_json, print_lines, printable
+from runtime.console import NOT_READY, OK, AdviceError, exit_on_error, print_json, print_lines, say
+from runtime.secret_input import read_token
 
 XDG_OPEN: Final = Path("/usr/bin/xdg-open")
 _PIN: Final = re.compile(r"sha256/[A-Za-z0-9+/]{43}=\Z")
-_TOKEN_MAX_BYTES: Final = 16 * 1024
 Result = dict[str, Any]
 _PAGE: Final = re.compile(r"https?://[!-~]{1,2048}\Z")
 
@@ -50,7 +48,7 @@ def up(
                 Reason.INVALID_INPUT, "--ca-pin goes with the controller's URL: `ostiary up URL --ca-pin …`"
             )
         if token_file is not None:
-            args["token"] = _read_token(token_file)
+            args["token"] = read_token(token_file)
         began = time.monotonic()
         result = _call_until_online(verb, args, deadline_s, shown, browser=browser)
         took = time.monotonic() - began
@@ -121,32 +119,19 @@ def _deadline(timeout: str) -> float:
     return seconds
 
 
-def _read_token(source: str) -> str:
-    """Reads an enrolment token: never from the command line, which everybody on the host can see."""
-    if source == "-":
-        text = sys.stdin.read(_TOKEN_MAX_BYTES)
-    else:
-        from runtime.files import read_limited
-
-        text = read_limited(Path(source), _TOKEN_MAX_BYTES).decode("utf-8", "replace")
-    if not text.strip():
-        raise LocalError(Reason.INVALID_INPUT, "the token is empty")
-    return text.strip()
-
-
 def _on_event(event: Event, shown: set[str], *, browser: bool) -> None:
     if event.get("kind") != "sign_in":
         text = event.get("sentence") or event.get("state")
         if isinstance(text, str) and text not in shown:
             shown.add(text)
-            _tell(text)
+            say(text)
         return
     page, code = str(event.get("verification_uri", "")), str(event.get("user_code", ""))
     complete = str(event.get("verification_uri_complete") or page)
     if code in shown:
         return
     shown.add(code)
-    _tell("To sign in, open this page and approve:", "", f"    {complete}", "", f"Check that it shows the code {code}.")
+    say("To sign in, open this page and approve:", "", f"    {complete}", "", f"Check that it shows the code {code}.")
     if browser and has_desktop():
         _open_browser(complete)
 
@@ -166,9 +151,3 @@ def _open_browser(page: str) -> None:
         )
     except OSError:
         return
-
-
-def _tell(*lines: str) -> None:
-    for line in lines:
-        sys.stderr.write(printable(line) + "\n")
-    sys.stderr.flush()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from client.cli import render
-from client.cli.advice import exit_on_error
 from client.cli.control_socket import call
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
@@ -18,10 +17,12 @@ from runtime.console import (
     OK,
     SIGN_IN,
     exit_code,
+    exit_on_error,
     print_json,
     print_lines,
     print_table,
-    printable,
+    print_version,
+    say,
 )
 
 WATCH_EVERY_S: Final = 1.0
@@ -58,7 +59,7 @@ def _check(level: str, *, as_json: bool) -> int:
     if as_json:
         print_json({"check": level, "ok": code == OK, "state": state})
     elif code != OK:
-        _tell(f"the client is {state.replace('_', ' ')}", f"next: {render.NEXT_OF_STATE.get(state, 'ostiary doctor')}")
+        say(f"the client is {state.replace('_', ' ')}", f"next: {render.NEXT_OF_STATE.get(state, 'ostiary doctor')}")
     return code
 
 
@@ -90,7 +91,7 @@ def resources(*, as_json: bool) -> int:
     if rows:
         print_table(headers, rows)
     else:
-        _tell("You have no resources at the moment.", "next: ostiary status")
+        say("You have no resources at the moment.", "next: ostiary status")
     return OK
 
 
@@ -196,24 +197,15 @@ def logs(count: int, *, follow: bool, as_json: bool) -> int:
 
 def version(*, as_json: bool) -> int:
     """`ostiary version`: of the command and, when it runs, of the daemon."""
-    from protocol.version import PROTOCOL, SOFTWARE
-
     try:
         daemon = call("version", deadline_s=2.0)
     except OstiaryError:
         daemon = {}
     running = daemon.get("version")
-    if as_json:
-        print_json({"version": SOFTWARE, "protocol": PROTOCOL, "daemon": running})
-    else:
-        print_lines(f"ostiary {SOFTWARE} (protocol {PROTOCOL})", f"ostiaryd {running or 'is not running'}")
+    print_version("ostiary", as_json=as_json, daemon=running)
+    if not as_json:
+        print_lines(f"ostiaryd {running or 'is not running'}")
     return OK
-
-
-def _tell(*lines: str) -> None:
-    for line in lines:
-        sys.stderr.write(printable(line) + "\n")
-    sys.stderr.flush()
 
 
 def has_desktop(env: Mapping[str, str] | None = None) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from controller.api.operations import accounts
 from controller.cli.access import opened, writing
-from controller.cli.options import load_settings, read_password
+from controller.cli.options import load_settings
 from controller.identity.passwords import Passwords, check_new_password, generate_password
 from controller.settings import Settings
 from controller.store import credentials
@@ -13,6 +13,7 @@ from protocol.ids import UserId
 from protocol.reasons import Reason
 from runtime.console import exit_on_error, print_json, print_lines
 from runtime.lifecycle import run_command
+from runtime.secret_input import read_password
 
 
 def reset_password(config: Path | None, email: str, password_file: str | None, *, as_json: bool) -> None:

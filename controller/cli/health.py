@@ -1,5 +1,6 @@
 """`health`: asks the controller on this host over the loopback; for container health checks and systemd."""
 
+import json
 import ssl
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from controller.cli.options import load_settings
 from controller.settings import CA_FILE, Settings
 from protocol.errors import LocalError, RemoteError
 from protocol.reasons import Reason
-from runtime.console import NOT_READY, exit_on_error, print_json, print_lines
+from runtime.command_line import not_running
+from runtime.console import error_object, exit_on_error, print_health
 from runtime.files import StateDir, read_limited
 from runtime.http import request
 from runtime.lifecycle import run_command
@@ -17,20 +19,26 @@ DEADLINE_S = 5.0
 
 
 def health(config: Path | None, *, ready: bool, as_json: bool) -> None:
-    """Prints `ok`, or says what is wrong and exits with 3."""
+    """Says how the controller is; leaves with 0, with 3 when it is not ready, with 5 when it does not run."""
     with exit_on_error(as_json=as_json):
         settings = load_settings(config)
-        path = "/healthz/ready" if ready else "/healthz/live"
         try:
-            status, body = run_command(_ask(settings, path))
-        except RemoteError as exc:
-            raise LocalError(Reason.UNAVAILABLE, f"the controller does not answer: {exc.detail}") from exc
-        if as_json:
-            print_json({"ok": status == 200, "status": status, "answer": body})
-        else:
-            print_lines("ok" if status == 200 else f"not ready: {body}")
-        if status != 200:
-            raise SystemExit(NOT_READY)
+            status, body = run_command(_ask(settings, "/healthz/ready" if ready else "/healthz/live"))
+        except RemoteError as error:
+            if error.reason is not Reason.CONTROLLER_UNREACHABLE:
+                raise
+            raise not_running("controller", error.detail) from error
+        why = None if status == 200 else error_object(LocalError(Reason.UNAVAILABLE, _failed_checks(body)))
+        raise SystemExit(print_health(why_not=why, ready=ready, as_json=as_json))
+
+
+def _failed_checks(body: str) -> str:
+    """Returns the checks that did not pass, as far as the answer names them."""
+    try:
+        checks = json.loads(body)["checks"].items()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "it does not say why"
+    return ", ".join(f"{name}: {outcome}" for name, outcome in checks if outcome != "ok")
 
 
 async def _ask(settings: Settings, path: str) -> tuple[int, str]:

@@ -10,15 +10,11 @@ from typing import Annotated
 
 import typer
 
-JsonOption = Annotated[bool, typer.Option("--json", help='Print one JSON object with "schema": 1.')]
+from runtime.command_line import JsonOption, ReadyOption, command_group, config_option, version_option
+from runtime.console import print_version
 
-app = typer.Typer(
-    name="ostiary-controller",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="""The Ostiary controller: identity, policy and keys of a zero-trust access network.
+app = command_group(
+    """The Ostiary controller: identity, policy and keys of a zero-trust access network.
 
     \b
     First steps:
@@ -29,33 +25,23 @@ app = typer.Typer(
     Settings come from flags, OSTIARY_* variables and /etc/ostiary/controller.toml, in this order; `check-config` shows
     each with its origin.
     """,
+    name="ostiary-controller",
 )
-database = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after the database schema.")
-keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after the keys that sign tokens.")
-events = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and export the audit trail.")
-admin = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Help people who are locked out.")
+database = command_group("Look after the database schema.")
+keys = command_group("Look after the keys that sign tokens.")
+events = command_group("Check and export the audit trail.")
+admin = command_group("Help people who are locked out.")
 app.add_typer(database, name="db")
 app.add_typer(keys, name="keys")
 app.add_typer(events, name="events")
 app.add_typer(admin, name="admin")
 
 
-def _version_and_leave(wanted: bool) -> None:
-    if wanted:
-        print_version(as_json=False)
-        raise typer.Exit
-
-
 @app.callback()
 def root(
     context: typer.Context,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="TOML file instead of /etc/ostiary/controller.toml.")
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version_and_leave),
-    ] = False,
+    config: Annotated[Path | None, config_option("controller")] = None,
+    version: Annotated[bool, version_option("ostiary-controller")] = False,
 ) -> None:
     context.obj = config
 
@@ -113,13 +99,8 @@ def serve(
 
 
 @app.command("health")
-def health(
-    context: typer.Context,
-    live: Annotated[bool, typer.Option("--live", help="Only: does the process answer?")] = False,
-    ready: Annotated[bool, typer.Option("--ready", help="Also: does it do its work? (default)")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask the controller on this host how it is; exit code 0 or 3.
+def health(context: typer.Context, ready: ReadyOption = True, as_json: JsonOption = False) -> None:
+    """Tell by the exit code how the controller on this host is: 0 well, 3 not ready, 5 not running.
 
     \b
     Example, as a container's health check:
@@ -127,7 +108,7 @@ def health(
     """
     from controller.cli import health as asking
 
-    asking.health(context.obj, ready=ready or not live, as_json=as_json)
+    asking.health(context.obj, ready=ready, as_json=as_json)
 
 
 @app.command("check-config")
@@ -158,8 +139,8 @@ def openapi() -> None:
 
 @app.command("version")
 def version_command(as_json: JsonOption = False) -> None:
-    """Print the version."""
-    print_version(as_json=as_json)
+    """Print the version of the software and of the protocol."""
+    print_version("ostiary-controller", as_json=as_json)
 
 
 @database.command("upgrade")
@@ -298,17 +279,6 @@ def admin_reset_password(
     from controller.cli import admin as commands
 
     commands.reset_password(context.obj, email, password_file, as_json=as_json)
-
-
-def print_version(*, as_json: bool) -> None:
-    """Prints software and protocol version."""
-    from protocol.version import PROTOCOL, SOFTWARE
-    from runtime.console import print_json, print_lines
-
-    if as_json:
-        print_json({"version": SOFTWARE, "protocol": PROTOCOL})
-    else:
-        print_lines(f"ostiary-controller {SOFTWARE} (protocol {PROTOCOL})")
 
 
 def main() -> None:

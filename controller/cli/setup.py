@@ -9,7 +9,7 @@ from controller.api.operations import accounts, bootstrap
 from controller.api.operations.accounts import NewAccount
 from controller.api.operations.bootstrap import Outcome
 from controller.cli.database import upgrade_schema
-from controller.cli.options import ACTOR, load_settings, read_password
+from controller.cli.options import ACTOR, load_settings
 from controller.domain.model import Role
 from controller.identity.passwords import Passwords
 from controller.identity.sealing import create_master_secret, load_seal
@@ -18,9 +18,10 @@ from controller.store import Store
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime import settings as settings_loader
-from runtime.console import exit_on_error, print_json, print_lines, print_table, warn
+from runtime.console import exit_on_error, print_json, print_lines, print_settings, warn
 from runtime.files import StateDir
 from runtime.lifecycle import run_command
+from runtime.secret_input import read_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,7 @@ def check_config(config: Path | None, *, as_json: bool) -> None:
     """Shows the settings in force."""
     with exit_on_error(as_json=as_json):
         settings = load_settings(config)
-        rows = settings_loader.describe(settings)
-        if as_json:
-            shown = {key: {"value": value, "origin": origin} for key, value, origin in rows}
-            print_json({"ok": True, "settings": shown})
-        else:
-            print_table(("SETTING", "VALUE", "FROM"), rows)
+        print_settings(settings_loader.describe(settings), as_json=as_json)
 
 
 def openapi() -> None:

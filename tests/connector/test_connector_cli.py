@@ -88,7 +88,6 @@ def test_check_config_shows_values_and_where_they_come_from(env: dict[str, str])
         ({"OSTIARY_PARKED_LEGS": "99"}, "parked_legs"),
         ({"OSTIARY_PARKED_LGES": "2"}, "did you mean OSTIARY_PARKED_LEGS?"),
         ({"OSTIARY_RESOLVERS": "10.0.0.1,dns.example"}, "dns.example"),
-        ({"OSTIARY_STATE_DIR": "/nonexistent"}, "not enrolled"),
     ],
 )
 def test_wrong_settings_are_exit_code_2_and_name_the_key(env: dict[str, str], extra: dict[str, str], says: str) -> None:
@@ -96,6 +95,16 @@ def test_wrong_settings_are_exit_code_2_and_name_the_key(env: dict[str, str], ex
     assert code == 2
     assert says in err
     assert "\nnext: " in err
+
+
+def test_check_config_shows_the_settings_of_a_connector_that_is_not_enrolled(env: dict[str, str]) -> None:
+    fresh = {**env, "OSTIARY_STATE_DIR": "/nonexistent"}
+    code, out, _ = invoke(fresh, "check-config")
+    assert code == 0
+    assert "/nonexistent" in out
+    assert "not enrolled; next: ostiary-connector enroll" in out
+    body = json.loads(invoke(fresh, "check-config", "--json")[1])
+    assert (body["ok"], body["enrolled"], body["connector"]) == (True, False, None)
 
 
 def test_without_a_daemon(env: dict[str, str]) -> None:
@@ -223,7 +232,7 @@ async def test_the_installed_daemon_from_start_to_sigterm(env: dict[str, str], d
     code, out, _ = await asyncio.to_thread(invoke, env, "health", "--ready")
     assert code == 3
     assert out.startswith("not ready: ")
-    assert (await asyncio.to_thread(invoke, env, "health"))[0] == 0
+    assert (await asyncio.to_thread(invoke, env, "health", "--live"))[0] == 0
     code, out, _ = await asyncio.to_thread(invoke, env, "status", "--json")
     assert json.loads(out)["connector"] == CONNECTOR
     second = await asyncio.to_thread(invoke, env, "run")

@@ -13,7 +13,7 @@ from connector_world import CONNECTOR, ISSUER, NETWORK
 from cryptography import x509
 from tls_material import tls_material
 
-from connector.enrol import PENDING_KEY_FILE, enrol, read_token_file
+from connector.enrol import PENDING_KEY_FILE, enrol
 from connector.identity import CONFIG_FILE, IDENTITY_FILE, KEY_FILE, load_identity
 from protocol.enrolment import EnrolmentKind, EnrolmentToken, encode
 from protocol.errors import LocalError, OstiaryError, RemoteError, RemoteProtocolError
@@ -196,16 +196,6 @@ async def test_a_running_connector_is_not_pulled_from_under(tmp_path: Path, monk
         await enrol(token(1), StateDir(tmp_path / "state"), SystemClock())
     assert caught.value.reason is Reason.ALREADY_RUNNING
     running.unlock()
-
-
-def test_the_token_file(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("  otk_abc\n")
-    assert read_token_file(tmp_path / "token") == "otk_abc"
-    (tmp_path / "huge").write_text("x" * 100_000)
-    with pytest.raises(LocalError):
-        read_token_file(tmp_path / "huge")
-    with pytest.raises(LocalError):
-        read_token_file(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", [KEY_FILE, "cert.pem", "jwks.json", IDENTITY_FILE])

@@ -152,8 +152,8 @@ def test_version(tmp_path: Path) -> None:
         (["status"], 5, ["not running", "systemctl start ostiary-relay"]),
         (["health"], 5, ["not running"]),
         (["enroll"], 2, ["--token-file"]),
-        (["enroll", "otk_x", "--token-file", "x"], 2, ["not both"]),
-        (["enroll", "hello"], 1, ["enrolment token"]),
+        (["enroll", "otk_x", "--token-file", "x"], 2, ["--token-file"]),
+        (["enroll", "--token-file", os.devnull], 2, ["enrolment token"]),
         (["run", "--config", "/nonexistent.toml"], 2, ["/nonexistent.toml"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
@@ -180,7 +180,7 @@ def test_check_config_shows_where_each_setting_comes_from(tmp_path: Path) -> Non
     shown = {item["key"]: (item["value"], item["origin"]) for item in body["settings"]}
     assert shown["drain_s"] == ("5.0", "OSTIARY_DRAIN_S")
     assert shown["listen_host"] == ("", "default")
-    assert body["enrolment"] == RELAY
+    assert (body["enrolled"], body["relay"]) == (True, RELAY)
     wrong = command(tmp_path, "check-config", OSTIARY_DRIAN_S="5")
     assert wrong.returncode == 2
     assert "OSTIARY_DRAIN_S" in wrong.stderr

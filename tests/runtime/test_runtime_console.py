@@ -37,11 +37,56 @@ def test_an_error_as_json_is_one_object_on_stdout(capsys: pytest.CaptureFixture[
     assert body["error"]["next"]
 
 
-def test_a_better_next_step_replaces_the_general_one(capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_error(LocalError(Reason.DAEMON_NOT_RUNNING), next_step="systemctl start ostiary-connector")
-    assert "next: systemctl start ostiary-connector\n" in capsys.readouterr().err
-    console.print_error(LocalError(Reason.DAEMON_NOT_RUNNING), as_json=True, next_step="start it")
-    assert json.loads(capsys.readouterr().out)["error"]["next"] == "start it"
+def test_advice_replaces_the_general_sentence_and_next_step(capsys: pytest.CaptureFixture[str]) -> None:
+    error = console.AdviceError(
+        Reason.DAEMON_NOT_RUNNING, "/run/x", sentence="The relay is not running.", next_step="start it"
+    )
+    console.print_error(error)
+    assert capsys.readouterr().err == "error: The relay is not running. (/run/x)\nnext: start it\n"
+    console.print_error(error, as_json=True)
+    body = json.loads(capsys.readouterr().out)["error"]
+    assert (body["reason"], body["next"]) == ("daemon_not_running", "start it")
+
+
+@pytest.mark.parametrize(
+    ("why", "ready", "code", "text"),
+    [
+        (None, True, 0, "ready\n"),
+        (None, False, 0, "live\n"),
+        (LocalError(Reason.SHUTTING_DOWN, "drains"), False, 0, "live\n"),
+        (
+            LocalError(Reason.SHUTTING_DOWN, "drains"),
+            True,
+            3,
+            "not ready: The component is shutting down. (drains)\n"
+            "next: Try again; another one takes over where there is one.\n",
+        ),
+    ],
+)
+def test_health_has_one_shape(
+    why: LocalError | None, ready: bool, code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = None if why is None else console.error_object(why)
+    assert console.print_health(why_not=body, ready=ready, as_json=False) == code
+    assert capsys.readouterr().out == text
+    assert console.print_health(why_not=body, ready=ready, as_json=True) == code
+    shown = json.loads(capsys.readouterr().out)
+    assert shown == {"schema": 1, "ok": code == 0, "live": True, "ready": why is None, "why": body}
+
+
+def test_settings_and_versions_have_one_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("mode", "tun", "default")]
+    console.print_settings(rows, as_json=False, standing="not enrolled", facts={"enrolled": False})
+    assert capsys.readouterr().out == "SETTING  VALUE  FROM\nmode     tun    default\nnot enrolled\n"
+    console.print_settings(rows, as_json=True, standing="not enrolled", facts={"enrolled": False})
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": 1,
+        "ok": True,
+        "settings": [{"key": "mode", "value": "tun", "origin": "default"}],
+        "enrolled": False,
+    }
+    console.print_version("ostiary-x", as_json=True)
+    assert json.loads(capsys.readouterr().out).keys() == {"schema", "version", "protocol"}
 
 
 def test_interruption_is_130() -> None:

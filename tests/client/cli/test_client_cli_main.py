@@ -130,7 +130,8 @@ def test_help_lists_the_exit_codes(ostiary: CommandLine) -> None:
 def test_wrong_usage_leaves_with_two(ostiary: CommandLine, arguments: tuple[str, ...]) -> None:
     ran = ostiary(*arguments)
     assert (ran.code, ran.out) == (2, "")
-    assert "Error: " in ran.err
+    assert ran.err.startswith("error: ")
+    assert "\nnext: See `ostiary" in ran.err
 
 
 def test_version_option(ostiary: CommandLine) -> None:

@@ -140,7 +140,7 @@ def test_settings_are_strict_and_shown_with_their_origin(
     monkeypatch.setenv("OSTIARY_LISTEN_PORT", "9443")
     monkeypatch.setenv("OSTIARY_DATABASE_URL", "postgresql://u:hunter2@h/d")
     shown = cli("check-config", "--json").json["settings"]
-    assert shown["listen_port"] == {"value": "9443", "origin": "OSTIARY_LISTEN_PORT"}
+    assert {"key": "listen_port", "value": "9443", "origin": "OSTIARY_LISTEN_PORT"} in shown
     assert "hunter2" not in str(shown)
     assert "hunter2" not in cli("check-config").out
     monkeypatch.setenv("OSTIARY_LISEN_PORT", "1")

@@ -312,7 +312,7 @@ def test_the_installed_command_serves_says_ready_and_ends(tmp_path: Path, enviro
     url = f"https://localhost:{environment['OSTIARY_LISTEN_PORT']}"
     assert run("init", "--public-url", url).returncode == 0
     down = run("health")
-    assert (down.returncode, "next:" in down.stderr) == (3, True)
+    assert (down.returncode, "next: Start it" in down.stderr) == (5, True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, (tmp_path / "log").open("wb") as log:
         systemd.bind(environment["NOTIFY_SOCKET"])
         systemd.settimeout(60)
@@ -320,7 +320,7 @@ def test_the_installed_command_serves_says_ready_and_ends(tmp_path: Path, enviro
         try:
             while b"READY=1" not in systemd.recv(4096):
                 pass
-            assert run("health", "--ready").stdout == "ok\n"
+            assert run("health", "--ready").stdout == "ready\n"
             assert json.loads(run("health", "--live", "--json").stdout)["ok"] is True
             second = run("serve")
             assert (second.returncode, "already in use" in second.stderr) == (1, True)
