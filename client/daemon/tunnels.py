@@ -203,9 +203,11 @@ class Tunnels:
         if self._serves(tunnel, wanted) and self._fresh(tunnel):
             return tunnel
         error = await self._renew(tunnel)
+        if not tunnel.usable:
+            return await self._dial(wanted)
         if error is not None and not self._serves(tunnel, wanted):
             raise error
-        return tunnel if tunnel.usable else await self._dial(wanted)
+        return tunnel
 
     def _serves(self, tunnel: ConnectorTunnel, wanted: Wanted) -> bool:
         wall = self._clock.wall()
@@ -306,6 +308,9 @@ class Tunnels:
                 _log.debug("access.not_renewed", connector=connector, reason=outcome.reason.code)
                 if isinstance(outcome, RefusedError):
                     tunnel.renewed_for = max(tunnel.renewed_for, revision)
+                if outcome.reason is Reason.NO_CONNECTOR:
+                    # It was removed, and may not be the administrator's any more: whatever is open in it ends (T-36).
+                    tunnel.close(outcome.reason)
                 return outcome
             tunnel.renewed_for = max(tunnel.renewed_for, revision)
             if tunnel.tunnel.lost is None:

@@ -54,8 +54,12 @@ def affected_by(before: PolicyState, after: PolicyState, event: e.Event) -> Affe
             return Affected(connectors=frozenset(after.connectors), relays=True)
         case e.NetworkRenamed(network=network) | e.NetworkEgressChanged(network=network):
             return _of_network(after, network)
-        case e.ConnectorEnrolled(connector=connector) | e.ConnectorRemoved(connector=connector):
+        case e.ConnectorEnrolled(connector=connector):
             return Affected(connectors=frozenset((connector,)))
+        case e.ConnectorRemoved(connector=connector):
+            # Clients ask for a new token at once, are refused, and leave: a connector that was taken over does not obey.
+            users = _of_network(before, before.connectors[connector].network).devices
+            return Affected(devices=users, connectors=frozenset((connector,)))
         case (
             e.ResourceCreated(resource=resource)
             | e.ResourceChanged(resource=resource)

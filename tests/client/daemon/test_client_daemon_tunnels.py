@@ -59,6 +59,21 @@ async def test_a_refused_renewal_leaves_the_tunnel_and_its_flows(tmp_path: Path)
         await close(streams, other)
 
 
+async def test_t36_a_connector_that_was_removed_is_left_although_it_does_not_obey(tmp_path: Path) -> None:
+    async with service() as echo, online(tmp_path, entry(WIKI[0])) as world:
+        world.edge.targets[WIKI] = echo
+        _, streams = await socks(world, *WIKI)
+        world.refuse_access = Reason.NO_CONNECTOR
+        await world.push(entry(WIKI[0]))
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(streams[0].readexactly(1), 5)
+        world.refuse_access = None
+        code, other = await socks(world, *WIKI)
+        assert code == 0
+        assert len(world.edge.tunnels) == 2
+        await close(other)
+
+
 async def test_f30_a_tunnel_that_died_silently_is_noticed_by_the_next_opening(tmp_path: Path) -> None:
     async with service() as echo, online(tmp_path, entry(WIKI[0])) as world:
         world.edge.targets[WIKI] = echo

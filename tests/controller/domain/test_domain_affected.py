@@ -73,6 +73,19 @@ def test_a_network_touches_its_connectors_and_whoever_sees_its_name() -> None:
     assert touched_by(world, c.ChangeNetworkEgress(network, ("10.0.0.1",))).connectors == {connector}
 
 
+def test_t36_a_connector_that_is_removed_touches_those_who_may_have_tunnels_to_it() -> None:
+    world = World()
+    network = world.network()
+    connector, other = world.connector(network), world.connector(network)
+    user = world.user()
+    device = world.laptop(user)
+    world.laptop(world.user())
+    world.grant(user, world.resource(network))
+    expected = Affected(devices=frozenset({device}), connectors=frozenset({connector}))
+    assert touched_by(world, c.RemoveConnector(connector)) == expected
+    assert other in world.state.connectors
+
+
 def test_keys_relays_and_epochs() -> None:
     world = World()
     connector = world.connector(world.network())
