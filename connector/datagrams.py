@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from connector.dialer import PingSocket
-from protocol.errors import RemoteProtocolError
-from protocol.limits import DATAGRAM_MAX_BYTES, DATAGRAM_QUEUE, ICMP_IDLE_S, UDP_IDLE_S
+from protocol.datagrams import ICMP_HEAD_BYTES, DatagramReader, encode_datagram
+from protocol.limits import DATAGRAM_QUEUE, ICMP_IDLE_S, UDP_IDLE_S
 from protocol.reasons import Reason
 from runtime.sockets import reason_of_os_error
 from runtime.tunnel import TunnelStream
@@ -23,8 +23,6 @@ READS_PER_TURN: Final = 64
 """Datagrams taken from one socket before other sockets get their turn."""
 ECHOES_IN_FLIGHT: Final = 1024
 """Echo requests whose reply is still of interest, per stream."""
-_ICMP_HEAD: Final = 4
-"""Identifier and sequence number, in front of the payload."""
 
 
 class DatagramSocket(Protocol):
@@ -62,9 +60,8 @@ class Association:
         self._stream = stream
         self._far = far
         self._idle_s = idle_s
-        self._smallest = smallest
         self._on_done: Done | None = on_done
-        self._buffer = b""
+        self._reader = DatagramReader(smallest=smallest)
         self._queue: deque[bytes] = deque()
         self._loop = asyncio.get_running_loop()
         self._used_at = self._loop.time()
@@ -81,20 +78,10 @@ class Association:
 
     def data_received(self, data: bytes) -> None:
         """Takes datagrams out of the stream and sends them. Raises RemoteProtocolError."""
-        size = len(data)
-        buffer = self._buffer + data if self._buffer else data
-        start, end = 0, len(buffer)
-        while end - start >= 2:
-            length = (buffer[start] << 8) | buffer[start + 1]
-            if not self._smallest <= length <= DATAGRAM_MAX_BYTES:
-                raise RemoteProtocolError(f"datagram of {length} bytes")
-            if end - start - 2 < length:
-                break
-            self._send(buffer[start + 2 : start + 2 + length])
-            start += 2 + length
-        self._buffer = buffer[start:]
+        for datagram in self._reader.receive_data(data):
+            self._send(datagram)
         # UDP has no backpressure: what is not taken is lost, so credit is due at once.
-        self._stream.consumed(size)
+        self._stream.consumed(len(data))
 
     def eof_received(self) -> None:
         """The client ended the association."""
@@ -130,7 +117,7 @@ class Association:
     def _deliver(self, datagram: bytes) -> None:
         self._used_at = self._loop.time()
         self.bytes_down += len(datagram)
-        framed = len(datagram).to_bytes(2, "big") + datagram
+        framed = encode_datagram(datagram)
         if not self._stream.paused:
             self._stream.write(framed)
             return
@@ -214,11 +201,11 @@ class EchoSocket:
     def send(self, datagram: bytes) -> None:
         """Sends ``identifier, sequence, payload`` as an echo request. Raises OSError."""
         self._next = (self._next + 1) & 0xFFFF
-        self._in_flight[self._next] = datagram[:_ICMP_HEAD]
+        self._in_flight[self._next] = datagram[:ICMP_HEAD_BYTES]
         self._in_flight.move_to_end(self._next)
         if len(self._in_flight) > ECHOES_IN_FLIGHT:
             self._in_flight.popitem(last=False)
-        self._ping.send(self._next, datagram[_ICMP_HEAD:])
+        self._ping.send(self._next, datagram[ICMP_HEAD_BYTES:])
 
     def receive(self) -> bytes | None:
         """Returns ``identifier, sequence, payload`` of a reply. Raises BlockingIOError, OSError."""
@@ -238,4 +225,4 @@ def udp_association(stream: TunnelStream, sock: socket.socket, on_done: Done) ->
 
 def echo_association(stream: TunnelStream, ping: PingSocket, on_done: Done) -> Association:
     """Joins ``stream`` with a ping socket."""
-    return Association(stream, EchoSocket(ping), idle_s=ICMP_IDLE_S, smallest=_ICMP_HEAD, on_done=on_done)
+    return Association(stream, EchoSocket(ping), idle_s=ICMP_IDLE_S, smallest=ICMP_HEAD_BYTES, on_done=on_done)

@@ -1,4 +1,4 @@
-"""Datagrams on a mux stream: a 2-byte length in front of each (protocol.streams; C21).
+"""The client's end of a udp or icmp stream (C21).
 
 There is no reliability to preserve: while the stream has no budget, datagrams wait in a short queue whose oldest is dropped.
 """
@@ -6,38 +6,10 @@ There is no reliability to preserve: while the stream has no budget, datagrams w
 from collections import deque
 from collections.abc import Callable
 
-from protocol.errors import RemoteProtocolError
+from protocol.datagrams import DatagramReader, encode_datagram
 from protocol.limits import DATAGRAM_MAX_BYTES
 from protocol.reasons import Reason
 from runtime.tunnel import TunnelStream
-
-_ICMP_HEADER = 4
-
-
-class DatagramReader:
-    """Takes the byte stream apart."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def receive_data(self, data: bytes) -> list[bytes]:
-        """Returns the datagrams that are complete. Raises RemoteProtocolError for one that is too long."""
-        buffer = self._buffer
-        buffer += data
-        found = []
-        start = 0
-        while len(buffer) - start >= 2:
-            length = buffer[start] << 8 | buffer[start + 1]
-            if length > DATAGRAM_MAX_BYTES + _ICMP_HEADER:
-                raise RemoteProtocolError(f"datagram of {length} bytes")
-            end = start + 2 + length
-            if len(buffer) < end:
-                break
-            found.append(bytes(buffer[start + 2 : end]))
-            start = end
-        if start:
-            del buffer[:start]
-        return found
 
 
 class DatagramStream:
@@ -74,8 +46,8 @@ class DatagramStream:
         outgoing, stream = self._outgoing, self._stream
         while outgoing and not self._paused and not stream.paused and not stream.ended:
             datagram = outgoing.popleft()
-            if len(datagram) <= DATAGRAM_MAX_BYTES + _ICMP_HEADER and len(datagram) < 65_536:
-                stream.write(len(datagram).to_bytes(2, "big") + datagram)
+            if len(datagram) <= DATAGRAM_MAX_BYTES:
+                stream.write(encode_datagram(datagram))
 
     def close(self, reason: Reason) -> None:
         """Ends the stream from our side."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.daemon.datagrams import DatagramReader, DatagramStream
+from client.daemon.datagrams import DatagramStream
+from protocol.datagrams import DatagramReader
 from protocol.errors import RemoteProtocolError
 from protocol.reasons import Reason
 from runtime.tunnel import TunnelStream
