@@ -206,6 +206,15 @@ class Opening:
             # A change of policy was faster.
             bridge.abort(Reason.CANCELLED)
             return False
+        flow = self._flow
+        assert flow is not None
+        assert flow.address is not None
+        try:
+            # A config that came meanwhile was held against the address that was tried first; another one may have won.
+            self._enforcer.check_egress(flow.address, flow.request.port)
+        except RemoteError as error:
+            bridge.abort(error.reason)
+            return False
         self._bridge = bridge
         self._hand_over()
         return self._waiting is not None and self._waiting.eof

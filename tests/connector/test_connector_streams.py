@@ -3,13 +3,15 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 from connector_lab import EVERYWHERE, RELAY, Lab, connector_lab, echo_server, port_of
 from connector_world import CONNECTOR, DEVICE, GRANT, NETWORK, USER, acl, bare, entry, flow_id, res
 
-from protocol.acl.model import PortRange
+from connector import streams
+from protocol.acl.model import IPAddress, PortRange
 from protocol.control import Cutoff
 from protocol.ids import Revision
 from protocol.reasons import Reason
@@ -191,6 +193,22 @@ async def test_t33_of_several_answers_only_the_good_ones_are_tried() -> None:
         lab.dns.zone[("mixed.corp.example", "A")] = ["169.254.169.254", "127.0.0.1", "0.0.0.0"]
         stream = lab.open("mixed.corp.example", port_of(server), data=b"good")
         assert await stream.until_data(4) == b"good"
+
+
+async def test_t33_t36_a_rule_that_comes_while_addresses_are_tried_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with connector_lab() as lab, await echo_server() as server:
+        lab.dns.zone[("two.corp.example", "A")] = ["10.255.0.1", "127.0.0.1"]
+
+        async def slow(
+            addresses: Sequence[IPAddress], port: int, make: Callable[[IPAddress], asyncio.Protocol]
+        ) -> asyncio.Protocol:
+            lab.enforce(EVERYWHERE, revision=8, egress_allow=())
+            loop, second = asyncio.get_running_loop(), addresses[1]
+            return (await loop.create_connection(lambda: make(second), str(second), port))[1]
+
+        monkeypatch.setattr(streams, "dial_tcp", slow)
+        assert await reason_of(lab, "two.corp.example", port_of(server)) == "egress_forbidden"
+        assert [record.outcome for record in lab.records()] == ["egress_forbidden"]
 
 
 async def test_names_that_are_not_there_and_resolvers_that_fail_are_told_apart() -> None:
