@@ -32,7 +32,7 @@ PENDING_KEY_FILE: Final = "enrolling.key"
 
 
 async def enrol(text: str, state: StateDir, clock: Clock, *, force: bool = False) -> Identity:
-    """Spends the enrolment token ``text`` and writes the new identity.
+    """Spends the enrolment token ``text`` and writes the new identity; a relay that runs takes it at its next start.
 
     Raises:
         LocalError: ENROLMENT_INVALID, ALREADY_EXISTS, ALREADY_RUNNING, PERMISSION_DENIED.
@@ -44,10 +44,13 @@ async def enrol(text: str, state: StateDir, clock: Clock, *, force: bool = False
         raise LocalError(Reason.ENROLMENT_INVALID, f"it enrols a {token.kind}, not a relay")
     check_url(token.url)
     state.ensure()
+    if state.exists(IDENTITY_FILE):
+        # No lock: a relay goes on with its old certificate while the new one is fetched, and takes it when restarted.
+        if not force:
+            raise LocalError(Reason.ALREADY_EXISTS, f"{state.path} holds an enrolled relay; --force replaces it")
+        return await _enrol(token, state, clock)
     state.lock()
     try:
-        if state.exists(IDENTITY_FILE) and not force:
-            raise LocalError(Reason.ALREADY_EXISTS, f"{state.path} holds an enrolled relay; --force replaces it")
         return await _enrol(token, state, clock)
     finally:
         state.unlock()

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -20,6 +20,7 @@ from runtime.tasks import TaskScope
 BACKLOG: Final = 1024
 RELIEF_PAUSE_S: Final = 0.1
 """Between two tries while the process has no descriptors left."""
+_NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = structlog.get_logger(__name__)
@@ -29,21 +30,21 @@ MakeProtocol = Callable[[str, float, Callable[[], None]], asyncio.BaseProtocol]
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Returns listening sockets for ``host`` (empty: every address). Raises LocalError."""
+    """Returns listening sockets for ``host`` (empty: every address that this host has). Raises LocalError."""
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )
-        for family, kind, proto, _, address in found:
-            sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, proto)
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            # With port 0 all families get the port that the first one was given.
-            sock.bind((address[0], sockets[0].getsockname()[1] if len(sockets) > 1 else port, *address[2:]))
-            sock.listen(BACKLOG)
+        for family, _, _, _, address in found:
+            try:
+                # With port 0 all families get the port that the first one was given.
+                actual = sockets[0].getsockname()[1] if sockets else port
+                sockets.append(_listen(family, (address[0], actual, *address[2:])))
+            except OSError as exc:
+                # A host without IPv6 has an address for it all the same.
+                if host or exc.errno not in _NO_SUCH_FAMILY or len(found) == 1:
+                    raise
     except OSError as exc:
         for sock in sockets:
             sock.close()
@@ -54,6 +55,20 @@ def bind(host: str, port: int) -> list[socket.socket]:
             raise LocalError(Reason.PERMISSION_DENIED, where) from exc
         raise LocalError(Reason.CONFIG_INVALID, where) from exc
     return sockets
+
+
+def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 class Listener:

@@ -4,6 +4,7 @@ It never dials (T-29), knows no user and no resource (T-22), and logs connector 
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -36,6 +37,9 @@ from runtime.leg_protocol import Leg
 
 REPORTED_MAX: Final = 1_200
 """Attachments in one report, so that it fits CONTROL_MAX_BYTES; connectors say themselves where they are attached (C5)."""
+
+CLOSE_S: Final = 1.0
+"""For goodbyes to leave and TLS to close, at the end of a drain."""
 
 _log = structlog.get_logger(__name__)
 
@@ -151,6 +155,11 @@ class RelayServer:
             _log.info("relay.pairs_cut", pairs=self._registry.pairs)
         for connection in tuple(self._connections.values()):
             self._close(connection, Reason.SHUTTING_DOWN)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while self._connections:
+                    self._changed.clear()
+                    await self._changed.wait()
         if self._timer is not None:
             self._timer.cancel()
 
