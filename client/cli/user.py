@@ -26,7 +26,6 @@ from runtime.console import (
 )
 
 WATCH_EVERY_S: Final = 1.0
-SIGN_IN_DEADLINE_S: Final = 600.0
 DOCTOR_DEADLINE_S: Final = 60.0
 EXIT_OF_STATE: Final = {"online": OK, "sign_in_required": SIGN_IN}
 

@@ -48,16 +48,6 @@ def beyond_lease(flows: Iterable[tuple[F, Target]], away_s: float) -> list[Endin
     return [Ending(flow, Reason.LEASE_EXPIRED) for flow, target in flows if away_s >= target.entry.resource.lease_s]
 
 
-def next_expiry(targets: Iterable[Target], index: AclIndex) -> float | None:
-    """Returns the Unix time at which the next grant of an open flow ends by the snapshot in force."""
-    times = []
-    for target in targets:
-        entry = index.entry(target.resource)
-        if entry is not None and entry.expires is not None:
-            times.append(float(entry.expires))
-    return min(times, default=None)
-
-
 def _ending(target: Target, index: AclIndex, wall: float) -> Reason | None:
     if any(_same_resource(entry, target) for entry in index.permitting(target.request, wall)):
         return None

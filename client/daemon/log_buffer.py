@@ -25,10 +25,6 @@ class LogBuffer(logging.Handler):
             self.setFormatter(root.handlers[0].formatter)
         root.addHandler(self)
 
-    def uninstall(self) -> None:
-        """Leaves the root logger as it was."""
-        logging.getLogger().removeHandler(self)
-
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler. Called in the loop's thread, and rarely in another one."""
         try:

@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Final
 
 from client.packet.checksum import Buffer, checksum, fold, ones_sum, pseudo_header_sum
-from client.packet.model import ICMP, ICMPV6, TCP, UDP, Echo, TcpFlag, TcpSegment
+from client.packet.model import ICMP, ICMPV6, TCP, UDP, TcpFlag, TcpSegment
 from client.packet.vnet import GSO_NONE, NEEDS_CSUM, NO_OFFLOAD, VnetHeader
 
 _TTL: Final = 64
@@ -69,15 +69,6 @@ def tcp_reset(segment: TcpSegment) -> bytes:
     return ip_packet(segment.destination, segment.source, TCP, header)
 
 
-def udp_datagram(source: bytes, destination: bytes, source_port: int, destination_port: int, payload: bytes) -> bytes:
-    """Returns a UDP packet. A payload of more than 65,507 bytes does not fit (the caller checks)."""
-    length = 8 + len(payload)
-    header = _UDP.pack(source_port, destination_port, length, 0)
-    total = checksum(header + payload, pseudo_header_sum(source, destination, UDP, length))
-    # A sum of zero would read as "no checksum" (RFC 768), which IPv6 forbids.
-    return ip_packet(source, destination, UDP, header[:6] + (total or 0xFFFF).to_bytes(2, "big") + payload)
-
-
 class UdpTemplate:
     """Everything of a flow's datagrams in one direction that does not depend on the payload, computed once.
 
@@ -111,12 +102,6 @@ class UdpTemplate:
         return _UDP_FRAME_V6.pack(_UDP_VNET_V6, *fields_v6, *self._ports, length, field) + payload
 
 
-def echo_reply(request: Echo, payload: bytes | None = None) -> bytes:
-    """Returns the reply to ``request``, by default with the request's own payload."""
-    body = request.payload if payload is None else payload
-    return echo(request.destination, request.source, request.identifier, request.sequence, body, reply=True)
-
-
 def echo(source: bytes, destination: bytes, identifier: int, sequence: int, payload: bytes, *, reply: bool) -> bytes:
     """Returns an echo request or reply."""
     if len(source) == 4:
@@ -137,18 +122,11 @@ def unreachable(original: Buffer, why: Unreachable) -> bytes:
     """
     code_v4, code_v6 = why.value
     if original[0] >> 4 == 4:
-        return _icmp_error(original, 3, code_v4, 0)
-    return _icmp_error(original, 1, code_v6, 0)
+        return _icmp_error(original, 3, code_v4)
+    return _icmp_error(original, 1, code_v6)
 
 
-def packet_too_big(original: Buffer, mtu: int) -> bytes:
-    """Returns "fragmentation needed" (RFC 1191) or "packet too big" (RFC 4443) about ``original``."""
-    if original[0] >> 4 == 4:
-        return _icmp_error(original, 3, 4, mtu)
-    return _icmp_error(original, 2, 0, mtu)
-
-
-def _icmp_error(original: Buffer, kind: int, code: int, rest: int) -> bytes:
+def _icmp_error(original: Buffer, kind: int, code: int) -> bytes:
     if original[0] >> 4 == 4:
         source, destination = bytes(original[16:20]), bytes(original[12:16])
         quote, protocol = bytes(original[:_ICMP_QUOTE_V4]), ICMP
@@ -157,6 +135,6 @@ def _icmp_error(original: Buffer, kind: int, code: int, rest: int) -> bytes:
         source, destination = bytes(original[24:40]), bytes(original[8:24])
         quote, protocol = bytes(original[:_ICMP_QUOTE_V6]), ICMPV6
         pseudo = pseudo_header_sum(source, destination, ICMPV6, 8 + len(quote))
-    message = _ICMP.pack(kind, code, 0, rest) + quote
+    message = _ICMP.pack(kind, code, 0, 0) + quote
     message = message[:2] + checksum(message, pseudo).to_bytes(2, "big") + message[4:]
     return ip_packet(source, destination, protocol, message)

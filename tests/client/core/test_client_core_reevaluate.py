@@ -6,7 +6,7 @@ import pytest
 from client_policy import WALL, entry, index, tcp_ports
 
 from client.core.classify import Target
-from client.core.reevaluate import Ending, beyond_lease, next_expiry, reevaluate
+from client.core.reevaluate import Ending, beyond_lease, reevaluate
 from protocol.acl.model import Entry, Transport
 from protocol.reasons import Reason
 
@@ -54,12 +54,3 @@ def test_lease_counts_from_when_the_controller_went_away() -> None:
     assert beyond_lease(flows, 29.0) == []
     assert beyond_lease(flows, 30.0) == [Ending("short", Reason.LEASE_EXPIRED)]
     assert len(beyond_lease(flows, 3600.0)) == 2
-
-
-def test_next_expiry_is_by_the_snapshot_in_force() -> None:
-    acl = index(entry("10.99.0.0/16", expires=WALL + 50), entry("10.98.0.0/16", number=2, expires=WALL + 10))
-    assert next_expiry([target(OLD)], acl) == WALL + 50
-    assert next_expiry([target(OLD), target(entry("10.98.0.0/16", number=2))], acl) == WALL + 10
-    assert next_expiry([target(entry("10.97.0.0/16", number=3))], acl) is None
-    assert next_expiry([target(OLD)], index(OLD)) is None
-    assert next_expiry([], acl) is None
