@@ -83,13 +83,6 @@ class EgressRules:
         return any(face in network for network in self.allow)
 
 
-def may_connect(
-    address: IPAddress, port: int | None, own_listeners: Collection[Listener], egress_allow: Collection[str]
-) -> IPAddress:
-    """One check without a prepared rule set; see EgressRules.check."""
-    return EgressRules.of(egress_allow, own_listeners).check(address, port)
-
-
 def _faces(address: IPAddress) -> Iterator[IPAddress]:
     """Yields the address itself and every IPv4 address that it may lead to."""
     yield address

@@ -177,10 +177,6 @@ class FlowRegistry:
             lambda flow: Reason.GRANT_EXPIRED if flow.expires is not None and wall >= flow.expires else None
         )
 
-    def next_grant_end(self) -> float | None:
-        """Returns when (Unix seconds) the next flow's grant ends; None when none does."""
-        return min((flow.expires for flow in self._flows.values() if flow.expires is not None), default=None)
-
     def _resets(self, refusal: Callable[[Flow], Reason | None]) -> Resets:
         found = ((flow.flow, refusal(flow)) for flow in tuple(self._flows.values()))
         return tuple(Reset(flow, reason) for flow, reason in found if reason is not None)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.core.egress import EgressRules, may_connect
+from connector.core.egress import EgressRules
 from protocol.acl.model import IPAddress
 from protocol.acl.names import parse_host
 from protocol.errors import LocalError, RemoteError
@@ -137,12 +137,6 @@ def test_t32_the_connectors_own_listeners_are_never_reached() -> None:
     assert refused(rules, "64:ff9b::10.0.0.9", 7001)
     assert not refused(rules, "10.0.0.8", 7001)
     assert not refused(rules, "127.0.0.1", 80)
-
-
-def test_one_check_without_a_prepared_rule_set() -> None:
-    assert may_connect(METADATA, 80, (), ("169.254.169.254/32",)) == METADATA
-    with pytest.raises(RemoteError):
-        may_connect(METADATA, None, (), ())
 
 
 @settings(deadline=None)
