@@ -63,10 +63,6 @@ class SignedCall(Call):
         """Opens a unit in the caller's name."""
         return self.services.store.write(actor=self.user.id, request_id=self.request_id, now=self.now)
 
-    def recheck(self, unit: Unit, least: Role) -> User:
-        """Returns the caller as of inside the write (T-16). Raises RefusedError."""
-        return access.require_role(unit.state, self.user.id, least)
-
     def require_self_or_staff(self, owner: str) -> None:
         """Raises RefusedError(NOT_FOUND) for what is not the caller's to see (T-10)."""
         if not self.staff and owner != self.user.id:

@@ -20,7 +20,6 @@ from protocol.limits import DEVICE_CODE_INTERVAL_S, DEVICE_CODE_LIFE_S
 from protocol.reasons import Reason
 
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:device_code"
-CLIENT_ID: Final = "ostiary"
 LIFE_S: Final = DEVICE_CODE_LIFE_S
 INTERVAL_S: Final = DEVICE_CODE_INTERVAL_S
 SLOW_DOWN_S: Final = 5

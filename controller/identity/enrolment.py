@@ -6,7 +6,6 @@ that no two agents ever share one (D7, TS-2025-007).
 
 import secrets
 from dataclasses import dataclass
-from typing import Final
 
 from controller.identity.web_sessions import digest
 from protocol.enrolment import EnrolmentKind, EnrolmentToken, encode
@@ -15,8 +14,6 @@ from protocol.ids import SpkiPin
 from protocol.limits import ENROLMENT_LIFE_S
 from protocol.reasons import Reason
 from protocol.tokens.keys import parse_pin_untrusted
-
-HOSTNAME_MAX: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
