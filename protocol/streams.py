@@ -43,7 +43,7 @@ class StreamHeader:
     """What the client wants. ``host`` is a name or an address literal; ``flow`` is the client's flow id for the record.
 
     A parsed one has well-formed ids in ``flow`` and ``resource``; ``host`` is still to be parsed
-    (``acl.codec.host_from_wire_untrusted``).
+    (``acl.names.parse_host``).
     """
 
     kind: StreamKind

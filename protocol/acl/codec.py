@@ -7,8 +7,8 @@ Addresses must be in canonical form, so that two readers cannot disagree about t
 from collections.abc import Mapping
 from typing import Final, TypeGuard, cast
 
-from protocol.acl.model import Acl, AddressPattern, Entry, IPAddress, PortRange, Ports, Resource
-from protocol.acl.names import is_display_name, parse_host, parse_pattern
+from protocol.acl.model import Acl, AddressPattern, Entry, PortRange, Ports, Resource
+from protocol.acl.names import is_display_name, parse_pattern
 from protocol.errors import LocalError, RemoteProtocolError
 from protocol.ids import GrantId, NetworkId, ResourceId, is_id
 from protocol.limits import LEASE_MAX_S
@@ -117,17 +117,6 @@ def address_from_json_untrusted(value: object) -> AddressPattern:
     if str(pattern) != value:
         raise RemoteProtocolError(f"address pattern {value!r} is not in canonical form")
     return pattern
-
-
-def host_from_wire_untrusted(text: str) -> str | IPAddress:
-    """Parses the host of a stream header: a canonical name or a canonical address. Raises RemoteProtocolError."""
-    try:
-        host = parse_host(text)
-    except LocalError as exc:
-        raise RemoteProtocolError(f"host: {exc.detail}") from exc
-    if str(host) != text:
-        raise RemoteProtocolError(f"host {text!r} is not in canonical form")
-    return host
 
 
 def _ranges(value: object) -> tuple[PortRange, ...]:
