@@ -130,10 +130,6 @@ class AgentLink:
         self._next_id += 1
         return self._next_id
 
-    def reconnect_now(self) -> None:
-        """Ends the pause between two attempts, for example because the network changed."""
-        self._wake.set()
-
     def network_changed(self) -> None:
         """Gives up the current connection, which may be dead without a sign, and makes a new one at once (F-17, F-18)."""
         self.backoff.reset()

@@ -15,7 +15,6 @@ from runtime.race import first_success
 ADDRESSES_MAX: Final = 8
 """Of one name; more are not tried."""
 
-SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 _BY_ERRNO: Final = {
     errno.ECONNREFUSED: Reason.CONNECTION_REFUSED,

@@ -210,7 +210,7 @@ async def test_the_pause_can_be_cut_short() -> None:
         await controller.push(Goodbye("shutting_down", retry_after_s=50))
         await agent.until("losses")
         await asyncio.sleep(0)
-        agent.link.reconnect_now()
+        agent.link.network_changed()
         await agent.until("welcomes", 2)
 
 
