@@ -37,6 +37,8 @@ from runtime.leg_frames import (
 )
 
 READ_BUFFER_BYTES: Final = 256 * 1024
+SLICE_BYTES: Final = 96 * 1024
+"""What arrived is passed on in slices that stay in the core's cache while they are unmasked, decrypted and written."""
 SHUTDOWN_DEADLINE_S: Final = 2.0
 """How long closing waits for a peer that does not read."""
 NOTSENT_LOWAT_BYTES: Final = 128 * 1024
@@ -85,7 +87,6 @@ class Leg(asyncio.BufferedProtocol):
     Attributes:
         paused: The transport is above its high-water mark; writes are still taken but should wait.
         lost: Why the leg ended; None while it lives.
-        peer_address: The other end's IP address, for logs at DEBUG.
     """
 
     def __init__(
@@ -99,7 +100,6 @@ class Leg(asyncio.BufferedProtocol):
     ) -> None:
         self.paused = False
         self.lost: Reason | None = None
-        self.peer_address = ""
         self._dialled = dialled
         self._high_water = high_water
         self._ping_interval_s = ping_interval_s
@@ -181,8 +181,6 @@ class Leg(asyncio.BufferedProtocol):
         """Takes over an upgraded transport."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self._high_water, low=self._high_water // 4)
-        peer = transport.get_extra_info("peername")
-        self.peer_address = str(peer[0]) if peer else ""
         tune_socket(transport)
         self._timer = self._loop.call_later(self._ping_interval_s, self._on_timer)
 
@@ -192,7 +190,8 @@ class Leg(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Takes what arrived."""
-        self.receive_data(self._buffer[:nbytes])
+        for start in range(0, nbytes, SLICE_BYTES):
+            self.receive_data(self._buffer[start : min(nbytes, start + SLICE_BYTES)])
 
     def receive_data(self, data: Piece) -> None:
         """Takes bytes of the WebSocket; also called with what came in one packet with the upgrade."""

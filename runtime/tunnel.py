@@ -7,7 +7,7 @@ streams write during one turn of the loop leaves together.
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Self
+from typing import Final, Self
 
 from protocol.errors import LocalProtocolError, OstiaryError, RemoteError
 from protocol.ids import SpkiPin
@@ -19,6 +19,15 @@ from runtime.clock import Clock
 from runtime.leg_frames import Piece
 from runtime.leg_protocol import LegLike
 from runtime.tunnel_stream import StreamReceiver, StreamTable, TunnelStream
+
+_RECORDS: Final = 6
+_RECORD_BYTES: Final = 16 * 1024
+_RECORD_OVERHEAD: Final = 22
+_MASKED_HEADER_BYTES: Final = 14
+BATCH_BYTES: Final = _RECORDS * (_RECORD_BYTES - _RECORD_OVERHEAD) - _MASKED_HEADER_BYTES
+"""What goes through the mux, TLS and the leg in one piece: each step copies it, so that it must stay in the core's cache
+(96 KiB cost 15 to 25 % less than 256 KiB). It fills whole records of the inner TLS and, with the WebSocket's header, of the
+outer one."""
 
 __all__ = ["LegLike", "StreamReceiver", "Tunnel", "TunnelStream"]
 
@@ -276,7 +285,8 @@ class Tunnel:
             return
         finally:
             self._busy = False
-        self._flush()
+        # A read of the leg may come in several slices: what it leads to leaves together.
+        self._flush_soon()
 
     def _drain_tls(self, now: float) -> None:
         while self.lost is None and (event := self._tls.next_event()) is not None:
@@ -311,7 +321,7 @@ class Tunnel:
         try:
             if self._pin is not None:
                 while mux.has_data_to_send and not leg.paused:
-                    data = mux.data_to_send()
+                    data = mux.data_to_send(BATCH_BYTES)
                     if not data:
                         break
                     self.bytes_sent += len(data)

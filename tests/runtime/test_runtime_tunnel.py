@@ -490,6 +490,7 @@ async def test_a_silent_peer_is_lost_and_a_quiet_one_is_not() -> None:
 async def test_a_probe_finds_out_whether_the_peer_is_there() -> None:
     async with tunnel_pair() as pair:
         assert await pair.client.probe(5.0) >= 0
+        await turns()
         assert pair.client.rtt is not None
         pair.server_leg.held = []
         with pytest.raises(RemoteError) as caught:
