@@ -1,8 +1,9 @@
-"""Secrets that a person hands to a command: from a file, or from standard input, never from the command line.
+"""Secrets that a person hands to a command: asked for, from a file, or from standard input, never from the command line.
 
 Everybody on the host can see a command line; that is why the one exception, an enrolment token, is warned about.
 """
 
+import getpass
 import sys
 from pathlib import Path
 from typing import Final
@@ -26,12 +27,40 @@ def read_password(source: str) -> str:
     return password
 
 
+def ask_password(prompt: str, *, twice: bool = False) -> str:
+    """Returns a password that the person at the terminal types without echo. Raises LocalError(INVALID_INPUT).
+
+    Args:
+        prompt: what is asked for.
+        twice: ask again and compare, as befits a password that is being set.
+    """
+    if not sys.stdin.isatty():
+        raise LocalError(
+            Reason.INVALID_INPUT, "nobody can be asked here: use --password-file FILE, or - for standard input"
+        )
+    password = getpass.getpass(f"{prompt}: ", stream=sys.stderr)
+    if twice and getpass.getpass(f"{prompt} again: ", stream=sys.stderr) != password:
+        raise LocalError(Reason.INVALID_INPUT, "the two are not the same")
+    if not password:
+        raise LocalError(Reason.INVALID_INPUT, "the password is empty")
+    return password
+
+
 def read_token(source: str) -> str:
-    """Returns the enrolment token in the file ``source`` (`-` is standard input), without the white space around it."""
-    token = _read(source, _TOKEN_MAX_CHARS).strip()
+    """Returns the enrolment token in the file ``source``, without the white space around it.
+
+    `-` is standard input; who pastes into a terminal ends with Enter, as with any other answer.
+    """
+    token = (_paste() if source == STDIN and sys.stdin.isatty() else _read(source, _TOKEN_MAX_CHARS)).strip()
     if not token:
         raise LocalError(Reason.INVALID_INPUT, "the enrolment token is empty")
     return token
+
+
+def _paste() -> str:
+    sys.stderr.write("Paste the enrolment token and press Enter: ")
+    sys.stderr.flush()
+    return sys.stdin.readline(_TOKEN_MAX_CHARS)
 
 
 def _read(source: str, limit: int) -> str:
@@ -42,6 +71,8 @@ def _read(source: str, limit: int) -> str:
         else:
             with Path(source).open(encoding="utf-8", newline="") as file:
                 text = file.read(limit + 1)
+    except FileNotFoundError as exc:
+        raise LocalError(Reason.INVALID_INPUT, f"there is no file {source}") from exc
     except OSError as exc:
         raise os_error(exc, Path(source)) from exc
     except UnicodeDecodeError as exc:

@@ -4,7 +4,6 @@ Things are named as people name them; an id works everywhere too, and saves the 
 """
 
 import difflib
-import getpass
 import re
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from client.cli.admin_session import Api, Json, ProblemError, escape, load
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.console import FAILED, AdviceError, complain, error_object, exit_code, exit_on_error, print_json, say
-from runtime.secret_input import read_password
+from runtime.secret_input import ask_password, read_password
 
 JsonOption = Annotated[bool, typer.Option("--json", help='Print JSON with "schema": 1; short for -o json.')]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
@@ -166,16 +165,7 @@ def read_secret(source: str | None, prompt: str, *, twice: bool = False) -> str:
     """
     if source is not None:
         return read_password(source)
-    if not sys.stdin.isatty():
-        raise LocalError(
-            Reason.INVALID_INPUT, "nobody can be asked here: use --password-file FILE, or - for standard input"
-        )
-    secret = getpass.getpass(f"{prompt}: ", stream=sys.stderr)
-    if twice and getpass.getpass(f"{prompt} again: ", stream=sys.stderr) != secret:
-        raise LocalError(Reason.INVALID_INPUT, "the two are not the same")
-    if not secret:
-        raise LocalError(Reason.INVALID_INPUT, "the password is empty")
-    return secret
+    return ask_password(prompt, twice=twice)
 
 
 def show_enrolment(made: Json, output: Output, *, sentence: str, command: str, token_out: Path | None) -> None:
@@ -196,7 +186,7 @@ def show_enrolment(made: Json, output: Output, *, sentence: str, command: str, t
     if token_out is None:
         say("Its enrolment token, shown this once:")
         _print_result(token)
-    paste = "" if token_out is not None else "   (paste the token, then Ctrl-D)"
+    paste = "" if token_out is not None else "   (paste the token, then Enter)"
     say(f"next, on its host: {command} --token-file {source}{paste}")
 
 

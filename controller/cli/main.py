@@ -56,7 +56,8 @@ def init(
     owner: Annotated[str | None, typer.Option(metavar="EMAIL", help="E-mail address of the first owner.")] = None,
     owner_name: Annotated[str | None, typer.Option(help="Name of the first owner.")] = None,
     password_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="File with the owner's password; - reads standard input.")
+        str | None,
+        typer.Option(metavar="FILE", help="File with the owner's password; - reads standard input. Default: ask."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

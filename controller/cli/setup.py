@@ -11,7 +11,7 @@ from controller.api.operations.bootstrap import Outcome
 from controller.cli.database import upgrade_schema
 from controller.cli.options import ACTOR, load_settings
 from controller.domain.model import Role
-from controller.identity.passwords import Passwords
+from controller.identity.passwords import Passwords, check_new_password
 from controller.identity.sealing import create_master_secret, load_seal
 from controller.settings import CA_FILE, Settings, parse_public_url
 from controller.store import Store
@@ -21,7 +21,7 @@ from runtime import settings as settings_loader
 from runtime.console import exit_on_error, print_json, print_lines, print_settings, warn
 from runtime.files import StateDir
 from runtime.lifecycle import run_command
-from runtime.secret_input import read_password
+from runtime.secret_input import ask_password, read_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ def _owner(email: str | None, name: str | None, password_file: str | None) -> Ow
         if name is not None or password_file is not None:
             raise LocalError(Reason.INVALID_INPUT, "--owner-name and --password-file belong to --owner")
         return None
-    if password_file is None:
-        raise LocalError(Reason.INVALID_INPUT, "--owner needs --password-file FILE (or - for standard input)")
-    return Owner(email, name or email.partition("@")[0], read_password(password_file))
+    password = read_password(password_file) if password_file else ask_password(f"Password for {email}", twice=True)
+    check_new_password(password, email=email)
+    return Owner(email, name or email.partition("@")[0], password)
 
 
 async def _set_up(settings: Settings, url: str | None, owner: Owner | None, made: list[str]) -> Outcome:

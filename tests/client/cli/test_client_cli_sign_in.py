@@ -83,7 +83,7 @@ def test_up_reads_the_token_from_a_file_or_standard_input_only(
     monkeypatch.setattr("sys.stdin", io.StringIO("otk_def\n"))
     assert ostiary("up", "--token-file", "-").code == 0
     assert [args for _, args in daemon.asked] == [{"token": "otk_abc"}, {"token": "otk_def"}]
-    assert ostiary("up", "--token-file", str(tmp_path / "none")).code == 1
+    assert ostiary("up", "--token-file", str(tmp_path / "none")).code == 2
 
 
 def test_up_ends_in_time(ostiary: CommandLine, daemon: FakeDaemon) -> None:

@@ -1,5 +1,6 @@
 """`ostiary-controller` as a person and as a script meet it (ecosystem 3.4, 3.5)."""
 
+import io
 import json
 import os
 import sqlite3
@@ -32,6 +33,13 @@ class Ran:
         value = json.loads(self.out)
         assert value["schema"] == 1
         return value
+
+
+class Terminal(io.StringIO):
+    """A standard input at which a person sits."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Cli:
@@ -124,6 +132,20 @@ def test_mistakes_are_one_sentence_with_a_next_step(cli: Cli, arguments: tuple[s
     assert words in ran.err
     assert "Traceback" not in ran.err
     assert len(ran.err.strip().splitlines()) <= 5
+
+
+def test_the_owners_password_is_asked_for_at_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def typed(prompt: str, stream: object) -> str:
+        asked.append(prompt)
+        return "correct horse battery"
+
+    monkeypatch.setattr("getpass.getpass", typed)
+    monkeypatch.setattr("sys.stdin", Terminal())
+    ran = cli("init", "--public-url", URL, "--owner", "ada@corp.example", "--json")
+    assert ran.json["owner"].startswith("usr_")
+    assert asked == ["Password for ada@corp.example: ", "Password for ada@corp.example again: "]
 
 
 def test_a_weak_owner_password_is_refused_and_nothing_is_half_made(cli: Cli) -> None:
