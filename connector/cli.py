@@ -95,7 +95,7 @@ def enroll(
     \b
     Examples:
       ostiary-connector enroll --token-file token.txt
-      ostiary-connector enroll --token-file -          # paste it, then Ctrl-D
+      ostiary-connector enroll --token-file -          # paste it, then Enter
     """
     with console.exit_on_error(as_json=as_json):
         text = enrolment_token(token, token_file)
@@ -115,7 +115,7 @@ def enroll(
             console.print_lines(
                 f"Enrolled as {identity.connector} at {identity.controller_url}.",
                 f"Certificate pin: {identity.pin}",
-                "next: ostiary-connector run, or systemctl start ostiary-connector",
+                "next: ostiary-connector run",
             )
 
 

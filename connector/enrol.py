@@ -21,6 +21,7 @@ from protocol.errors import LocalError, RemoteProtocolError
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys, generate_key, key_from_pem, key_to_pem, pin_of, public_jwk
 from runtime.clock import Clock
+from runtime.console import AdviceError
 from runtime.files import StateDir
 from runtime.http import check_url, request_json
 from runtime.trust import client_context, fetch_ca
@@ -54,7 +55,12 @@ async def enrol(
     state.lock()
     try:
         if state.exists(IDENTITY_FILE) and not force:
-            raise LocalError(Reason.ALREADY_EXISTS, f"{state.path} holds an enrolled connector; --force replaces it")
+            raise AdviceError(
+                Reason.ALREADY_EXISTS,
+                f"{state.path} holds its identity",
+                sentence="This connector is enrolled already.",
+                next_step="ostiary-connector run, or enrol it anew with --force",
+            )
         return await _enrol(token, state, clock, hostname or socket.gethostname())
     finally:
         state.unlock()

@@ -82,7 +82,11 @@ class Reason(Enum):
     RELAY_UNREACHABLE = (90, "No relay could be reached.", "Check that this host may connect to the relay's port.")
     CONNECTOR_NOT_ATTACHED = (91, "The connector is not attached to the relay.", "Start the connector.")
     PAIRING_TIMEOUT = (92, "The connector did not answer the relay in time.", "Check the connector's host.")
-    CONTROLLER_UNREACHABLE = (93, "The controller cannot be reached.", "Check the network; it is tried again.")
+    CONTROLLER_UNREACHABLE = (
+        93,
+        "The controller cannot be reached.",
+        "Check its address and the network; a daemon tries again by itself.",
+    )
     NO_CONNECTOR = (94, "No connector of this remote network is online.", "Ask an administrator to start one.")
     TUNNEL_LOST = (95, "The tunnel to the connector was lost.", "Try again; a new one is made.")
     PEER_SILENT = (96, "The other side stopped answering.", "Try again.")
@@ -100,7 +104,7 @@ class Reason(Enum):
     # 130-149: this host
     NEEDS_ROOT = (130, "This needs root.", "Run it with sudo, or use the proxy mode (`ostiaryd --mode proxy`).")
     NO_TUN = (131, "There is no TUN device on this host.", "Load the tun module, or use the proxy mode.")
-    DAEMON_NOT_RUNNING = (132, "The client daemon is not running.", "Start it: `sudo systemctl start ostiaryd`.")
+    DAEMON_NOT_RUNNING = (132, "The client daemon is not running.", "Start it: `sudo ostiaryd`, or its service.")
     PERMISSION_DENIED = (133, "You may not do this.", "Use sudo, or ask to be put into group `ostiary`.")
     PORT_IN_USE = (134, "The port is already in use.", "Stop the other program or choose another port.")
     CONFIG_INVALID = (135, "The configuration is not valid.", "Correct the key that is named.")

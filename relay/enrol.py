@@ -22,6 +22,7 @@ from protocol.tokens.issue import issue_assertion
 from protocol.tokens.keys import VerificationKeys, generate_key, key_from_pem, key_to_pem, public_jwk
 from relay.identity import IDENTITY_FILE, Identity, parse_names_untrusted, save_identity
 from runtime.clock import Clock
+from runtime.console import AdviceError
 from runtime.entropy import token_text
 from runtime.files import StateDir
 from runtime.http import check_url, request_json
@@ -47,7 +48,12 @@ async def enrol(text: str, state: StateDir, clock: Clock, *, force: bool = False
     if state.exists(IDENTITY_FILE):
         # No lock: a relay goes on with its old certificate while the new one is fetched, and takes it when restarted.
         if not force:
-            raise LocalError(Reason.ALREADY_EXISTS, f"{state.path} holds an enrolled relay; --force replaces it")
+            raise AdviceError(
+                Reason.ALREADY_EXISTS,
+                f"{state.path} holds its identity",
+                sentence="This relay is enrolled already.",
+                next_step="ostiary-relay run, or enrol it anew with --force",
+            )
         return await _enrol(token, state, clock)
     state.lock()
     try:

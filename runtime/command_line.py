@@ -6,7 +6,7 @@ Only modules that declare commands import this; it loads typer. What a command p
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -45,6 +45,8 @@ TokenFileOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing enrolment, for example to renew it.")]
 
+_SENTENCE_MAX: Final = 200
+
 
 class _Group(TyperGroup):
     """Tells wrong usage in the form of every other error."""
@@ -69,6 +71,18 @@ class _Group(TyperGroup):
         except typer.Abort:
             sys.exit(INTERRUPTED)
         sys.exit(result if isinstance(result, int) else 0)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Shows each command's whole sentence; typer would cut it at the end of the line."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, command.get_short_help_str(_SENTENCE_MAX))
+            for name, command in found
+            if command and not command.hidden
+        ]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args and self.no_args_is_help and not ctx.resilient_parsing:
@@ -135,7 +149,7 @@ def not_running(component: str, detail: str) -> AdviceError:
         Reason.DAEMON_NOT_RUNNING,
         detail,
         sentence=f"The {component} is not running.",
-        next_step=f"Start it: `sudo systemctl start ostiary-{component}`.",
+        next_step=f"Start it: `sudo ostiary-{component} {'serve' if component == 'controller' else 'run'}`, or its service.",
     )
 
 

@@ -68,7 +68,8 @@ class Doctor:
             raise RemoteError(Reason.UNAVAILABLE, "no policy has arrived yet")
         if self._policy.classifier.blocked is not None:
             raise RemoteError(self._policy.classifier.blocked, "everything is refused for this reason")
-        return f"Revision {snapshot.revision} with {len(snapshot.acl.entries)} resources is in force."
+        count = len(snapshot.acl.entries)
+        return f"Revision {snapshot.revision} with {count} {'resource' if count == 1 else 'resources'} is in force."
 
     def _samples(self) -> dict[NetworkId, Entry]:
         return {entry.resource.network: entry for entry in reversed(self._policy.index.acl.entries)}

@@ -112,7 +112,7 @@ def test_without_a_daemon(env: dict[str, str]) -> None:
         code, out, err = invoke(env, *argv)
         assert (code, out) == (5, "")
         assert "The connector is not running." in err
-        assert "systemctl start ostiary-connector" in err
+        assert "next: Start it: `sudo ostiary-connector run`" in err
     body = json.loads(invoke(env, "status", "--json")[1])
     assert (body["ok"], body["error"]["reason"]) == (False, "daemon_not_running")
 

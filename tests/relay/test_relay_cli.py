@@ -149,7 +149,7 @@ def test_version(tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["run"], 2, ["not enrolled", "enroll"]),
-        (["status"], 5, ["not running", "systemctl start ostiary-relay"]),
+        (["status"], 5, ["not running", "sudo ostiary-relay run"]),
         (["health"], 5, ["not running"]),
         (["enroll"], 2, ["--token-file"]),
         (["enroll", "otk_x", "--token-file", "x"], 2, ["--token-file"]),

@@ -74,13 +74,19 @@ def test_a_daemon_that_is_not_there_is_named_with_the_way_to_start_it(name: str,
         done = invoke(COMMANDS[name], name, verb, "--runtime-dir", str(tmp_path))
         assert done.exit_code == 5
         assert f"The {name.removeprefix('ostiary-')} is not running." in done.stderr
-        assert done.stderr.endswith(f"next: Start it: `sudo systemctl start {name}`.\n")
+        assert done.stderr.endswith(f"next: Start it: `sudo {name} run`, or its service.\n")
 
 
 def test_other_errors_of_a_daemon_pass_as_they_are(tmp_path: Path) -> None:
     with pytest.raises(LocalError) as caught:
         ask_daemon("relay", tmp_path / "no.sock", "status")
     assert caught.value.reason is Reason.DAEMON_NOT_RUNNING
+
+
+def test_a_list_of_commands_shows_whole_sentences() -> None:
+    shown = invoke(ostiary_controller, "ostiary-controller", "--help").stdout
+    sentence = "Set the controller up: directory, master secret, database, CA, signing keys, first owner."
+    assert sentence in " ".join(shown.split())
 
 
 def test_a_group_without_a_verb_prints_its_help_and_is_wrong_usage() -> None:

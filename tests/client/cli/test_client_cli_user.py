@@ -131,7 +131,7 @@ def test_status_without_a_daemon(ostiary: CommandLine) -> None:
     ran = ostiary("status")
     assert (ran.code, ran.out) == (5, "")
     assert ran.err.splitlines()[0].startswith("error: The client daemon is not running. (")
-    assert ran.err.splitlines()[1] == "next: Start it: `sudo systemctl start ostiaryd`."
+    assert ran.err.splitlines()[1] == "next: Start it: `sudo ostiaryd`, or its service."
     told = ostiary("status", "--json")
     assert (told.code, told.json["ok"], told.json["error"]["reason"]) == (5, False, "daemon_not_running")
 
@@ -368,7 +368,7 @@ def test_doctor_without_a_daemon(ostiary: CommandLine) -> None:
     ran = ostiary("doctor")
     assert ran.code == 5
     assert ran.out.startswith("FAILED  daemon")
-    assert ran.out.splitlines()[-1] == "next: Start it: `sudo systemctl start ostiaryd`."
+    assert ran.out.splitlines()[-1] == "next: Start it: `sudo ostiaryd`, or its service."
     assert ostiary("doctor", "--json").json["checks"][0]["reason"] == "daemon_not_running"
 
 
