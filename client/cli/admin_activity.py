@@ -8,6 +8,7 @@ from client.cli.admin_common import (
     CONNECTOR,
     DEVICE,
     RESOURCE,
+    SERVICE_ACCOUNT,
     USER,
     JsonOption,
     OutputOption,
@@ -54,7 +55,7 @@ def connection_list(
         query: dict[str, object] = {"denied": denied}
         query["user"] = None if user is None else resolve(api, USER, user)
         query["resource"] = None if resource is None else resolve(api, RESOURCE, resource)
-        names = names_of(api, USER, RESOURCE) if output is Output.TABLE else {}
+        names = names_of(api, USER, SERVICE_ACCOUNT, RESOURCE) if output is Output.TABLE else {}
         columns: Columns = [
             ("STARTED", age("started_at")),
             ("USER", by_id(names, "user")),

@@ -1,5 +1,6 @@
 """The administrator's commands against the real controller over TLS."""
 
+import contextlib
 import io
 import json
 import stat
@@ -341,6 +342,26 @@ def test_audit_trail_names_who_did_what(admin: CommandLine, network: str) -> Non
     assert [(item["type"], item["data"]["name"]) for item in found] == [("network.created/1", network)]
     table = admin("admin", "event", "list", "--about", found[0]["stream"]).out
     assert " Ada " in table
+
+
+class _Recorded:
+    """An API that knows one service account and one connection of it."""
+
+    def items(self, path: str, *_: object, **__: object) -> list[dict[str, object]]:
+        account = "svc_AAAAAAAAAAAAAAAAAAAAAA"
+        return {
+            "service-accounts": [{"id": account, "name": "nightly-backup"}],
+            "connections": [{"user": account, "address": "db.corp.internal", "port": 5432, "transport": "tcp"}],
+        }.get(path, [])
+
+
+def test_a_connection_of_a_service_account_is_listed_by_its_name(
+    admin: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.cli.admin_activity.administrator", lambda _: contextlib.nullcontext(_Recorded()))
+    table = admin("admin", "connection", "list").out
+    assert "nightly-backup" in table
+    assert "svc_" not in table
 
 
 def test_lists_that_are_empty_say_so(admin: CommandLine) -> None:
