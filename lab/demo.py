@@ -46,8 +46,8 @@ class Narrator:
     def summary(self, folder: Path) -> int:
         """Prints how many steps held; returns the exit status."""
         total = self.held + len(self.failed)
-        print(f"\n{self.held} of {total} steps held.", f"Failed: {', '.join(self.failed)}." if self.failed else "")
-        print(f"Logs: {folder}")
+        print(f"\n{self.held} of {total} steps held." + (f" Failed: {', '.join(self.failed)}." if self.failed else ""))
+        print(f"Logs and state are kept in {folder}; delete it when you like.")
         return 1 if self.failed else 0
 
 
@@ -90,14 +90,16 @@ def run(lab: Lab, narrator: Narrator) -> Product:
 
 def keep(product: Product, lab: Lab) -> None:
     """Tells how to enter each host, and waits."""
-    print("\nThe lab stays up. To enter a host:")
-    for name, host in lab.hosts.items():
-        print(f"  {name:10} {IP} netns exec {host.namespace} bash")
     folder = lab.folder
-    print(f"Logs and state: {folder}. The user's command on the laptop:")
-    env = f"OSTIARY_RUNTIME_DIR={folder}/run/client OSTIARY_STATE_DIR={folder}/client"
-    print(f"  {IP} netns exec {lab['laptop'].namespace} env {env} {Path(sys.executable).parent}/ostiary status")
-    print("Press Enter (or Ctrl-C) to remove it.")
+    env = f"PATH={Path(sys.executable).parent}:$PATH OSTIARY_RUNTIME_DIR={folder}/run/client"
+    print("\nThe lab stays up. To be the user on the laptop, in another terminal:")
+    print(f"  {IP} netns exec {lab['laptop'].namespace} env {env} bash")
+    print("and there `ostiary status`, `ostiary resources`, `curl http://wiki.corp.internal`. The other hosts:")
+    for name, host in lab.hosts.items():
+        if name != "laptop":
+            print(f"  {name:10} {IP} netns exec {host.namespace} bash")
+    print(f"Logs and state: {folder}")
+    print("Press Enter (or Ctrl-C) to remove the lab.")
     try:
         input()
     except (EOFError, KeyboardInterrupt):
@@ -130,12 +132,7 @@ def main() -> int:
         narrator.failure("the lab", str(exc))
     except Exception:  # noqa: BLE001 - told like any other failed step, with what is needed to look into it
         narrator.failure("the lab", traceback.format_exc())
-    total = narrator.held + len(narrator.failed)
-    print(
-        f"\n{narrator.held} of {total} steps held.", f"Failed: {', '.join(narrator.failed)}." if narrator.failed else ""
-    )
-    print(f"Logs: {folder}")
-    return 1 if narrator.failed else 0
+    return narrator.summary(folder)
 
 
 if __name__ == "__main__":
