@@ -82,12 +82,18 @@ class StreamServer:
         try:
             async with asyncio.timeout(RESOLVE_DEADLINE_S):
                 await work
+            return
         except TimeoutError:
-            refuse(stream, Reason.TIMEOUT)
+            reason = Reason.TIMEOUT
         except OstiaryError as error:
-            if error.reason is Reason.EGRESS_FORBIDDEN:
-                self._enforcer.refused(header, origin, error.reason)
-            refuse(stream, error.reason)
+            reason = error.reason
+            if reason is Reason.EGRESS_FORBIDDEN:
+                self._enforcer.refused(header, origin, reason)
+        if header.kind == "dns":
+            # It was answered when it began: a second answer would be read as a reply.
+            stream.reset(reason)
+        else:
+            refuse(stream, reason)
 
     async def _resolve(self, stream: TunnelStream, name: str) -> None:
         """Says whether the name exists and in which families; never an address."""

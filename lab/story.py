@@ -196,7 +196,7 @@ class Story:
         name = f"capture-{self._captures}"
         path = self.lab.folder / f"{name}.pcap"
         # fmt: off
-        process = self.lab.daemon("cloud", name, "/usr/bin/tcpdump", "-i", "uplink", "-U", "-s", "2000", "-c", "60000",
+        process = self.lab.daemon("cloud", name, "/usr/bin/tcpdump", "--immediate-mode", "-i", "uplink", "-U", "-s", "2000", "-c", "60000",
                                   "-Z", "root", "-w", str(path), f"tcp port {RELAY_PORT}")
         # fmt: on
         wait_for("the capture", lambda: "listening on" in self.lab.log(name))

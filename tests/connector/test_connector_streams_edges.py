@@ -173,3 +173,12 @@ async def test_a_datagram_that_is_too_large_for_the_network_is_dropped_alone() -
             loop = asyncio.get_running_loop()
             received = [await loop.run_in_executor(None, far.recv, 70_000) for _ in range(2)]
             assert [len(item) for item in received] == [65_507, 5]
+
+
+async def test_a_question_that_is_none_is_reset_without_a_second_answer() -> None:
+    async with connector_lab() as lab:
+        stream = lab.open("db.corp.example", kind="dns")
+        assert (await stream.answer()).reason is None
+        stream.stream.write(b"\x00\x05junk!")
+        await stream.until(lambda: stream.reset is not None)
+        assert stream.data == b""
