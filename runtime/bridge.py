@@ -130,7 +130,7 @@ class SocketBridge(asyncio.Protocol):
 
     # The stream's side
 
-    def stream_data(self, data: bytes) -> None:
+    def stream_data(self, data: bytes | memoryview) -> None:
         """Stream to socket."""
         transport = self._transport
         # uvloop raises on a write to a closed transport; its connection_lost is on the way.
@@ -207,6 +207,8 @@ class SocketBridge(asyncio.Protocol):
 
 class _StreamSide:
     """Receiver of the stream; both sides of a bridge have methods of the same names."""
+
+    takes_views = True
 
     __slots__ = ("data_received", "eof_received", "pause_writing", "resume_writing", "stream_reset")
 

@@ -298,7 +298,7 @@ class Tunnel:
                 self._fail(RemoteError(self._why(event.reason), "the peer closed the tunnel"))
             else:
                 self.bytes_received += len(event.data)
-                self._mux.receive_data(event.data, now)
+                self._mux.receive_data(memoryview(event.data), now)
                 self._streams.drain()
 
     def _peer_went(self, reason: Reason) -> None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol, cast
 
 from protocol.errors import OstiaryError
 from protocol.limits import MUX_ACCEPT_BACKLOG
@@ -20,11 +20,17 @@ from protocol.mux import (
 from protocol.reasons import Reason
 from runtime.clock import Clock
 
+VIEW_MIN_BYTES: Final = 32 * 1024
+"""A smaller piece is copied even for a receiver that takes views: a view keeps the whole read alive that it is part of, three
+times as much at most."""
+
 
 class StreamReceiver(Protocol):
     """Who gets what arrives on a stream. All calls come from the event loop.
 
-    An OstiaryError that a method raises resets the stream with its reason; the tunnel goes on.
+    An OstiaryError that a method raises resets the stream with its reason; the tunnel goes on. A receiver with a true
+    attribute ``takes_views`` may get memoryviews in place of bytes, which spares a copy; they stay valid, and keep memory
+    alive that is larger than they are.
     """
 
     def data_received(self, data: bytes) -> None:
@@ -54,7 +60,20 @@ class TunnelStream:
         ended: Finished or reset; nothing more goes in or out.
     """
 
-    __slots__ = ("_clock", "_eof", "_forget", "_held", "_mux", "_receiver", "_reset", "_wake", "ended", "id", "paused")
+    __slots__ = (
+        "_clock",
+        "_eof",
+        "_forget",
+        "_held",
+        "_mux",
+        "_receiver",
+        "_reset",
+        "_views",
+        "_wake",
+        "ended",
+        "id",
+        "paused",
+    )
 
     def __init__(
         self, number: int, mux: Session, clock: Clock, *, wake: Callable[[], None], forget: Callable[[int], None]
@@ -67,6 +86,7 @@ class TunnelStream:
         self._wake = wake
         self._forget = forget
         self._receiver: StreamReceiver | None = None
+        self._views = False
         self._held: deque[bytes] | None = None
         """Arrived while there was no receiver; bounded by the window, because nobody gave credit for it."""
         self._eof = False
@@ -78,6 +98,7 @@ class TunnelStream:
         With None the stream keeps what arrives (at most its window) for the next receiver.
         """
         self._receiver = receiver
+        self._views = getattr(receiver, "takes_views", False)
         if receiver is not None and self.paused:
             receiver.pause_writing()
         self._hand_over()
@@ -124,15 +145,17 @@ class TunnelStream:
 
     # For the tunnel
 
-    def deliver(self, data: bytes) -> None:
+    def deliver(self, data: bytes | memoryview) -> None:
         """The mux received bytes."""
+        if not isinstance(data, bytes) and not (self._views and len(data) >= VIEW_MIN_BYTES):
+            data = bytes(data)
         if self._receiver is None or self._held is not None:
             if self._held is None:
                 self._held = deque()
-            self._held.append(data)
+            self._held.append(bytes(data))
             return
         try:
-            self._receiver.data_received(data)
+            self._receiver.data_received(cast(bytes, data))
         except OstiaryError as exc:
             self._fail(exc.reason)
 

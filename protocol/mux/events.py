@@ -27,7 +27,7 @@ class DataReceived:
     """
 
     stream: int
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)

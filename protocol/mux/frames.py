@@ -40,7 +40,7 @@ def encode_header(kind: int, flags: int, stream: int, length: int) -> bytes:
     return _pack(0, kind, flags, stream, length)
 
 
-def parse_header_untrusted(data: bytes, offset: int = 0) -> tuple[int, int, int, int]:
+def parse_header_untrusted(data: bytes | memoryview, offset: int = 0) -> tuple[int, int, int, int]:
     """Parses the 12 bytes at ``offset``: (type, flags, stream, length).
 
     Raises RemoteProtocolError for another version, an unknown type, flags that do not belong together, or a stream id

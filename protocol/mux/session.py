@@ -63,7 +63,7 @@ class Session:
 
     # Inputs
 
-    def receive_data(self, data: bytes, now: float) -> None:
+    def receive_data(self, data: bytes | memoryview, now: float) -> None:
         """Takes the next bytes from the peer, cut anywhere.
 
         Raises RemoteProtocolError (also LIMIT_EXCEEDED): the tunnel must be closed; ``data_to_send`` then holds a
@@ -226,7 +226,7 @@ class Session:
 
     # The peer's frames
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes | memoryview) -> None:
         if self._outbox.control_frames > CONTROL_FRAMES_MAX:
             raise RemoteProtocolError("the peer does not read its mux control frames", Reason.LIMIT_EXCEEDED)
         position, end = 0, len(data)
@@ -249,7 +249,7 @@ class Session:
                 position += HEADER_BYTES
                 self._frame(*frames.parse_header_untrusted(data, position - HEADER_BYTES))
 
-    def _body(self, chunk: bytes, size: int) -> None:
+    def _body(self, chunk: bytes | memoryview, size: int) -> None:
         stream = self._body_stream
         if stream is not None and stream.state is not State.CLOSED:
             stream.window.held += size
