@@ -66,7 +66,7 @@ def check_ca_untrusted(pem: bytes, pin: SpkiPin) -> bytes:
         raise RemoteProtocolError("the controller's CA certificate is malformed") from exc
     seen = spki_pin(key)
     if not hmac.compare_digest(seen.encode(), pin.encode()):
-        raise RemoteError(Reason.PIN_MISMATCH, f"the controller's CA has {seen}, the token names {pin}")
+        raise RemoteError(Reason.PIN_MISMATCH, f"the controller's CA has {seen}, expected was {pin}")
     if not is_ca:
         raise RemoteProtocolError("the pinned certificate is not a CA")
     return certificate.public_bytes(Encoding.PEM)
