@@ -52,7 +52,11 @@ class Reason(Enum):
     TOKEN_REVOKED = (49, "The token was revoked.", "Sign in again.")
     PROOF_INVALID = (50, "The proof of possession is wrong.", "Run `ostiary doctor`.")
     PROOF_MISSING = (51, "No proof of possession was given.", "Upgrade the client.")
-    PIN_MISMATCH = (52, "The certificate is not the one that the controller named.", "Somebody may be in between.")
+    PIN_MISMATCH = (
+        52,
+        "The certificate is not the one that was expected.",
+        "Compare the pins with an administrator; somebody may be in between.",
+    )
     CERTIFICATE_UNTRUSTED = (53, "The server's certificate is not trusted.", "Check the CA pin.")
     SNAPSHOT_ROLLBACK = (54, "The policy offered is older than the one already seen.", "Check the controller.")
     CLOCK_OFFSET = (55, "This host's clock is wrong.", "Set the clock (for example with chrony).")
