@@ -210,7 +210,8 @@ class Story:
         # The last packets are written as it ends.
         self._capture.process.wait(10)
         data = self._capture.path.read_bytes()
-        _expect(len(data) > 100_000, f"the capture holds only {len(data)} bytes")
+        # Super-packets are cut at 2,000 bytes each, so that a fast download does not fill the disk.
+        _expect(len(data) > 10_000, f"the capture holds only {len(data)} bytes")
         secrets = [b"company wiki", b"corp.internal", b"SSH-2.0", b"grace", b"engineers", b"GET /", b"rows: 1000"]
         found = [secret.decode() for secret in secrets if secret in data]
         _expect(not found, f"the relay's traffic holds {found}")
