@@ -13,6 +13,7 @@ from protocol.limits import MUX_WINDOW_INITIAL, TUNNEL_WRITE_HIGH_WATER
 from protocol.reasons import Reason
 from runtime.clock import ManualClock, SystemClock
 from runtime.tunnel import Tunnel, TunnelStream
+from runtime.tunnel_stream import VIEW_MIN_BYTES
 
 OTHER_PIN = SpkiPin("sha256/" + "A" * 43 + "=")
 
@@ -222,6 +223,32 @@ async def test_a_receiver_that_comes_later_gets_everything_in_order() -> None:
         theirs.set_receiver(rest)
         assert rest.data == b"body|tail"
         assert head.eof, "the end came to whoever was there"
+
+
+async def test_only_who_asks_for_views_gets_them_and_only_large_ones() -> None:
+    class Viewer(Recorder):
+        takes_views = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.kinds: set[tuple[str, bool]] = set()
+
+        def data_received(self, data: bytes | memoryview) -> None:
+            self.kinds.add((type(data).__name__, len(data) >= VIEW_MIN_BYTES))
+            super().data_received(data)
+
+    async with tunnel_pair() as pair:
+        payload = bytes(range(256)) * 800
+        for receiver in (Viewer(), Recorder()):
+            mine, theirs = await pair.stream()
+            theirs.set_receiver(receiver)
+            mine.write(b"small")
+            await receiver.received(5)
+            mine.write(payload)
+            assert await receiver.received(5 + len(payload)) == b"small" + payload
+            if isinstance(receiver, Viewer):
+                assert ("memoryview", True) in receiver.kinds
+                assert ("memoryview", False) not in receiver.kinds
 
 
 async def test_a_reset_of_a_stream_without_a_receiver_is_told_later() -> None:
