@@ -109,7 +109,12 @@ def test_up_that_nobody_approved(ostiary: CommandLine, daemon: FakeDaemon) -> No
         ((), Reason.CONFIG_INVALID, 2, "next: ostiary up https://CONTROLLER"),
         ((), Reason.SIGN_IN_DENIED, 1, "next: Start again with `ostiary login`."),
         ((), Reason.SIGN_IN_EXPIRED, 4, "next: Start again with `ostiary login`."),
-        (("c.example",), Reason.PIN_MISMATCH, 1, "next: Compare the pins with an administrator; somebody may be in between."),
+        (
+            ("c.example",),
+            Reason.PIN_MISMATCH,
+            1,
+            "next: Compare the pins with an administrator; somebody may be in between.",
+        ),
     ],
 )
 def test_up_refused(
