@@ -268,14 +268,10 @@ def frame_header(opcode: int, length: int, mask: bytes = b"") -> bytes:
     return bytes((first, bit | 127)) + length.to_bytes(8, "big") + mask
 
 
-def encode_parts(opcode: int, payload: Piece, mask: bytes = b"") -> tuple[bytes, Piece]:
-    """Returns one final frame as header and body, which spares a copy of an unmasked payload."""
-    return frame_header(opcode, len(payload), mask), apply_mask(payload, mask) if mask else payload
-
-
 def encode_frame(opcode: int, payload: Piece, mask: bytes = b"") -> bytes:
     """Returns one final frame; ``mask``: four unpredictable bytes, or empty on the side that was dialled."""
-    return b"".join(encode_parts(opcode, payload, mask))
+    body = apply_mask(payload, mask) if mask else payload
+    return b"".join((frame_header(opcode, len(payload), mask), body))
 
 
 def encode_close(reason: Reason, mask: bytes = b"", code: int | None = None) -> bytes:

@@ -34,15 +34,12 @@ from runtime.leg_frames import (
     TextReceived,
     encode_close,
     encode_frame,
-    encode_parts,
     frame_header,
 )
 
 READ_BUFFER_BYTES: Final = 256 * 1024
 SLICE_BYTES: Final = 96 * 1024
 """What arrived is passed on in slices that stay in the core's cache while they are unmasked, decrypted and written."""
-JOIN_BELOW_BYTES: Final = 32 * 1024
-"""A frame from this size on is written in parts: a record of its own for the header costs less than copying the payload."""
 SHUTDOWN_DEADLINE_S: Final = 2.0
 """How long closing waits for a peer that does not read."""
 NOTSENT_LOWAT_BYTES: Final = 128 * 1024
@@ -150,10 +147,10 @@ class Leg(asyncio.BufferedProtocol):
     def write_pieces(self, pieces: Sequence[Piece]) -> None:
         """Sends several pieces as one message (several if they exceed LEG_MESSAGE_MAX_BYTES)."""
         size = sum(map(len, pieces))
-        if self._dialled or not JOIN_BELOW_BYTES <= size <= LEG_MESSAGE_MAX_BYTES:
+        if self._dialled or size > LEG_MESSAGE_MAX_BYTES:
             self.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         else:
-            self._send_parts((frame_header(BINARY, size), *pieces))
+            self._put(b"".join((frame_header(BINARY, size), *pieces)))
 
     def write_text(self, text: str) -> None:
         """Sends a text message (control legs only)."""
@@ -251,19 +248,14 @@ class Leg(asyncio.BufferedProtocol):
     # Inside
 
     def _send(self, opcode: int, payload: Piece) -> None:
-        mask = os.urandom(4) if self._dialled else b""
-        if len(payload) < JOIN_BELOW_BYTES:
-            self._send_parts((encode_frame(opcode, payload, mask),))
-        else:
-            self._send_parts(encode_parts(opcode, payload, mask))
+        self._put(encode_frame(opcode, payload, os.urandom(4) if self._dialled else b""))
 
-    def _send_parts(self, parts: Sequence[Piece]) -> None:
+    def _put(self, frame: bytes) -> None:
         transport = self._transport
         # uvloop raises on a write to a closed transport: one dead leg must not take its callers with it.
-        if transport is None or self.lost is not None or transport.is_closing():
-            return
-        # A transport may keep what it cannot write at once, and a view is valid only during this call.
-        transport.writelines([part if isinstance(part, bytes) else bytes(part) for part in parts])
+        if transport is not None and self.lost is None and not transport.is_closing():
+            # One write for a whole frame: a record of its own for the header would cost more than joining does.
+            transport.write(frame)
 
     def _control_reading(self) -> None:
         pause = self._receiver_full or bool(self._early)
