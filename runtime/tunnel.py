@@ -20,7 +20,7 @@ from runtime.leg_frames import Piece
 from runtime.leg_protocol import LegLike
 from runtime.tunnel_stream import StreamReceiver, StreamTable, TunnelStream
 
-_RECORDS: Final = 6
+_RECORDS: Final = 16
 _RECORD_BYTES: Final = 16 * 1024
 _RECORD_OVERHEAD: Final = 22
 _MASKED_HEADER_BYTES: Final = 14
