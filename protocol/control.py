@@ -132,15 +132,24 @@ class ConnectionRecord:
     outcome: str
     revision: Revision
     grants: tuple[str, ...] = ()
+    token: str = ""
+    """``jti`` of the access token on which the flow was opened: with ``flow`` it joins what both sides report."""
+    path: str = ""
+    """How the client came to the connector: ``relay``, ``direct``, or empty when it did not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Records(Message):
-    """Finished or denied flows. Acknowledged by RecordsAccepted with the same ``id``; kept and resent until then."""
+    """Finished or denied flows, and flows that are open for a while already.
+
+    Acknowledged by RecordsAccepted with the same ``id``; kept and resent until then. In ``opened`` the times and bytes are
+    as of the message; a flow that is over before it was reported as open is in ``records`` only.
+    """
 
     TYPE: ClassVar[str] = "records"
     id: int
     records: tuple[ConnectionRecord, ...]
+    opened: tuple[ConnectionRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +165,15 @@ class LiveFlow:
 
 @dataclass(frozen=True, slots=True)
 class LiveFlows(Message):
-    """Connector, right after Hello on every (re)connect: everything that is open (decision D4, C23)."""
+    """Connector, right after Hello on every (re)connect: everything that is open (decision D4, C23).
+
+    ``more``: another message with further flows follows.
+    """
 
     TYPE: ClassVar[str] = "live_flows"
     id: int
     flows: tuple[LiveFlow, ...]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ MESSAGES_BY_NAME: dict[str, Message] = {
     "access_token": AccessTokenRequest(2, CONNECTOR, JWK),
     "enforced": Enforced(1, Revision(7), "digest"),
     "records": Records(3, (RECORD, DENIED)),
+    "records with an open flow": Records(4, (), (dataclasses.replace(RECORD, token="jti", path="relay"),)),
+    "live_flows, more to come": LiveFlows(4, (), more=True),
     "live_flows": LiveFlows(4, (LiveFlow(FLOW, DEVICE, RESOURCE, "icmp", None),)),
     "sign_out": SignOut(),
     "explain": ExplainRequest(5, "db.corp", "tcp", 5432),
