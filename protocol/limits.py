@@ -20,6 +20,8 @@ ACCESS_LIFE_S: Final = 300
 ASSERTION_LIFE_S: Final = 60
 SNAPSHOT_LIFE_S: Final = 24 * 3600
 CONFIG_LIFE_S: Final = 24 * 3600
+CHECKPOINT_LIFE_S: Final = 10 * 365 * 24 * 3600
+"""For as long a checkpoint counts as evidence; it admits nobody to anything."""
 LEASE_DEFAULT_S: Final = 3600
 LEASE_MIN_S: Final = 30
 LEASE_MAX_S: Final = 24 * 3600

@@ -61,6 +61,11 @@ class Reason(Enum):
     SNAPSHOT_ROLLBACK = (54, "The policy offered is older than the one already seen.", "Check the controller.")
     CLOCK_OFFSET = (55, "This host's clock is wrong.", "Set the clock (for example with chrony).")
     TLS_FAILED = (56, "The encrypted connection could not be set up.", "Run `ostiary doctor`.")
+    LOG_CONFLICT = (
+        60,
+        "The controller's log contradicts what was witnessed of it.",
+        "Compare `ostiary-connector witness export` with `ostiary-controller events verify --witness FILE`.",
+    )
 
     # 70-89: enrolment, sign-in, API
     ENROLMENT_INVALID = (70, "The enrolment token is not valid.", "Ask an administrator for a new one.")
@@ -121,6 +126,12 @@ class Reason(Enum):
     NOT_ENROLLED = (142, "This component is not enrolled.", "Run its `enroll` command with an enrolment token.")
     SELF_TEST_FAILED = (143, "Traffic through the TUN device is blocked.", "Check firewall rules and rp_filter.")
     NOT_SET_UP = (144, "The controller is not set up.", "Run `ostiary-controller init`.")
+    BACKUP_INVALID = (148, "The backup or export is damaged or incomplete.", "Use another one.")
+    RESTORE_PENDING = (
+        149,
+        "The database was restored from a backup and its epoch was not raised yet.",
+        "Review what was lost, then run `ostiary-controller restore --bump-epoch`.",
+    )
 
     def __init__(self, number: int, sentence: str, next_step: str) -> None:
         self.number = number

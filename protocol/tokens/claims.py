@@ -6,7 +6,7 @@ be signed and is no part of equality. A value of these types that did not come f
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from protocol.acl.model import Acl
 from protocol.control import Cutoff
@@ -26,6 +26,8 @@ from protocol.ids import (
 
 UserKind = Literal["user", "service"]
 TicketRole = Literal["client", "connector", "controller"]
+LOG_AUDIENCE: Final = "log"
+"""The audience of a checkpoint: whoever audits the log of its issuer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Config:
     cutoffs: tuple[Cutoff, ...]
     log_head: str
     egress_allow: tuple[str, ...] = ()
+    checkpoint: str = field(default="", repr=False)
+    """The newest checkpoint of the log, a token of its own; empty before the first one."""
     token: str = field(default="", repr=False, compare=False)
 
 
@@ -163,3 +167,22 @@ class Keyset:
     jwks: Mapping[str, object]
     issued_at: int
     expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """T-70: the log of ``issuer`` had, in ``epoch``, ``hash`` at ``position``; evidence, which admits nobody to anything.
+
+    ``previous_position`` and ``previous_hash`` repeat the checkpoint before it (0 and 64 zeros: there was none), so that a
+    witness notices when one that it has seen is left out.
+    """
+
+    issuer: str
+    epoch: Epoch
+    position: Revision
+    hash: str
+    previous_position: Revision
+    previous_hash: str
+    issued_at: int
+    expires: int
+    token: str = field(default="", repr=False, compare=False)

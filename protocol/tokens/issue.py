@@ -6,7 +6,17 @@ Every function raises LocalError(LIMIT_EXCEEDED) when the token would be larger 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocol.acl.codec import acl_to_json
-from protocol.tokens.claims import Access, Assertion, Authorisation, Config, Keyset, Snapshot, Ticket
+from protocol.tokens.claims import (
+    LOG_AUDIENCE,
+    Access,
+    Assertion,
+    Authorisation,
+    Checkpoint,
+    Config,
+    Keyset,
+    Snapshot,
+    Ticket,
+)
 from protocol.tokens.jws import Kind, sign
 from protocol.tokens.keys import SigningKey, public_jwk, thumbprint
 
@@ -56,6 +66,7 @@ def issue_config(claims: Config, key: SigningKey) -> str:
             ],
             "head": claims.log_head,
             "egress": list(claims.egress_allow),
+            "checkpoint": claims.checkpoint,
         },
         key,
     )
@@ -153,6 +164,25 @@ def issue_keyset(claims: Keyset, key: SigningKey) -> str:
             "iat": claims.issued_at,
             "exp": claims.expires,
             "jwks": dict(claims.jwks),
+        },
+        key,
+    )
+
+
+def issue_checkpoint(claims: Checkpoint, key: SigningKey) -> str:
+    """Signs where the log stands (T-70)."""
+    return sign(
+        Kind.CHECKPOINT,
+        {
+            "iss": claims.issuer,
+            "aud": LOG_AUDIENCE,
+            "iat": claims.issued_at,
+            "exp": claims.expires,
+            "epoch": claims.epoch,
+            "pos": claims.position,
+            "hash": claims.hash,
+            "prev": claims.previous_position,
+            "prev_hash": claims.previous_hash,
         },
         key,
     )

@@ -35,6 +35,7 @@ class Kind(Enum):
     ACCESS = ("ostiary-access+jwt", SNAPSHOT_MAX_BYTES)
     ASSERTION = ("ostiary-assertion+jwt", TOKEN_MAX_BYTES)
     KEYSET = ("ostiary-keyset+jwt", TOKEN_MAX_BYTES)
+    CHECKPOINT = ("ostiary-checkpoint+jwt", TOKEN_MAX_BYTES)
 
     def __init__(self, typ: str, limit: int) -> None:
         self.typ = typ

@@ -20,6 +20,7 @@ LIST_MAX: Final = 16_384
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:-]{1,253}\Z")
 _HASH: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")
+_LOG_HASH: Final = re.compile(r"[0-9a-f]{64}\Z")
 _T = TypeVar("_T")
 
 
@@ -78,6 +79,13 @@ class ClaimReader:
         if _HASH.match(value) is None:
             raise self.wrong(f"has a wrong {name}")
         return ConnectorHash(value)
+
+    def log_hash(self, name: str) -> str:
+        """Returns the hash of an event: SHA-256 in lower-case hexadecimal."""
+        value = self.text(name)
+        if _LOG_HASH.match(value) is None:
+            raise self.wrong(f"has a wrong {name}")
+        return value
 
     def items(self, name: str, *, least: int = 0, most: int = LIST_MAX) -> list[object]:
         """Returns an array of between ``least`` and ``most`` items."""

@@ -29,9 +29,11 @@ from protocol.ids import (
 from protocol.limits import ASSERTION_LIFE_S, CLOCK_LEEWAY_S, TOKEN_MAX_BYTES
 from protocol.reasons import Reason
 from protocol.tokens.claims import (
+    LOG_AUDIENCE,
     Access,
     Assertion,
     Authorisation,
+    Checkpoint,
     Config,
     ConfigRelay,
     Keyset,
@@ -51,13 +53,15 @@ from protocol.tokens.keys import (
 )
 from protocol.tokens.reader import ClaimReader, network_text_untrusted
 
+CHECKPOINT_MAX: Final = 2048
+"""Characters of the checkpoint in a config; it is some 500 long."""
 PATHS_MAX: Final = 32
 PINS_MAX: Final = 4
 RELAYS_MAX: Final = 64
 
 _COMMON: Final = frozenset({"iss", "aud", "iat", "exp"})
 _SNAPSHOT: Final = _COMMON | {"sub", "kind", "sid", "epoch", "rev", "acl", "networks", "head"}
-_CONFIG: Final = _COMMON | {"net", "epoch", "rev", "acl", "relays", "cutoffs", "head", "egress"}
+_CONFIG: Final = _COMMON | {"net", "epoch", "rev", "acl", "relays", "cutoffs", "head", "egress", "checkpoint"}
 _CONFIG_RELAY: Final = frozenset({"relay", "fqdn", "port", "ticket"})
 _CUTOFF: Final = frozenset({"device", "resource", "before", "reason"})
 _AUTHORISATION: Final = _COMMON | {"res", "rev", "paths"}
@@ -66,6 +70,7 @@ _TICKET: Final = _COMMON | {"role", "hash"}
 _ACCESS: Final = _COMMON | {"sub", "jti", "user", "sid", "rev", "cnf", "acl", "grants"}
 _ASSERTION: Final = _COMMON | {"sub", "jti"}
 _KEYSET: Final = _COMMON | {"jwks"}
+_CHECKPOINT: Final = _COMMON | {"epoch", "pos", "hash", "prev", "prev_hash"}
 
 
 def verify_snapshot(token: str, *, keys: VerificationKeys, issuer: str, device: DeviceId, now: float) -> Snapshot:
@@ -108,6 +113,7 @@ def verify_config(token: str, *, keys: VerificationKeys, issuer: str, connector:
         cutoffs=tuple(_cutoff(item) for item in claims.items("cutoffs")),
         log_head=claims.text("head", empty=True),
         egress_allow=claims.parsed_items("egress", network_text_untrusted),
+        checkpoint=claims.text("checkpoint", limit=CHECKPOINT_MAX, empty=True),
         token=token,
     )
 
@@ -193,6 +199,25 @@ def verify_keyset(token: str, *, keys: VerificationKeys, issuer: str, relay: Rel
     claims = _verified(Kind.KEYSET, token, keys.keys, _KEYSET, issuer=issuer, audience=relay, now=now)
     jwks = claims.parsed("jwks", VerificationKeys.from_jwks_untrusted).to_jwks()
     return Keyset(issuer, relay, jwks, claims.integer("iat"), claims.integer("exp"))
+
+
+def verify_checkpoint(token: str, *, keys: VerificationKeys, issuer: str, now: float) -> Checkpoint:
+    """Verifies where the log stood (T-70). An auditor gives the time at which it was signed as ``now``."""
+    claims = _verified(Kind.CHECKPOINT, token, keys.keys, _CHECKPOINT, issuer=issuer, audience=LOG_AUDIENCE, now=now)
+    position, previous = claims.integer("pos", least=1), claims.integer("prev")
+    if previous >= position:
+        raise claims.wrong("does not follow the one before it")
+    return Checkpoint(
+        issuer=issuer,
+        epoch=Epoch(claims.integer("epoch")),
+        position=Revision(position),
+        hash=claims.log_hash("hash"),
+        previous_position=Revision(previous),
+        previous_hash=claims.log_hash("prev_hash"),
+        issued_at=claims.integer("iat"),
+        expires=claims.integer("exp"),
+        token=token,
+    )
 
 
 def _verified(

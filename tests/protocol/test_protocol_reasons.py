@@ -47,6 +47,7 @@ GOLDEN = {
     54: "snapshot_rollback",
     55: "clock_offset",
     56: "tls_failed",
+    60: "log_conflict",
     70: "enrolment_invalid",
     71: "enrolment_used",
     72: "enrolment_expired",
@@ -95,6 +96,8 @@ GOLDEN = {
     142: "not_enrolled",
     143: "self_test_failed",
     144: "not_set_up",
+    148: "backup_invalid",
+    149: "restore_pending",
 }
 
 # Nothing that a person could do about them: they are normal ends, or the other side's own doing.

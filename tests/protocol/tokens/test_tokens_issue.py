@@ -81,6 +81,7 @@ PAYLOADS: dict[str, dict[str, object]] = {
         ],
         "head": "h" * 43,
         "egress": ["169.254.1.1", "fd00::/64"],
+        "checkpoint": "a.b.c",
     },
     "authorisation": {
         "iss": ISSUER,
@@ -125,6 +126,17 @@ PAYLOADS: dict[str, dict[str, object]] = {
         "jti": "jti-1",
     },
     "keyset": {"iss": ISSUER, "aud": RELAY, "iat": NOW, "exp": NOW + 3600, "jwks": KEYSET.jwks},
+    "checkpoint": {
+        "iss": ISSUER,
+        "aud": "log",
+        "iat": NOW,
+        "exp": NOW + 86400,
+        "epoch": 1,
+        "pos": 7,
+        "hash": "ab" * 32,
+        "prev": 3,
+        "prev_hash": "cd" * 32,
+    },
 }
 
 

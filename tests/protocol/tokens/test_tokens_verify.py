@@ -81,7 +81,7 @@ def test_s07_each_claim_is_checked_for_its_type(sample: Sample) -> None:
         for wrong in ({}, [1], True, -1, 1.5, "", "x" * 3000, [value], {"a": value}, None):
             if wrong == value and type(wrong) is type(value):
                 continue
-            if name == "head" and wrong == "":
+            if name in ("head", "checkpoint") and wrong == "":
                 continue
             if name == "networks" and wrong == {}:
                 continue
@@ -286,3 +286,9 @@ def test_issuing_refuses_what_no_verifier_would_take() -> None:
 def test_tokens_are_not_in_reprs() -> None:
     assert BY_NAME["access"].token not in repr(BY_NAME["access"].verify(BY_NAME["access"].token, NOW))
     assert "a.b.c" not in repr(BY_NAME["config"].value) + repr(BY_NAME["authorisation"].value)
+
+
+@pytest.mark.parametrize("change", [{"prev": 7}, {"prev": 8}, {"pos": 0}, {"hash": "AB" * 32}, {"prev_hash": "a" * 63}])
+def test_t70_a_checkpoint_follows_an_earlier_one_and_names_hashes(change: dict[str, object]) -> None:
+    sample = BY_NAME["checkpoint"]
+    assert refusal(sample, reforge(sample, {**claims_of(sample), **change})) is Reason.TOKEN_CLAIM

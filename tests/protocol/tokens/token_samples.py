@@ -30,6 +30,7 @@ from protocol.tokens.claims import (
     Access,
     Assertion,
     Authorisation,
+    Checkpoint,
     Config,
     ConfigRelay,
     Keyset,
@@ -94,6 +95,7 @@ CONFIG = Config(
     (Cutoff(DEVICE, RESOURCE, NOW, "access_revoked"), Cutoff(DEVICE, None, NOW, "device_revoked")),
     "h" * 43,
     ("169.254.1.1", "fd00::/64"),
+    "a.b.c",
 )
 AUTHORISATION = Authorisation(
     ISSUER,
@@ -121,6 +123,7 @@ ACCESS = Access(
 )
 ASSERTION = Assertion(DEVICE, AUDIENCE, "jti-1", NOW, NOW + 60)
 KEYSET = Keyset(ISSUER, RELAY, KEYS.to_jwks(), NOW, NOW + 3600)
+CHECKPOINT = Checkpoint(ISSUER, Epoch(1), Revision(7), "ab" * 32, Revision(3), "cd" * 32, NOW, NOW + 86400)
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,14 @@ SAMPLES = (
         issue.issue_keyset(KEYSET, CONTROLLER_KEY),
         lambda token, now: verify.verify_keyset(token, keys=KEYS, issuer=ISSUER, relay=RELAY, now=now),
         KEYSET.expires,
+    ),
+    Sample(
+        "checkpoint",
+        "ostiary-checkpoint+jwt",
+        CHECKPOINT,
+        issue.issue_checkpoint(CHECKPOINT, CONTROLLER_KEY),
+        lambda token, now: verify.verify_checkpoint(token, keys=KEYS, issuer=ISSUER, now=now),
+        CHECKPOINT.expires,
     ),
 )
 BY_NAME = {sample.name: sample for sample in SAMPLES}
