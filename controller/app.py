@@ -43,6 +43,9 @@ RECORDS_KEEP_S: Final = 90 * 24 * 3600
 SPENT_KEEP_S: Final = 7 * 24 * 3600
 """How long spent and expired enrolments and sessions are kept, so that they can be called used or expired."""
 
+DATABASE_RETRY_CAP_S: Final = 1.0
+"""Longest pause before a lost database is tried again: back within three seconds of its return (F-10)."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -117,14 +120,14 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
         scope.spawn_supervised(lambda: follow_keys(services), name="keys")
         scope.spawn(hub.run(), name="hub")
         scope.spawn_supervised(links.run, name="relays")
-        scope.spawn_supervised(lambda: keep_house(services), name="housekeeping")
+        scope.spawn_supervised(lambda: lead(services), name="leader")
         yield endpoint
         scope.cancel()
 
 
 async def follow_log(store: Store) -> None:
     """Follows what other processes append. A database that is away is waited for; a gap in the log is the end."""
-    backoff = Backoff()
+    backoff = Backoff(cap_s=DATABASE_RETRY_CAP_S)
     while True:
         try:
             await store.follow()
@@ -141,6 +144,19 @@ async def follow_keys(services: Services) -> None:
         state = services.state
         await keys.load_missing(services.keyring, services.store, state)
         await services.store.feed.wait_beyond(state.position)
+
+
+async def lead(services: Services) -> None:
+    """Does what one replica does for all, whenever this one is the leader; runs until cancelled."""
+    backoff = Backoff(cap_s=DATABASE_RETRY_CAP_S)
+    while True:
+        try:
+            await services.store.lead(lambda: keep_house(services))
+        except LocalError as exc:
+            if exc.reason is not Reason.UNAVAILABLE:
+                raise
+            _log.warning("no leader's duties for now", reason=exc.reason.code, detail=exc.detail)
+        await asyncio.sleep(backoff.next())
 
 
 async def keep_house(services: Services) -> None:

@@ -17,9 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
-LOCK_WAIT_S: Final = 10
+LOCK_WAIT_S: Final = 4
 """How long a writer waits for another process's write transaction."""
+CONNECT_S: Final = 3
+"""How long a new connection may take; psycopg takes whole seconds, two at least."""
+SILENCE_MS: Final = 4_000
+"""Sent and not acknowledged by the database's host for so long: the connection is dead."""
 POOL_SIZE: Final = 10
+POOL_WAIT_S: Final = 4
 _LOCK_KEY: Final = 0x6F737469617279
 """The advisory lock of the log: ``ostiary`` in ASCII."""
 _WRITES: Final = "ostiary_writes"
@@ -78,11 +83,33 @@ def require_file(url: URL) -> None:
 def make_engine(url: URL) -> AsyncEngine:
     """Returns an engine; nothing is connected yet."""
     if not is_sqlite(url):
-        return create_async_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
+        return create_async_engine(
+            url,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_SIZE,
+            pool_timeout=POOL_WAIT_S,
+            pool_pre_ping=True,
+            connect_args=connect_arguments(url),
+        )
     engine = create_async_engine(url, connect_args={"timeout": LOCK_WAIT_S})
     sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def connect_arguments(url: URL) -> dict[str, Any]:
+    """What libpq is told so that a database that is away is noticed within seconds (F-10); the URL may say otherwise."""
+    wanted = {
+        "application_name": "ostiary-controller",
+        "connect_timeout": CONNECT_S,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "tcp_user_timeout": SILENCE_MS,
+        # The server's side: the locks of a process whose host is gone are free again within seconds.
+        "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3",
+    }
+    return {name: value for name, value in wanted.items() if name not in url.query}
 
 
 def writer_of(engine: AsyncEngine) -> AsyncEngine:

@@ -1,6 +1,7 @@
 """How a process learns that another one has appended to the log.
 
-PostgreSQL: LISTEN/NOTIFY with the position as payload, and a poll in case a notification was lost with a connection.
+PostgreSQL: LISTEN/NOTIFY with the position as payload, only to be quick: a poll every second bounds how far behind a
+process can be whatever happens to a notification.
 SQLite: ``PRAGMA data_version`` on one connection, which changes when another connection has committed; cheap enough to
 ask several times a second, because revocations must arrive within one.
 """
@@ -14,14 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controller.store.engine import is_sqlite
+from controller.store.engine import connect_arguments, is_sqlite
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
 CHANNEL: Final = "ostiary_log"
 SQLITE_POLL_S: Final = 0.25
-POSTGRESQL_POLL_S: Final = 15.0
-CONNECT_S: Final = 10
+POSTGRESQL_POLL_S: Final = 1.0
 
 
 async def announce(connection: AsyncConnection, position: int) -> None:
@@ -58,7 +58,7 @@ async def _follow_sqlite(engine: AsyncEngine, catch_up: Callable[[], Awaitable[N
 async def _follow_postgresql(url: URL, catch_up: Callable[[], Awaitable[None]]) -> None:
     dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=CONNECT_S)
+        connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, **connect_arguments(url))
         async with connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             while True:

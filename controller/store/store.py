@@ -10,18 +10,19 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controller.domain.log import Change, Head
 from controller.domain.state import PolicyState
-from controller.store import events, follow, schema
+from controller.store import events, follow, leader, schema
 from controller.store.chain import ChainFault, ChainReport, ChainVerifier
 from controller.store.engine import make_engine, parse_url, require_file, take_log_lock, writer_of
 from controller.store.feed import HISTORY, Feed
@@ -29,8 +30,12 @@ from controller.store.unit import Unit
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
-WRITE_QUEUE_S: Final = 15.0
+WRITE_QUEUE_S: Final = 4.0
 """How long a writer waits for its turn in this process; beyond it the caller gets UNAVAILABLE."""
+START_S: Final = 4.5
+"""Until a transaction has begun, everything together: callers hear within 5 s that the database is away (F-10)."""
+UNIT_S: Final = 30.0
+"""How long a write may hold the log's lock."""
 
 
 class Store:
@@ -77,34 +82,40 @@ class Store:
         Raises:
             LocalError: UNAVAILABLE when the lock or the database cannot be had in time.
         """
-        await self._take_turn()
-        try:
-            with _reachable():
-                async with self._writer.connect() as connection, connection.begin():
-                    await take_log_lock(connection)
-                    missed = [change async for change in events.changes_after(connection, self.feed.head)]
-                    head = missed[-1].after if missed else self.feed.head
-                    unit = Unit(connection, head, actor=actor, request_id=request_id, now=now)
-                    yield unit
-                    if unit.changes:
-                        await follow.announce(connection, unit.position)
-            self.feed.advance((*missed, *unit.changes))
-        finally:
-            self._turn.release()
+        async with _in_time() as deadline:
+            await self._take_turn()
+            try:
+                with _reachable():
+                    async with self._writer.connect() as connection, connection.begin():
+                        await take_log_lock(connection)
+                        missed = [change async for change in events.changes_after(connection, self.feed.head)]
+                        head = missed[-1].after if missed else self.feed.head
+                        unit = Unit(connection, head, actor=actor, request_id=request_id, now=now)
+                        deadline.reschedule(asyncio.get_running_loop().time() + UNIT_S)
+                        yield unit
+                        if unit.changes:
+                            await follow.announce(connection, unit.position)
+                self.feed.advance((*missed, *unit.changes))
+            finally:
+                self._turn.release()
 
     @contextlib.asynccontextmanager
     async def transact(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction for tables other than the log. Raises LocalError(UNAVAILABLE)."""
-        with _reachable():
-            async with self._writer.connect() as connection, connection.begin():
-                yield connection
+        async with _in_time() as deadline:
+            with _reachable():
+                async with self._writer.connect() as connection, connection.begin():
+                    deadline.reschedule(None)
+                    yield connection
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Opens a read transaction. Raises LocalError(UNAVAILABLE)."""
-        with _reachable():
-            async with self._engine.connect() as connection:
-                yield connection
+        async with _in_time() as deadline:
+            with _reachable():
+                async with self._engine.connect() as connection:
+                    deadline.reschedule(None)
+                    yield connection
 
     async def follow(self) -> None:
         """Keeps the feed current with what other processes append; runs until cancelled.
@@ -113,6 +124,14 @@ class Store:
             LocalError: STATE_CORRUPT on a gap: going on would mean to miss a revocation (T-7).
         """
         await follow.follow(self._url, self._engine, self.catch_up)
+
+    async def lead(self, duties: Callable[[], Awaitable[None]]) -> None:
+        """Runs ``duties()`` whenever this process is the leader of those over this database (``controller.store.leader``).
+
+        Raises:
+            LocalError: UNAVAILABLE when the database is lost; the caller starts again.
+        """
+        await leader.lead(self._url, duties)
 
     async def catch_up(self) -> None:
         """Reads what is new in the log now."""
@@ -137,7 +156,7 @@ class Store:
 
     async def ping(self) -> None:
         """Asks the database for a sign of life. Raises LocalError(UNAVAILABLE)."""
-        async with self.read() as connection:
+        async with _in_time(), self.read() as connection:
             await connection.execute(sa.select(1))
 
     async def _take_turn(self) -> None:
@@ -186,11 +205,25 @@ async def _load(connection: AsyncConnection) -> Feed:
     return Feed(head, recent)
 
 
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator[asyncio.Timeout]:
+    """Gives a transaction START_S to begin; whoever has begun sets another deadline, or none. Raises UNAVAILABLE."""
+    try:
+        async with asyncio.timeout(START_S) as deadline:
+            yield deadline
+    except TimeoutError as exc:
+        if not deadline.expired():
+            raise
+        raise LocalError(Reason.UNAVAILABLE, "the database does not answer in time") from exc
+
+
 @contextlib.contextmanager
 def _reachable() -> Iterator[None]:
     """Gives a database that is away, locked or full its reason; statements that are wrong stay crashes."""
     try:
         yield
+    except PoolTimeoutError as exc:
+        raise LocalError(Reason.UNAVAILABLE, "database: no connection is free") from exc
     except OperationalError as exc:
         raise LocalError(Reason.UNAVAILABLE, f"database: {type(exc.orig).__name__}") from exc
     except DBAPIError as exc:
