@@ -8,6 +8,7 @@ import http.client
 import io
 import ipaddress
 import json
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from protocol.errors import LocalError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.reasons import Reason, reason_from_code
 from protocol.version import SOFTWARE
-from runtime.sockets import connect_socket
+from runtime.sockets import Admission, connect_socket
 
 DEADLINE_S: Final = 10.0
 HEAD_MAX_BYTES: Final = 64 * 1024
@@ -52,6 +53,7 @@ async def request(
     deadline_s: float = DEADLINE_S,
     sock_mark: int | None = None,
     max_bytes: int = BODY_MAX_BYTES,
+    admit: Admission | None = None,
 ) -> Response:
     """Sends one request and returns the answer, whatever its status.
 
@@ -64,6 +66,7 @@ async def request(
         deadline_s: for everything together.
         sock_mark: SO_MARK of the socket.
         max_bytes: of the answer's body.
+        admit: asked for every address of the host before one is dialled; what it raises is raised.
 
     Raises:
         RemoteError: CONTROLLER_UNREACHABLE, CERTIFICATE_UNTRUSTED, TIMEOUT.
@@ -88,7 +91,8 @@ async def request(
     message = ("\r\n".join(lines) + "\r\n\r\n").encode() + (body or b"")
     try:
         async with asyncio.timeout(deadline_s):
-            return await _exchange(host, port, tls, message, method, sock_mark, deadline_s, max_bytes)
+            sock = await connect_socket(host, port, mark=sock_mark, deadline_s=deadline_s, admit=admit)
+            return await _exchange(sock, host, tls, message, method, max_bytes)
     except TimeoutError as exc:
         raise RemoteError(Reason.TIMEOUT, f"{host}:{port} did not answer within {deadline_s:g} s") from exc
     except ssl.SSLCertVerificationError as exc:
@@ -166,16 +170,8 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _exchange(
-    host: str,
-    port: int,
-    tls: ssl.SSLContext | None,
-    message: bytes,
-    method: str,
-    mark: int | None,
-    deadline_s: float,
-    max_bytes: int,
+    sock: socket.socket, host: str, tls: ssl.SSLContext | None, message: bytes, method: str, max_bytes: int
 ) -> Response:
-    sock = await connect_socket(host, port, mark=mark, deadline_s=deadline_s)
     try:
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=tls, server_hostname=host if tls is not None else None, limit=HEAD_MAX_BYTES

@@ -2,11 +2,13 @@
 
 import asyncio
 import errno
+import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from protocol.acl.model import IPAddress
 from protocol.errors import RemoteError
 from protocol.limits import PATH_RACE_DELAY_S
 from protocol.reasons import Reason
@@ -44,8 +46,18 @@ def reason_of_os_error(error: OSError) -> Reason:
     return _BY_ERRNO.get(error.errno or 0, Reason.HOST_UNREACHABLE)
 
 
+Admission = Callable[[IPAddress], None]
+"""Raises for an address that must not be dialled."""
+
+
 async def connect_socket(
-    host: str, port: int, *, mark: int | None = None, deadline_s: float, what: Reason = Reason.CONTROLLER_UNREACHABLE
+    host: str,
+    port: int,
+    *,
+    mark: int | None = None,
+    deadline_s: float,
+    what: Reason = Reason.CONTROLLER_UNREACHABLE,
+    admit: Admission | None = None,
 ) -> socket.socket:
     """Resolves ``host`` with the host's own resolver and connects to the first address that answers.
 
@@ -55,11 +67,15 @@ async def connect_socket(
         mark: SO_MARK of the socket (needs CAP_NET_ADMIN).
         deadline_s: for everything together.
         what: reason of the RemoteError that every failure becomes.
+        admit: asked for every address that the name has, before any is dialled (T-15, T-33).
     """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(deadline_s):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+            if admit is not None:
+                for info in found:
+                    admit(ipaddress.ip_address(info[4][0]))
             addresses = _interleave([info[4] for info in found])[:ADDRESSES_MAX]
             return await connect_first(addresses, mark=mark)
     except TimeoutError as exc:
