@@ -19,7 +19,12 @@ ConnectorId = NewType("ConnectorId", str)
 RelayId = NewType("RelayId", str)
 ResourceId = NewType("ResourceId", str)
 GrantId = NewType("GrantId", str)
+IdentityProviderId = NewType("IdentityProviderId", str)
+PolicyId = NewType("PolicyId", str)
+ExclusionId = NewType("ExclusionId", str)
 FlowId = NewType("FlowId", str)
+AccessRequestId = NewType("AccessRequestId", str)
+ApiTokenId = NewType("ApiTokenId", str)
 
 ConnectorHash = NewType("ConnectorHash", str)
 """base64url(SHA-256("ostiary connector v1" || 0x00 || connector id)) without padding; 43 characters."""
@@ -47,10 +52,15 @@ PREFIXES: Final = {
     "relay": "rel",
     "resource": "res",
     "grant": "gra",
+    "identity_provider": "idp",
+    "policy": "pol",
+    "exclusion": "exc",
     "flow": "flw",
     "event": "evt",
     "token": "tok",
+    "api_token": "apt",
     "enrolment": "enr",
+    "access_request": "arq",
 }
 
 _ID = re.compile(r"[a-z]{3}_[A-Za-z0-9_-]{22}\Z")

@@ -38,6 +38,16 @@ class Reason(Enum):
     LEASE_EXPIRED = (31, "The controller was away for longer than the lease allows.", "Wait until it is back.")
     RESOURCE_CHANGED = (32, "The resource was changed or removed.", "Run `ostiary resources` to see what you have.")
     SERVICE_ACCOUNT_DISABLED = (33, "The service account is disabled.", "Ask an administrator.")
+    MFA_REQUIRED = (34, "This resource needs a recent second factor.", "Run `ostiary login` and give your code.")
+    DEVICE_NOT_TRUSTED = (35, "This resource needs a trusted device.", "Ask an administrator to trust this device.")
+    POSTURE_FAILED = (
+        36,
+        "This device does not meet the resource's policy.",
+        "Run `ostiary explain` to see what to mend.",
+    )
+    SOURCE_NOT_ALLOWED = (37, "This resource cannot be reached from where you are.", "Go to a place that is allowed.")
+    OUTSIDE_HOURS = (38, "This resource cannot be reached at this hour.", "Run `ostiary explain` to see the hours.")
+    SIGN_IN_TOO_OLD = (39, "Your sign-in is too old for this resource.", "Run `ostiary login` again.")
 
     # 40-69: tokens, keys and proofs
     TOKEN_MALFORMED = (40, "A token is malformed.", "Run `ostiary doctor`.")
@@ -132,6 +142,31 @@ class Reason(Enum):
         "The database was restored from a backup and its epoch was not raised yet.",
         "Review what was lost, then run `ostiary-controller restore --bump-epoch`.",
     )
+
+    # 150-159: policy, continued
+    EXCLUDED = (150, "You are excluded from this resource.", "Ask the people named by `ostiary explain`.")
+    POSTURE_UNKNOWN = (151, "This device has not said lately how it is set up.", "Check that `ostiaryd` is connected.")
+
+    # 160-169: second factors and identity providers
+    SECOND_FACTOR_REQUIRED = (160, "A second factor is needed.", "Run `ostiary admin account totp enable`.")
+    SECOND_FACTOR_WRONG = (161, "The code is wrong or was used before.", "Wait for the next code and try again.")
+    SIGN_IN_NOT_RECENT = (162, "Your sign-in is too old for this change.", "Sign in again and repeat it.")
+    IDENTITY_PROVIDER_UNREACHABLE = (163, "The identity provider cannot be reached.", "Try again in a minute.")
+    IDENTITY_REFUSED = (
+        164,
+        "The identity provider's answer was not accepted.",
+        "Start the sign-in again; if it stays so, tell an administrator.",
+    )
+    IDENTITY_UNKNOWN = (165, "No account belongs to this identity.", "Ask an administrator for an account.")
+
+    # 170-179: records, enforcement, exports
+    END_UNKNOWN = (170, "The end of this connection was not reported.", "Look into the log of the connector's host.")
+    DIGEST_MISMATCH = (
+        171,
+        "An agent enforces something else than it was sent.",
+        "Revoke the agent and look into its host.",
+    )
+    DESTINATION_FORBIDDEN = (172, "Records are never sent to this kind of address.", "Choose another address.")
 
     def __init__(self, number: int, sentence: str, next_step: str) -> None:
         self.number = number

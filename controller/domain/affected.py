@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from controller.domain import events as e
+from controller.domain.held import grants_of
 from controller.domain.model import SubjectKind, SubjectRef
 from controller.domain.state import PolicyState
-from protocol.ids import ConnectorId, DeviceId, GroupId, NetworkId, ResourceId, UserId
+from protocol.ids import ConnectorId, DeviceId, GroupId, NetworkId, PolicyId, ResourceId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ def affected_by(before: PolicyState, after: PolicyState, event: e.Event) -> Affe
         case e.NetworkRenamed(network=network) | e.NetworkEgressChanged(network=network):
             return _of_network(after, network)
         case e.ConnectorEnrolled(connector=connector):
+            # Clients with a tunnel to the former key leave it as soon as they ask again: it is nobody's now (T-36, F-23).
+            again = before.connectors[connector].key is not None
+            users = _of_network(after, after.connectors[connector].network).devices if again else frozenset()
+            return Affected(devices=users, connectors=frozenset((connector,)))
+        case e.ConnectorKeyRotated(connector=connector):
             return Affected(connectors=frozenset((connector,)))
         case e.ConnectorRemoved(connector=connector):
             # Clients ask for a new token at once, are refused, and leave: a connector that was taken over does not obey.
@@ -70,7 +76,23 @@ def affected_by(before: PolicyState, after: PolicyState, event: e.Event) -> Affe
             return _of_subject(after, SubjectRef(kind, subject))
         case e.GrantRevoked(grant=grant):
             return _of_subject(before, before.grants[grant].subject)
-        case e.SessionStarted(device=device) | e.DeviceRegistered(device=device) | e.DeviceRevoked(device=device):
+        case e.PolicyChanged(policy=policy):
+            return _of_policy(after, policy)
+        case e.ExclusionCreated(subject_kind=kind, subject=subject):
+            return _of_subject(after, SubjectRef(kind, subject))
+        case e.ExclusionRemoved(exclusion=exclusion):
+            return _of_subject(before, before.exclusions[exclusion].subject)
+        case e.DeviceTrusted(device=device) | e.DeviceUntrusted(device=device) | e.DeviceFactsReported(device=device):
+            # Most policies do not ask: a fleet that reports every morning must not be sent its lists anew.
+            owner = after.devices[device].owner
+            conditional = any(grant.policy is not None for grant in grants_of(after, owner))
+            return Affected(devices=frozenset((device,) if conditional else ()))
+        case (
+            e.SessionStarted(device=device)
+            | e.SessionReauthenticated(device=device)
+            | e.DeviceRegistered(device=device)
+            | e.DeviceRevoked(device=device)
+        ):
             return Affected(devices=frozenset((device,)))
         case e.SessionEnded(session=session):
             old = before.sessions.get(session)
@@ -106,6 +128,11 @@ def _of_resource(state: PolicyState, resource_id: ResourceId) -> Affected:
     for subject in subjects:
         devices |= devices_of(state, subject)
     return Affected(frozenset(devices), frozenset(state.connectors_in.get(resource.network, ())))
+
+
+def _of_policy(state: PolicyState, policy: PolicyId) -> Affected:
+    subjects = {state.grants[grant].subject for grant in state.grants_under.get(policy, ())}
+    return Affected(devices=frozenset(device for subject in subjects for device in devices_of(state, subject)))
 
 
 def _of_subject(state: PolicyState, subject: SubjectRef) -> Affected:

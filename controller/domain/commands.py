@@ -17,6 +17,7 @@ from protocol.ids import (
     GrantId,
     GroupId,
     NetworkId,
+    PolicyId,
     RelayId,
     ResourceId,
     ServiceAccountId,
@@ -302,12 +303,19 @@ class RevokeDevice(Command):
 
 @dataclass(frozen=True, slots=True)
 class StartSession(Command):
-    """``expires`` in Unix seconds. The device's earlier session is replaced."""
+    """The device's earlier session is replaced. Times are Unix seconds.
+
+    ``authenticated_s``: when the person proved who he is (None: now). ``mfa_s``: when he passed a second factor (None: he did
+    not). ``method``: how, see ``model.Session``.
+    """
 
     session: SessionId
     device: DeviceId
     user: UserId
     expires: int
+    authenticated_s: int | None = None
+    mfa_s: int | None = None
+    method: str = "password"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,13 +328,14 @@ class EndSession(Command):
 
 @dataclass(frozen=True, slots=True)
 class CreateGrant(Command):
-    """``expires`` in Unix seconds; None: no end."""
+    """``expires`` in Unix seconds; None: no end. The grant holds while ``policy`` is met; None: always."""
 
     grant: GrantId
     subject_kind: SubjectKind
     subject: str
     resource: ResourceId
     expires: int | None = None
+    policy: PolicyId | None = None
 
 
 @dataclass(frozen=True, slots=True)

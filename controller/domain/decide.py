@@ -4,7 +4,16 @@ The rules per noun are in ``decide_control``, ``decide_places`` and ``decide_peo
 of its command. An empty tuple means that what was asked is already so.
 """
 
-from controller.domain import decide_control, decide_people, decide_places
+from controller.domain import (
+    decide_connector_keys,
+    decide_control,
+    decide_people,
+    decide_places,
+    decide_policies,
+    decide_requests,
+    decide_sign_in,
+    decide_tokens,
+)
 from controller.domain.commands import Command
 from controller.domain.events import Event
 from controller.domain.rules import Refusal, RuleBrokenError, printable
@@ -13,7 +22,16 @@ from protocol.reasons import Reason
 
 __all__ = ["Refusal", "decide"]
 
-_HANDLERS = {**decide_control.HANDLERS, **decide_places.HANDLERS, **decide_people.HANDLERS}
+_HANDLERS = {
+    **decide_control.HANDLERS,
+    **decide_places.HANDLERS,
+    **decide_people.HANDLERS,
+    **decide_policies.HANDLERS,
+    **decide_sign_in.HANDLERS,
+    **decide_tokens.HANDLERS,
+    **decide_requests.HANDLERS,
+    **decide_connector_keys.HANDLERS,
+}
 
 
 def decide(state: PolicyState, command: Command) -> tuple[Event, ...] | Refusal:

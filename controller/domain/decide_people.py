@@ -3,11 +3,12 @@
 from controller.domain import commands as c
 from controller.domain import events as e
 from controller.domain import rules
+from controller.domain.decide_policies import policy_for
 from controller.domain.handlers import Decided, Handlers, about, handles
-from controller.domain.model import Role, SubjectKind
+from controller.domain.model import Role, SubjectKind, SubjectRef
 from controller.domain.rules import RuleBrokenError, fresh, known
 from controller.domain.state import PolicyState
-from protocol.ids import GroupId, ServiceAccountId, UserId
+from protocol.ids import UserId
 from protocol.reasons import Reason
 
 HANDLERS: Handlers = {}
@@ -80,6 +81,10 @@ def _rename_group(state: PolicyState, command: c.RenameGroup) -> Decided:
 @handles(HANDLERS, c.RemoveGroup)
 def _remove_group(state: PolicyState, command: c.RemoveGroup) -> Decided:
     known(state.groups, command.group, "group")
+    exclusions = state.exclusions_of.get(SubjectRef(SubjectKind.GROUP, command.group), ())
+    if exclusions:
+        # Its members would reach again what they were excluded from, without anybody saying so.
+        raise RuleBrokenError(Reason.IN_USE, f"exclusion {min(exclusions)} is of this group")
     return about(command.group, e.GroupRemoved(command.group))
 
 
@@ -134,7 +139,7 @@ def _register_device(state: PolicyState, command: c.RegisterDevice) -> Decided:
     fresh(state, command.device, "device")
     if command.owner_kind is SubjectKind.GROUP:
         raise RuleBrokenError(Reason.INVALID_INPUT, "owner_kind: a group owns no devices")
-    _known_subject(state, command.owner_kind, command.owner)
+    rules.known_subject(state, command.owner_kind, command.owner)
     holder = state.device_by_key.get(command.key)
     if holder is not None:
         raise RuleBrokenError(Reason.ALREADY_EXISTS, f"this key belongs to device {holder}")
@@ -159,7 +164,20 @@ def _start_session(state: PolicyState, command: c.StartSession) -> Decided:
     if user.disabled:
         raise RuleBrokenError(Reason.USER_DISABLED, f"user {command.user}")
     rules.unix_time(command.expires, "expires")
-    return about(command.session, e.SessionStarted(command.session, command.device, command.user, command.expires))
+    for field in ("authenticated_s", "mfa_s"):
+        moment = getattr(command, field)
+        if moment is not None:
+            rules.unix_time(moment, field)
+    event = e.SessionStarted(
+        command.session,
+        command.device,
+        command.user,
+        command.expires,
+        command.authenticated_s,
+        command.mfa_s,
+        rules.sign_in_method(command.method),
+    )
+    return about(command.session, event)
 
 
 @handles(HANDLERS, c.EndSession)
@@ -171,11 +189,14 @@ def _end_session(state: PolicyState, command: c.EndSession) -> Decided:
 @handles(HANDLERS, c.CreateGrant)
 def _create_grant(state: PolicyState, command: c.CreateGrant) -> Decided:
     fresh(state, command.grant, "grant")
-    _known_subject(state, command.subject_kind, command.subject)
+    rules.known_subject(state, command.subject_kind, command.subject)
     known(state.resources, command.resource, "resource")
     if command.expires is not None:
         rules.unix_time(command.expires, "expires")
-    event = e.GrantCreated(command.grant, command.subject_kind, command.subject, command.resource, command.expires)
+    policy = policy_for(state, command.policy, command.subject_kind) if command.policy is not None else None
+    event = e.GrantCreated(
+        command.grant, command.subject_kind, command.subject, command.resource, command.expires, policy
+    )
     return about(command.grant, event)
 
 
@@ -183,13 +204,3 @@ def _create_grant(state: PolicyState, command: c.CreateGrant) -> Decided:
 def _revoke_grant(state: PolicyState, command: c.RevokeGrant) -> Decided:
     known(state.grants, command.grant, "grant")
     return about(command.grant, e.GrantRevoked(command.grant))
-
-
-def _known_subject(state: PolicyState, kind: SubjectKind, subject: str) -> None:
-    match kind:
-        case SubjectKind.USER:
-            known(state.users, UserId(subject), "user")
-        case SubjectKind.GROUP:
-            known(state.groups, GroupId(subject), "group")
-        case SubjectKind.SERVICE_ACCOUNT:
-            known(state.service_accounts, ServiceAccountId(subject), "service account")

@@ -1,12 +1,16 @@
 """The one evaluator of the policy: who is this device, what may it reach, why, until when (C7, C11, C15, C22).
 
-Deny by default: everything is a path from a living device over a living subject to an unexpired grant, and what is not
-found on that path does not exist. Time is an argument; nothing else than ``state`` and ``now`` (Unix seconds) counts.
+Deny by default: everything is a path from a living device over a living subject to an unexpired grant whose policy is met, and
+what is not found on that path does not exist. An exclusion beats every grant. Time is an argument; nothing else than ``state``,
+``now`` (Unix seconds) and ``source`` counts: where the device's control connection comes from, which no log knows. Without it
+a policy that asks for a place is not met; ``Assumed.MET`` answers what would be if only the place were right.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from controller.domain.conditions import MET, Failure, Outcome, Source
+from controller.domain.held import Held, excluded_resources, exclusions_of, grants_between, grants_of, held_grants
 from controller.domain.model import Device, Grant, Role, SubjectKind, SubjectRef
 from controller.domain.state import PolicyState
 from protocol.acl.decide import decide
@@ -14,7 +18,6 @@ from protocol.acl.model import Acl, Decision, Deny, Entry, Permit, Request
 from protocol.ids import (
     ConnectorId,
     DeviceId,
-    GroupId,
     ResourceId,
     ServiceAccountId,
     SessionId,
@@ -35,11 +38,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why. ``via`` names, grant by grant, to whom the grant was given; ``ask`` are users who could change the answer."""
+    """Why. ``via`` names, grant by grant, to whom the grant was given; ``ask`` are users who could change the answer.
+
+    ``missing`` are the conditions that the nearest grant lacks; ``changes_at`` (Unix seconds) is when time alone mends that.
+    """
 
     decision: Decision
     grants: tuple[Grant, ...] = ()
     ask: tuple[UserId, ...] = ()
+    missing: tuple[Failure, ...] = ()
+    changes_at: int | None = None
 
     @property
     def via(self) -> tuple[SubjectRef, ...]:
@@ -74,12 +82,17 @@ def _subject_of_user(state: PolicyState, device: Device, now: float) -> Subject 
     return Subject(device.id, device.owner, session.id, session.expires)
 
 
-def acl_for_device(state: PolicyState, device_id: DeviceId, now: float) -> Acl:
-    """Returns the device's whitelist, sorted by resource id; empty when it has no standing."""
+def acl_for_device(state: PolicyState, device_id: DeviceId, now: float, *, source: Source = None) -> Acl:
+    """Returns the device's whitelist, sorted by resource id; empty when it has no standing.
+
+    An entry's ``expires`` is the first moment at which time alone may take it away: the end of a grant, or a condition's.
+    """
     subject = subject_of_device(state, device_id, now)
     if isinstance(subject, Deny):
         return Acl()
-    return _merge(state, [grant for grant in _grants_of(state, subject.owner) if _alive(grant, now)])
+    held = held_grants(state, device_id, grants_of(state, subject.owner), now, source)
+    excluded = excluded_resources(state, subject.owner, now)
+    return _merge(state, [item for item in held if item.holds and item.grant.resource not in excluded])
 
 
 def config_acl(state: PolicyState, connector_id: ConnectorId) -> Acl:
@@ -91,50 +104,74 @@ def config_acl(state: PolicyState, connector_id: ConnectorId) -> Acl:
     return Acl(tuple(Entry(state.resources[resource]) for resource in resources))
 
 
-def may_reach(state: PolicyState, device_id: DeviceId, resource: ResourceId, now: float) -> Entry | Deny:
+def may_reach(
+    state: PolicyState, device_id: DeviceId, resource: ResourceId, now: float, *, source: Source = None
+) -> Entry | Deny:
     """Answers for one resource by its id (C11). An unknown resource and an ungranted one get the same NO_GRANT."""
     subject = subject_of_device(state, device_id, now)
     if isinstance(subject, Deny):
         return subject
-    grants = _grants_between(state, subject.owner, resource)
-    alive = [grant for grant in grants if _alive(grant, now)]
-    if alive:
-        return _merge(state, alive).entries[0]
-    return Deny(Reason.GRANT_EXPIRED, resource) if grants else Deny(Reason.NO_GRANT)
+    held = held_grants(state, device_id, grants_between(state, subject.owner, resource), now, source)
+    if not held:
+        return Deny(Reason.NO_GRANT)
+    if resource in excluded_resources(state, subject.owner, now):
+        return Deny(Reason.EXCLUDED, resource)
+    holding = [item for item in held if item.holds]
+    if holding:
+        return _merge(state, holding).entries[0]
+    nearest = _nearest(held)
+    return Deny(nearest.outcome.failures[0].reason if nearest is not None else Reason.GRANT_EXPIRED, resource)
 
 
 def has_grant(state: PolicyState, owner: SubjectRef, resource: ResourceId, now: float) -> bool:
-    """Tells whether a living grant leads from a user or service account to the resource; standing is not looked at."""
-    return any(_alive(grant, now) for grant in _grants_between(state, owner, resource))
+    """Tells whether a grant that has not expired leads from a user or service account to the resource.
+
+    Standing, conditions and exclusions are not looked at: they can come and go while the grant stays.
+    """
+    grants = grants_between(state, owner, resource)
+    return any(grant.expires is None or grant.expires > now for grant in grants)
 
 
-def next_change_at(state: PolicyState, device_id: DeviceId, now: float) -> int | None:
-    """Returns the next moment (Unix seconds) at which time alone changes the device's answer; None: never."""
+def next_change_at(state: PolicyState, device_id: DeviceId, now: float, *, source: Source = None) -> int | None:
+    """Returns the next moment (Unix seconds) at which time alone can change the device's answer; None: never."""
     subject = subject_of_device(state, device_id, now)
     if isinstance(subject, Deny):
         return None
-    ends = [grant.expires for grant in _grants_of(state, subject.owner) if grant.expires is not None]
-    if subject.session_expires is not None:
-        ends.append(subject.session_expires)
-    return min((end for end in ends if end > now), default=None)
+    ends = [subject.session_expires]
+    for item in held_grants(state, device_id, grants_of(state, subject.owner), now, source):
+        if item.alive:
+            ends += (item.grant.expires, item.outcome.changes_at)
+    ends += (exclusion.expires for exclusion in exclusions_of(state, subject.owner))
+    return min((end for end in ends if end is not None and end > now), default=None)
 
 
-def explain(state: PolicyState, device_id: DeviceId, request: Request, now: float) -> Explanation:
-    """Says whether the device may reach ``request``, by which grants, and else why not and whom to ask.
+def explain(
+    state: PolicyState, device_id: DeviceId, request: Request, now: float, *, source: Source = None
+) -> Explanation:
+    """Says whether the device may reach ``request``, by which grants, and else why not, what is missing and whom to ask.
 
-    Grants that have expired still explain themselves (GRANT_EXPIRED); resources that were never granted do not exist.
+    Grants that do not hold still explain themselves; resources that were never granted do not exist.
     """
     ask = people_to_ask(state)
     subject = subject_of_device(state, device_id, now)
     if isinstance(subject, Deny):
         return Explanation(subject, ask=ask)
-    decision = decide(acl_for_device(state, device_id, now), request, now)
+    decision = decide(acl_for_device(state, device_id, now, source=source), request, now)
     if isinstance(decision, Permit):
         return Explanation(decision, tuple(state.grants[grant] for grant in decision.entry.grants))
-    with_expired = decide(_merge(state, list(_grants_of(state, subject.owner))), request, now)
-    if isinstance(with_expired, Deny):
-        decision = with_expired
-    return Explanation(decision, ask=ask)
+    held = held_grants(state, device_id, grants_of(state, subject.owner), now, source)
+    # If all of them held, would it be permitted? Then what stands in between is the answer.
+    would = decide(_merge(state, [replace(item, outcome=MET) for item in held], ends=False), request, now)
+    if isinstance(would, Deny):
+        return Explanation(would, ask=ask)
+    resource = would.entry.resource.id
+    refused = may_reach(state, device_id, resource, now, source=source)
+    if not isinstance(refused, Deny):
+        return Explanation(decision, ask=ask)
+    nearest = _nearest([item for item in held if item.grant.resource == resource])
+    if nearest is None or refused.reason is Reason.EXCLUDED:
+        return Explanation(refused, ask=ask)
+    return Explanation(refused, ask=ask, missing=nearest.outcome.failures, changes_at=_opens_at(nearest.outcome))
 
 
 def people_to_ask(state: PolicyState) -> tuple[UserId, ...]:
@@ -143,42 +180,30 @@ def people_to_ask(state: PolicyState) -> tuple[UserId, ...]:
     return tuple(user.id for user in sorted(able, key=lambda user: (user.role is Role.OWNER, user.id)))
 
 
-def _grants_of(state: PolicyState, owner: SubjectRef) -> Iterator[Grant]:
-    subjects = [owner]
-    if owner.kind is SubjectKind.USER:
-        groups = state.groups_of.get(UserId(owner.id), ())
-        subjects += [SubjectRef(SubjectKind.GROUP, group) for group in groups if GroupId(group) in state.groups]
-    for subject in subjects:
-        for grant in state.grants_to.get(subject, ()):
-            yield state.grants[grant]
+def _nearest(held: Iterable[Held]) -> Held | None:
+    """Of the grants that have not expired, the one that lacks least; None when all have."""
+    alive = [item for item in held if item.alive]
+    return min(alive, key=lambda item: (len(item.outcome.failures), item.grant.id), default=None)
 
 
-def _grants_between(state: PolicyState, owner: SubjectRef, resource: ResourceId) -> list[Grant]:
-    """The same grants as ``_grants_of``, found from the other end: few grants lead to one resource."""
-    groups = state.groups_of.get(UserId(owner.id), ()) if owner.kind is SubjectKind.USER else ()
-    grants = (state.grants[grant] for grant in state.grants_on.get(resource, ()))
-    return [
-        grant
-        for grant in grants
-        if grant.subject == owner or (grant.subject.kind is SubjectKind.GROUP and grant.subject.id in groups)
-    ]
+def _opens_at(outcome: Outcome) -> int | None:
+    """When time alone mends it: only hours come back by themselves."""
+    return outcome.changes_at if [failure.condition for failure in outcome.failures] == ["hours"] else None
 
 
-def _alive(grant: Grant, now: float) -> bool:
-    return grant.expires is None or grant.expires > now
-
-
-def _merge(state: PolicyState, grants: list[Grant]) -> Acl:
+def _merge(state: PolicyState, held: list[Held], *, ends: bool = True) -> Acl:
+    """One entry for each resource; it ends with the last of its grants. ``ends=False`` leaves the ends out."""
     entries: dict[ResourceId, Entry] = {}
-    for grant in sorted(grants, key=lambda grant: grant.id):
+    for item in sorted(held, key=lambda item: item.grant.id):
+        grant = item.grant
         resource = state.resources.get(grant.resource)
         if resource is None:
             continue
+        until = item.until if ends else None
         entry = entries.get(resource.id)
         if entry is None:
-            entries[resource.id] = Entry(resource, (grant.id,), grant.expires)
+            entries[resource.id] = Entry(resource, (grant.id,), until)
             continue
-        ends = entry.expires, grant.expires
-        latest = None if ends[0] is None or ends[1] is None else max(ends[0], ends[1])
+        latest = None if entry.expires is None or until is None else max(entry.expires, until)
         entries[resource.id] = replace(entry, grants=(*entry.grants, grant.id), expires=latest)
     return Acl(tuple(entries[resource] for resource in sorted(entries)))

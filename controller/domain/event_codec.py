@@ -10,6 +10,13 @@ from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
+from controller.domain.condition_codec import (
+    conditions_from_json,
+    conditions_to_json,
+    facts_from_json,
+    facts_to_json,
+)
+from controller.domain.conditions import Conditions, DeviceFacts
 from controller.domain.events import EVENT_TYPES, Event
 from controller.domain.model import PublicKey, Role, SubjectKind
 from protocol.acl.model import PortRange, Ports
@@ -20,7 +27,13 @@ Json = Any
 Fields = dict[str, Json]
 Upcaster = Callable[[Fields], tuple[str, Fields]]
 
-UPCASTERS: Final[dict[str, Upcaster]] = {}
+UPCASTERS: Final[dict[str, Upcaster]] = {
+    "session.started/1": lambda old: (
+        "session.started/2",
+        {**old, "authenticated_s": None, "mfa_s": None, "method": "password"},
+    ),
+    "grant.created/1": lambda old: ("grant.created/2", {**old, "policy": None}),
+}
 """Old type -> function that returns the next type and its fields."""
 
 
@@ -56,6 +69,10 @@ def _encode(value: object) -> Json:
             return value.value
         case PublicKey():
             return value.to_jwk()
+        case Conditions():
+            return conditions_to_json(value)
+        case DeviceFacts():
+            return facts_to_json(value)
         case Ports(tcp, udp, icmp):
             return {"tcp": [[r.first, r.last] for r in tcp], "udp": [[r.first, r.last] for r in udp], "icmp": icmp}
         case tuple():
@@ -116,6 +133,8 @@ def _decode_key(value: Json) -> PublicKey:
 _DECODERS: Final[dict[Any, Callable[[Json], object]]] = {
     str: _decode_exactly(str),
     int: _decode_exactly(int),
+    Conditions: conditions_from_json,
+    DeviceFacts: facts_from_json,
     Ports: _decode_ports,
     PublicKey: _decode_key,
     Role: Role,

@@ -6,14 +6,32 @@ rules of ``decide`` became stricter.
 
 from collections.abc import Iterable
 
-from controller.domain import evolve_control, evolve_people, evolve_places
+from controller.domain import (
+    evolve_connector_keys,
+    evolve_control,
+    evolve_people,
+    evolve_places,
+    evolve_policies,
+    evolve_requests,
+    evolve_sign_in,
+    evolve_tokens,
+)
 from controller.domain.events import Event
 from controller.domain.state import PolicyState, changed
 from protocol.errors import LocalError
 from protocol.ids import Revision
 from protocol.reasons import Reason
 
-_HANDLERS = {**evolve_control.HANDLERS, **evolve_places.HANDLERS, **evolve_people.HANDLERS}
+_HANDLERS = {
+    **evolve_control.HANDLERS,
+    **evolve_places.HANDLERS,
+    **evolve_people.HANDLERS,
+    **evolve_policies.HANDLERS,
+    **evolve_sign_in.HANDLERS,
+    **evolve_tokens.HANDLERS,
+    **evolve_requests.HANDLERS,
+    **evolve_connector_keys.HANDLERS,
+}
 
 
 def evolve(state: PolicyState, event: Event, position: int, at_ms: int) -> PolicyState:

@@ -4,6 +4,9 @@ from dataclasses import replace
 
 from controller.domain import events as e
 from controller.domain.appliers import Appliers, applies
+from controller.domain.evolve_policies import drop_exclusions
+from controller.domain.evolve_requests import drop_requests_of
+from controller.domain.evolve_tokens import drop_tokens_of
 from controller.domain.grants import (
     drop_device,
     drop_devices_of,
@@ -45,7 +48,7 @@ def _user_password_set(state: PolicyState, _event: e.UserPasswordSet, _: int) ->
 
 @applies(HANDLERS, e.UserDisabled)
 def _user_disabled(state: PolicyState, event: e.UserDisabled, _: int) -> PolicyState:
-    return _set_user_disabled(state, event.user, disabled=True)
+    return _set_user_disabled(drop_tokens_of(state, event.user), event.user, disabled=True)
 
 
 @applies(HANDLERS, e.UserEnabled)
@@ -60,10 +63,16 @@ def _set_user_disabled(state: PolicyState, user: UserId, *, disabled: bool) -> P
 @applies(HANDLERS, e.UserRemoved)
 def _user_removed(state: PolicyState, event: e.UserRemoved, _: int) -> PolicyState:
     subject = SubjectRef(SubjectKind.USER, event.user)
-    state = drop_subject_grants(drop_devices_of(state, subject), subject)
+    state = _without_subject(drop_devices_of(state, subject), subject)
     for group in state.groups_of.get(event.user, ()):
         state = _without_member(state, group, event.user)
+    state = drop_requests_of(drop_tokens_of(state, event.user), event.user)
     return changed(state, users=state.users.delete(event.user))
+
+
+def _without_subject(state: PolicyState, subject: SubjectRef) -> PolicyState:
+    """The state without what was said of the subject itself: its grants and exclusions."""
+    return drop_exclusions(drop_subject_grants(state, subject), state.exclusions_of.get(subject, ()))
 
 
 @applies(HANDLERS, e.GroupCreated)
@@ -89,7 +98,7 @@ def _group_renamed(state: PolicyState, event: e.GroupRenamed, _: int) -> PolicyS
 @applies(HANDLERS, e.GroupRemoved)
 def _group_removed(state: PolicyState, event: e.GroupRemoved, _: int) -> PolicyState:
     old = state.groups[event.group]
-    state = drop_subject_grants(state, SubjectRef(SubjectKind.GROUP, event.group))
+    state = _without_subject(state, SubjectRef(SubjectKind.GROUP, event.group))
     for user in state.members.get(event.group, ()):
         state = _without_member(state, event.group, user)
     return changed(
@@ -150,7 +159,7 @@ def _set_account_disabled(state: PolicyState, account_id: ServiceAccountId, *, d
 def _service_account_removed(state: PolicyState, event: e.ServiceAccountRemoved, _: int) -> PolicyState:
     old = state.service_accounts[event.service_account]
     subject = SubjectRef(SubjectKind.SERVICE_ACCOUNT, event.service_account)
-    state = drop_subject_grants(drop_devices_of(state, subject), subject)
+    state = _without_subject(drop_devices_of(state, subject), subject)
     return changed(
         state,
         service_accounts=state.service_accounts.delete(event.service_account),
@@ -180,7 +189,10 @@ def _session_started(state: PolicyState, event: e.SessionStarted, at_ms: int) ->
     earlier = state.session_of.get(event.device)
     if earlier is not None:
         state = drop_session(state, earlier)
-    session = Session(event.session, event.device, event.user, at_ms, event.expires)
+    authenticated_s = at_ms // 1000 if event.authenticated_s is None else event.authenticated_s
+    session = Session(
+        event.session, event.device, event.user, at_ms, event.expires, authenticated_s, event.mfa_s, event.method
+    )
     return changed(
         state,
         sessions=state.sessions.set(session.id, session),
@@ -196,7 +208,9 @@ def _session_ended(state: PolicyState, event: e.SessionEnded, _: int) -> PolicyS
 @applies(HANDLERS, e.GrantCreated)
 def _grant_created(state: PolicyState, event: e.GrantCreated, at_ms: int) -> PolicyState:
     subject = SubjectRef(event.subject_kind, event.subject)
-    grant = Grant(event.grant, subject, event.resource, event.expires, at_ms)
+    grant = Grant(event.grant, subject, event.resource, event.expires, at_ms, event.policy)
+    if grant.policy is not None:
+        state = changed(state, grants_under=put(state.grants_under, grant.policy, grant.id))
     return changed(
         state,
         grants=state.grants.set(grant.id, grant),

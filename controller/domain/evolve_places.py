@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from controller.domain import events as e
 from controller.domain.appliers import Appliers, applies
+from controller.domain.evolve_policies import drop_exclusions
 from controller.domain.grants import drop_grants
 from controller.domain.index import discard, put, without
 from controller.domain.model import Connector, FormerAgent, Network, Relay
@@ -64,7 +65,8 @@ def _connector_created(state: PolicyState, event: e.ConnectorCreated, at_ms: int
 
 @applies(HANDLERS, e.ConnectorEnrolled)
 def _connector_enrolled(state: PolicyState, event: e.ConnectorEnrolled, _: int) -> PolicyState:
-    connector = replace(state.connectors[event.connector], key=event.jwk, pin=event.pin)
+    old = state.connectors[event.connector]
+    connector = Connector(old.id, old.network, old.name, old.created_ms, key=event.jwk, pin=event.pin)
     return changed(state, connectors=state.connectors.set(event.connector, connector))
 
 
@@ -122,6 +124,7 @@ def _resource_changed(state: PolicyState, event: e.ResourceChanged, _: int) -> P
 @applies(HANDLERS, e.ResourceRemoved)
 def _resource_removed(state: PolicyState, event: e.ResourceRemoved, _: int) -> PolicyState:
     state = drop_grants(state, state.grants_on.get(event.resource, ()))
+    state = drop_exclusions(state, state.exclusions_on.get(event.resource, ()))
     return _without_resource(state, state.resources[event.resource])
 
 

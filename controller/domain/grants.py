@@ -13,6 +13,8 @@ def drop_grants(state: PolicyState, grants: Iterable[GrantId]) -> PolicyState:
     """The state without these grants."""
     for grant_id in grants:
         grant = state.grants[grant_id]
+        if grant.policy is not None:
+            state = changed(state, grants_under=discard(state.grants_under, grant.policy, grant_id))
         state = changed(
             state,
             grants=state.grants.delete(grant_id),

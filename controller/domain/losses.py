@@ -1,14 +1,16 @@
 """What a change takes away from a device: the origin of every cut-off (C23, D4, T-36).
 
-Only what rests on the device's own standing and grants is named here. A resource that was removed, narrowed or moved needs
-no cut-off: its connectors get a config without it, and they judge every flow against their config as well (C19).
+Only what rests on the device's own standing, grants and conditions is named here. A resource that was removed, narrowed or
+moved needs no cut-off: its connectors get a config without it, and they judge every flow against their config as well (C19).
+``source`` is where the device's control connection comes from (see ``evaluate``).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller.domain import events as e
-from controller.domain.evaluate import acl_for_device, has_grant, subject_of_device
+from controller.domain.conditions import Source
+from controller.domain.evaluate import acl_for_device, may_reach, subject_of_device
 from controller.domain.state import PolicyState
 from protocol.acl.diff import diff
 from protocol.acl.model import Acl, Deny
@@ -30,61 +32,86 @@ _TAKING = (
     e.SessionStarted,
     e.SessionEnded,
     e.DeviceRevoked,
+    e.DeviceUntrusted,
+    e.DeviceFactsReported,
     e.UserDisabled,
     e.UserRemoved,
+    e.GroupMemberAdded,
     e.GroupRemoved,
     e.GroupMemberRemoved,
     e.ServiceAccountDisabled,
     e.ServiceAccountRemoved,
+    e.PolicyChanged,
 )
-"""Events that can take away standing or grants; all others only give, or change what configs say."""
+"""Events that can take away standing, grants or what their conditions ask for (a new member of a group falls under its
+exclusions); all others only give, or change what configs say."""
 
 
 def losses_by(
-    before: PolicyState, after: PolicyState, event: e.Event, device: DeviceId, now: float
+    before: PolicyState, after: PolicyState, event: e.Event, device: DeviceId, now: float, *, source: Source = None
 ) -> tuple[Loss, ...]:
     """Returns what ``event``, which led from ``before`` to ``after``, took away from ``device``."""
-    if isinstance(event, e.GrantRevoked):
-        return _loss_of_one(before, after, device, before.grants[event.grant].resource, now)
-    return losses_of(before, after, device, was=now, now=now) if isinstance(event, _TAKING) else ()
+    match event:
+        case e.GrantRevoked(grant=grant):
+            return _loss_of_one(before, after, device, before.grants[grant].resource, now, source)
+        case e.ExclusionCreated(resource=resource):
+            return _loss_of_one(before, after, device, resource, now, source)
+    if not isinstance(event, _TAKING):
+        return ()
+    return losses_of(before, after, device, was=now, now=now, came_from=source, source=source)
 
 
-def losses_of(before: PolicyState, after: PolicyState, device: DeviceId, *, was: float, now: float) -> tuple[Loss, ...]:
-    """Compares the device's standing in ``before`` at time ``was`` with that in ``after`` at ``now`` (Unix seconds)."""
-    old = acl_for_device(before, device, was)
+def losses_of(
+    before: PolicyState,
+    after: PolicyState,
+    device: DeviceId,
+    *,
+    was: float,
+    now: float,
+    came_from: Source = None,
+    source: Source = None,
+) -> tuple[Loss, ...]:
+    """Compares the device's standing in ``before`` at time ``was`` with that in ``after`` at ``now`` (Unix seconds).
+
+    ``came_from`` is where it was at ``was``, ``source`` where it is at ``now``.
+    """
+    old = acl_for_device(before, device, was, source=came_from)
     if not old.entries:
         return ()
     standing = subject_of_device(after, device, now)
     if isinstance(standing, Deny):
         return (Loss(device, None, _networks(old), standing.reason),)
-    new = acl_for_device(after, device, now)
-    return tuple(_losses(after, device, old, new))
+    new = acl_for_device(after, device, now, source=source)
+    return tuple(_losses(after, device, old, new, now, source))
 
 
 def _loss_of_one(
-    before: PolicyState, after: PolicyState, device: DeviceId, resource: ResourceId, now: float
+    before: PolicyState, after: PolicyState, device: DeviceId, resource: ResourceId, now: float, source: Source
 ) -> tuple[Loss, ...]:
     """A grant of a large group touches thousands of devices: only the one resource is looked at."""
-    subject = subject_of_device(before, device, now)
-    if isinstance(subject, Deny) or not has_grant(before, subject.owner, resource, now):
+    if isinstance(may_reach(before, device, resource, now, source=source), Deny):
         return ()
-    if has_grant(after, subject.owner, resource, now):
+    refused = may_reach(after, device, resource, now, source=source)
+    if not isinstance(refused, Deny):
         return ()
     network = before.resources[resource].network
-    return (Loss(device, resource, frozenset((network,)), Reason.ACCESS_REVOKED),)
+    return (Loss(device, resource, frozenset((network,)), _said(refused)),)
 
 
-def _losses(after: PolicyState, device: DeviceId, old: Acl, new: Acl) -> Iterable[Loss]:
+def _losses(after: PolicyState, device: DeviceId, old: Acl, new: Acl, now: float, source: Source) -> Iterable[Loss]:
     kept = {entry.resource.id for entry in new.entries}
     places = {entry.resource.id: entry for entry in old.entries}
     for resource in diff(old, new).lost:
         if resource in kept or resource not in after.resources:
             continue
-        expires = places[resource].expires
-        reason = Reason.ACCESS_REVOKED
-        if expires is not None and all(grant in after.grants for grant in places[resource].grants):
-            reason = Reason.GRANT_EXPIRED
+        refused = may_reach(after, device, resource, now, source=source)
+        reason = _said(refused) if isinstance(refused, Deny) else Reason.ACCESS_REVOKED
         yield Loss(device, resource, frozenset((places[resource].resource.network,)), reason)
+
+
+def _said(refused: Deny) -> Reason:
+    """What the user reads. Where no grant is left at all, somebody took it."""
+    return Reason.ACCESS_REVOKED if refused.reason is Reason.NO_GRANT else refused.reason
 
 
 def _networks(acl: Acl) -> frozenset[NetworkId]:

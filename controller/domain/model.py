@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from controller.domain.conditions import Conditions, DeviceFacts
 from protocol.ids import (
+    ApiTokenId,
     ConnectorId,
     DeviceId,
+    ExclusionId,
     GrantId,
     GroupId,
+    IdentityProviderId,
     NetworkId,
+    PolicyId,
     RelayId,
     ResourceId,
     ServiceAccountId,
@@ -25,10 +30,13 @@ from protocol.reasons import Reason
 
 
 class Role(Enum):
-    """What a user may do with the controller itself; access to resources comes from grants only."""
+    """What a user may do with the controller itself (``permissions``); access to resources comes from grants only."""
 
     OWNER = "owner"
     ADMIN = "admin"
+    NETWORK_ADMIN = "network-admin"
+    ACCESS_APPROVER = "access-approver"
+    AUDITOR = "auditor"
     MEMBER = "member"
 
 
@@ -85,7 +93,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A connector; ``key`` and ``pin`` are None until it is enrolled."""
+    """A connector; ``key`` and ``pin`` are None until it is enrolled. See ``connector_keys`` for the others.
+
+    ``former_until``: Unix seconds until which ``former_pin`` is named to clients.
+    """
 
     id: ConnectorId
     network: NetworkId
@@ -93,6 +104,10 @@ class Connector:
     created_ms: int
     key: PublicKey | None = None
     pin: SpkiPin | None = None
+    next_key: PublicKey | None = None
+    next_pin: SpkiPin | None = None
+    former_pin: SpkiPin | None = None
+    former_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +124,13 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person."""
+    """A person. ``second_factor``: what is asked for besides the password, such as ``totp``; None: nothing."""
 
     id: UserId
     role: Role
     created_ms: int
     disabled: bool = False
+    second_factor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,35 +154,91 @@ class ServiceAccount:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One installation of the client with its key. ``owner.kind`` is USER or SERVICE_ACCOUNT."""
+    """One installation of the client with its key. ``owner.kind`` is USER or SERVICE_ACCOUNT.
+
+    ``trusted``: an admin said so. ``facts`` are what the device last reported, at ``facts_s`` (Unix seconds).
+    """
 
     id: DeviceId
     owner: SubjectRef
     key: PublicKey
     platform: str
     registered_ms: int
+    trusted: bool = False
+    facts: DeviceFacts | None = None
+    facts_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A user's sign-in on a device; ``expires`` in Unix seconds. A device has at most one."""
+    """A user's sign-in on a device; a device has at most one. Times other than ``started_ms`` are Unix seconds.
+
+    ``authenticated_s``: when the person last proved who he is. ``mfa_s``: when he last passed a second factor; None: never in
+    this session. ``method``: how, such as ``password``, ``password+totp`` or ``oidc:https://id.example``.
+    """
 
     id: SessionId
     device: DeviceId
     user: UserId
     started_ms: int
     expires: int
+    authenticated_s: int
+    mfa_s: int | None = None
+    method: str = "password"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """``subject`` may reach ``resource`` until ``expires`` (Unix seconds; None: no end)."""
+    """``subject`` may reach ``resource`` until ``expires`` (Unix seconds; None: no end), while ``policy`` is met."""
 
     id: GrantId
     subject: SubjectRef
     resource: ResourceId
     expires: int | None
     created_ms: int
+    policy: PolicyId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Conditions under which grants hold, by name."""
+
+    id: PolicyId
+    name: str
+    conditions: Conditions
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """``subject`` may not reach ``resource`` whatever grants say, until ``expires`` (Unix seconds; None: no end)."""
+
+    id: ExclusionId
+    subject: SubjectRef
+    resource: ResourceId
+    expires: int | None
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProvider:
+    """An OpenID Connect provider. ``groups``: pairs of a value of ``groups_claim`` and the group that follows it.
+
+    ``email_domains``: only verified addresses of these sign in; empty: no limit. ``new_users`` and ``second_factor`` are
+    words of ``commands_sign_in``.
+    """
+
+    id: IdentityProviderId
+    name: str
+    issuer: str
+    client_id: str
+    scopes: tuple[str, ...]
+    groups_claim: str | None
+    email_domains: tuple[str, ...]
+    new_users: str
+    second_factor: str
+    created_ms: int
+    groups: tuple[tuple[str, GroupId], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +249,17 @@ class SigningKeyRecord:
     key: PublicKey
     status: KeyStatus
     added_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A bearer credential of ``owner`` for programs; ``scopes`` are permissions, ``expires`` is in Unix seconds."""
+
+    id: ApiTokenId
+    owner: UserId
+    scopes: tuple[str, ...]
+    expires: int
+    created_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from controller.domain.model import SubjectKind
 from controller.domain.state import PolicyState, fold_name
 from protocol.acl.model import CidrPattern, PortRange, Ports
 from protocol.acl.names import parse_pattern
 from protocol.errors import LocalError
-from protocol.ids import is_id
+from protocol.ids import GroupId, ServiceAccountId, UserId, is_id
 from protocol.limits import LEASE_MAX_S, LEASE_MIN_S
 from protocol.reasons import Reason
 
 NAME_MAX: Final = 100
 """Characters of a name that people see."""
 WORD_MAX: Final = 64
+METHOD_MAX: Final = 256
+"""Room for the URL of an identity provider."""
 PORT_RANGES_MAX: Final = 64
 """Per transport and resource: they all travel in every token."""
 EGRESS_MAX: Final = 64
@@ -53,6 +56,24 @@ def known(things: Mapping[K, T], thing_id: K, kind: str) -> T:
     if thing is None:
         raise RuleBrokenError(Reason.NOT_FOUND, f"{kind} {printable(thing_id)}")
     return thing
+
+
+def known_subject(state: PolicyState, kind: SubjectKind, subject: str) -> None:
+    """Refuses a user, group or service account that does not exist, with NOT_FOUND naming the id."""
+    match kind:
+        case SubjectKind.USER:
+            known(state.users, UserId(subject), "user")
+        case SubjectKind.GROUP:
+            known(state.groups, GroupId(subject), "group")
+        case SubjectKind.SERVICE_ACCOUNT:
+            known(state.service_accounts, ServiceAccountId(subject), "service account")
+
+
+def sign_in_method(text: str) -> str:
+    """How somebody proved who he is: ``password``, ``password+totp``, ``oidc:`` and an issuer's URL."""
+    if not 0 < len(text) <= METHOD_MAX or not all(char.isascii() and char.isprintable() for char in text):
+        raise RuleBrokenError(Reason.INVALID_INPUT, f"method: 1 to {METHOD_MAX} printable ASCII characters")
+    return text
 
 
 def printable(text: str) -> str:

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from immutables import Map
 
 from controller.domain.model import (
+    ApiToken,
     Connector,
     Device,
+    Exclusion,
     FormerAgent,
     Grant,
     Group,
+    IdentityProvider,
     Network,
+    Policy,
     PublicKey,
     Relay,
     ServiceAccount,
@@ -25,14 +29,20 @@ from controller.domain.model import (
     SubjectRef,
     User,
 )
+from controller.domain.request_model import AccessRequest
 from protocol.acl.model import Resource
 from protocol.ids import (
+    AccessRequestId,
+    ApiTokenId,
     ConnectorId,
     DeviceId,
     Epoch,
+    ExclusionId,
     GrantId,
     GroupId,
+    IdentityProviderId,
     NetworkId,
+    PolicyId,
     RelayId,
     ResourceId,
     Revision,
@@ -69,9 +79,17 @@ class PolicyState:
     devices: Map[DeviceId, Device] = _EMPTY
     sessions: Map[SessionId, Session] = _EMPTY
     grants: Map[GrantId, Grant] = _EMPTY
+    identity_providers: Map[IdentityProviderId, IdentityProvider] = _EMPTY
+    second_factor_for: str = "nobody"
+    """Who must have passed a second factor to use the controller: a word of ``commands_sign_in``."""
+    policies: Map[PolicyId, Policy] = _EMPTY
+    exclusions: Map[ExclusionId, Exclusion] = _EMPTY
+    api_tokens: Map[ApiTokenId, ApiToken] = _EMPTY
     signing_keys: Map[str, SigningKeyRecord] = _EMPTY
     distrusted_keys: Map[str, None] = _EMPTY
     former_agents: Map[str, FormerAgent] = _EMPTY
+    access_requests: Map[AccessRequestId, AccessRequest] = _EMPTY
+    """Open ones, and the newest of those that were answered."""
 
     versions: Map[str, int] = _EMPTY
     """Number of events per stream; also of streams whose thing is gone, so that no id is ever used twice."""
@@ -87,8 +105,13 @@ class PolicyState:
     devices_of: Map[SubjectRef, Map[DeviceId, None]] = _EMPTY
     grants_to: Map[SubjectRef, Map[GrantId, None]] = _EMPTY
     grants_on: Map[ResourceId, Map[GrantId, None]] = _EMPTY
+    grants_under: Map[PolicyId, Map[GrantId, None]] = _EMPTY
+    exclusions_of: Map[SubjectRef, Map[ExclusionId, None]] = _EMPTY
+    exclusions_on: Map[ResourceId, Map[ExclusionId, None]] = _EMPTY
     device_by_key: Map[PublicKey, DeviceId] = _EMPTY
     session_of: Map[DeviceId, SessionId] = _EMPTY
+    requests_of: Map[UserId, Map[AccessRequestId, None]] = _EMPTY
+    api_tokens_of: Map[UserId, Map[ApiTokenId, None]] = _EMPTY
 
     @property
     def initialised(self) -> bool:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from controller.domain.conditions import DeviceFacts
 from controller.domain.events.base import Event
 from controller.domain.model import PublicKey, Role, SubjectKind
 from protocol.ids import (
     DeviceId,
     GrantId,
     GroupId,
+    PolicyId,
     ResourceId,
     ServiceAccountId,
     SessionId,
@@ -181,15 +183,51 @@ class DeviceRevoked(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionStarted(Event):
-    """The user signed in on the device until ``expires`` (Unix s); replaces the device's earlier session."""
+class DeviceTrusted(Event):
+    """An admin vouches for the device: conditions may ask for that."""
 
-    TYPE: ClassVar[str] = "session.started/1"
+    TYPE: ClassVar[str] = "device.trusted/1"
+    STREAM_FIELD: ClassVar[str] = "device"
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUntrusted(Event):
+    """The end of DeviceTrusted."""
+
+    TYPE: ClassVar[str] = "device.untrusted/1"
+    STREAM_FIELD: ClassVar[str] = "device"
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFactsReported(Event):
+    """The device said how it is set up, at ``reported_s`` (Unix s). Written on a change, and before a report grows too old."""
+
+    TYPE: ClassVar[str] = "device.facts_reported/1"
+    STREAM_FIELD: ClassVar[str] = "device"
+    device: DeviceId
+    facts: DeviceFacts
+    reported_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted(Event):
+    """The user signed in on the device until ``expires`` (Unix s); replaces the device's earlier session.
+
+    ``authenticated_s``: when he proved who he is (None: now). ``mfa_s``: when he passed a second factor (None: he did not).
+    ``method``: how he did, see ``model.Session``.
+    """
+
+    TYPE: ClassVar[str] = "session.started/2"
     STREAM_FIELD: ClassVar[str] = "session"
     session: SessionId
     device: DeviceId
     user: UserId
     expires: int
+    authenticated_s: int | None
+    mfa_s: int | None
+    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,15 +242,16 @@ class SessionEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class GrantCreated(Event):
-    """The subject may reach the resource until ``expires`` (Unix s; None: no end)."""
+    """The subject may reach the resource until ``expires`` (Unix s; None: no end), while ``policy`` is met (None: always)."""
 
-    TYPE: ClassVar[str] = "grant.created/1"
+    TYPE: ClassVar[str] = "grant.created/2"
     STREAM_FIELD: ClassVar[str] = "grant"
     grant: GrantId
     subject_kind: SubjectKind
     subject: str
     resource: ResourceId
     expires: int | None
+    policy: PolicyId | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,120 @@
+"""The grants that lead from a device to resources, each with the judgement of its policy, and the exclusions that beat them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from controller.domain.conditions import MET, Facts, Failure, Outcome, Source, evaluate
+from controller.domain.model import Exclusion, Grant, SubjectKind, SubjectRef
+from controller.domain.state import PolicyState
+from protocol.ids import DeviceId, GroupId, PolicyId, ResourceId, UserId
+from protocol.reasons import Reason
+
+_LOST: Outcome = Outcome((Failure("policy", Reason.NO_GRANT, "a policy that exists"),))
+"""Policies outlive their grants; should one be missing nevertheless, nothing holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A grant and whether it holds at the moment. ``alive``: it has not expired."""
+
+    grant: Grant
+    outcome: Outcome
+    alive: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether it gives access now."""
+        return self.alive and self.outcome.met
+
+    @property
+    def until(self) -> int | None:
+        """The first moment (Unix seconds) at which time alone may end it; None: never. Only of use while it holds."""
+        ends = self.grant.expires, self.outcome.changes_at
+        return min((end for end in ends if end is not None), default=None)
+
+
+def facts_of(state: PolicyState, device_id: DeviceId, source: Source) -> Facts:
+    """What is known of a living device, of its session if it has one, and of where it is."""
+    device = state.devices[device_id]
+    session_id = state.session_of.get(device_id)
+    session = state.sessions.get(session_id) if session_id is not None else None
+    return Facts(
+        authenticated_s=session.authenticated_s if session is not None else None,
+        mfa_s=session.mfa_s if session is not None else None,
+        trusted=device.trusted,
+        report=device.facts,
+        reported_s=device.facts_s,
+        source=source,
+    )
+
+
+def held_grants(
+    state: PolicyState, device: DeviceId, grants: Iterable[Grant], now: float, source: Source
+) -> list[Held]:
+    """Judges ``grants`` for a living device at ``now`` (Unix seconds); each policy once."""
+    facts: Facts | None = None
+    outcomes: dict[PolicyId, Outcome] = {}
+    held: list[Held] = []
+    for grant in grants:
+        outcome = MET
+        if grant.policy is not None:
+            known = outcomes.get(grant.policy)
+            if known is None:
+                facts = facts or facts_of(state, device, source)
+                policy = state.policies.get(grant.policy)
+                known = evaluate(policy.conditions, facts, now) if policy is not None else _LOST
+                outcomes[grant.policy] = known
+            outcome = known
+        held.append(Held(grant, outcome, alive=grant.expires is None or grant.expires > now))
+    return held
+
+
+def asks_for_source(state: PolicyState, owner: SubjectRef) -> bool:
+    """Whether any grant of a user or service account depends on where he is."""
+    policies = (state.policies.get(grant.policy) for grant in grants_of(state, owner) if grant.policy is not None)
+    return any(policy is not None and policy.conditions.sources for policy in policies)
+
+
+def subjects_of(state: PolicyState, owner: SubjectRef) -> list[SubjectRef]:
+    """A user or service account, and the groups that the user is in."""
+    subjects = [owner]
+    if owner.kind is SubjectKind.USER:
+        groups = state.groups_of.get(UserId(owner.id), ())
+        subjects += [SubjectRef(SubjectKind.GROUP, group) for group in groups if GroupId(group) in state.groups]
+    return subjects
+
+
+def grants_of(state: PolicyState, owner: SubjectRef) -> Iterator[Grant]:
+    """All grants of a user or service account, those of his groups included."""
+    for subject in subjects_of(state, owner):
+        for grant in state.grants_to.get(subject, ()):
+            yield state.grants[grant]
+
+
+def grants_between(state: PolicyState, owner: SubjectRef, resource: ResourceId) -> list[Grant]:
+    """The same grants as ``grants_of``, found from the other end: few grants lead to one resource."""
+    groups = state.groups_of.get(UserId(owner.id), ()) if owner.kind is SubjectKind.USER else ()
+    grants = (state.grants[grant] for grant in state.grants_on.get(resource, ()))
+    return [
+        grant
+        for grant in grants
+        if grant.subject == owner or (grant.subject.kind is SubjectKind.GROUP and grant.subject.id in groups)
+    ]
+
+
+def exclusions_of(state: PolicyState, owner: SubjectRef) -> Iterator[Exclusion]:
+    """All exclusions of a user or service account, those of his groups included, expired ones too."""
+    if not state.exclusions:
+        return
+    for subject in subjects_of(state, owner):
+        for exclusion in state.exclusions_of.get(subject, ()):
+            yield state.exclusions[exclusion]
+
+
+def excluded_resources(state: PolicyState, owner: SubjectRef, now: float) -> frozenset[ResourceId]:
+    """What he may not reach now, whatever grants say."""
+    return frozenset(
+        exclusion.resource
+        for exclusion in exclusions_of(state, owner)
+        if exclusion.expires is None or exclusion.expires > now
+    )
