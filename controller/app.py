@@ -26,7 +26,8 @@ from controller.identity.passwords import Passwords
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
 from controller.settings import Settings
-from controller.store import Store, enrolments, idempotency, records, web_sessions
+from controller.store import Store, enrolments, idempotency, web_sessions
+from controller.store.retention import purge_connections
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
 from protocol.ids import RelayId
@@ -38,8 +39,7 @@ from runtime.tasks import TaskScope
 from runtime.trust import client_context
 
 HOUSEKEEPING_S: Final = 3600.0
-RECORDS_KEEP_S: Final = 90 * 24 * 3600
-"""How long connection records are kept."""
+DAY_S: Final = 24 * 3600
 SPENT_KEEP_S: Final = 7 * 24 * 3600
 """How long spent and expired enrolments and sessions are kept, so that they can be called used or expired."""
 
@@ -167,7 +167,12 @@ async def keep_house(services: Services) -> None:
             await idempotency.purge(connection, now - IDEMPOTENCY_KEEP_S)
             await web_sessions.purge(connection, now - SPENT_KEEP_S)
             await enrolments.purge(connection, now - SPENT_KEEP_S)
-            await records.purge(connection, int((now - RECORDS_KEEP_S) * 1000))
+        settings = services.settings
+        await purge_connections(
+            services.store,
+            before_ms=round((now - settings.connections_keep_days * DAY_S) * 1000),
+            keep_rows=settings.connections_keep_rows,
+        )
         if plan_retirement(services.state, now).commands:
             async with services.store.write(actor="system", request_id="housekeeping", now=now) as unit:
                 await keys.retire(services.keyring, unit)

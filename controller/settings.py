@@ -61,6 +61,14 @@ class Settings:
         default=10_000, metadata={"help": "Open connections, agents included.", "min": 16, "max": 1_000_000}
     )
 
+    connections_keep_days: int = field(
+        default=90, metadata={"help": "How long records of ended connections are kept.", "min": 1, "max": 36_500}
+    )
+    connections_keep_rows: int = field(
+        default=5_000_000,
+        metadata={"help": "How many records of connections are kept at most.", "min": 1_000, "max": 1_000_000_000},
+    )
+
     def __post_init__(self) -> None:
         if self.public_url is not None:
             parse_public_url(self.public_url)

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import controller.store.tables_connections  # noqa: F401 - adds its tables
 from controller.store.tables import METADATA
 
 connection = context.config.attributes["connection"]

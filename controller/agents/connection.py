@@ -6,6 +6,7 @@ one does not make a living agent look silent. Pushes are taken from the hub when
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -15,6 +16,7 @@ from controller.agents.answers import Answerer, explain_reply, people_in
 from controller.agents.authentication import Agent
 from controller.agents.presence import Presence
 from controller.agents.reports import own_records
+from controller.agents.tally import Tally
 from controller.agents.verdicts import allowed_flows
 from controller.domain.commands import EndSession, RecordAgentMisbehaviour
 from controller.identity.rate_limit import RateLimiter
@@ -37,7 +39,7 @@ from protocol.control import (
 )
 from protocol.control_codec import encode, parse_message_untrusted
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
-from protocol.ids import ConnectorId, DeviceId, Epoch
+from protocol.ids import ConnectorId, DeviceId, Epoch, FlowId
 from protocol.limits import AGENT_STALL_S, CONTROL_MESSAGE_MAX_BYTES
 from protocol.reasons import Reason
 from runtime.clock import Clock
@@ -49,6 +51,8 @@ REPLIES_MAX: Final = 1024
 SLOW_MAX: Final = 32
 """Messages waiting for the database. Records beyond it are not acknowledged and so come again."""
 PAUSE_AFTER_OFFENCE_S: Final = 30.0
+LOST_AFTER_S: Final = 15.0
+"""After a connector has said what is open: then its records of the time before have arrived."""
 
 _CLIENT_ONLY = (AuthoriseRequest, AccessTokenRequest, ExplainRequest, SignOut)
 _CONNECTOR_ONLY = (LiveFlows,)
@@ -70,6 +74,7 @@ class Connection:
         presence: Presence,
         limiter: RateLimiter,
         clock: Clock,
+        tally: Tally,
     ) -> None:
         self._websocket = websocket
         self._agent = agent
@@ -79,6 +84,9 @@ class Connection:
         self._presence = presence
         self._limiter = limiter
         self._clock = clock
+        self._tally = tally
+        self._alive: set[FlowId] = set()
+        self._scope: TaskScope | None = None
         self._attachment: Attachment | None = None
         self._replies: deque[Message] = deque()
         self._ready = asyncio.Event()
@@ -94,6 +102,7 @@ class Connection:
         self.wake()
         try:
             async with TaskScope(f"agent {self._agent.id}") as scope:
+                self._scope = scope
                 reader = scope.spawn(self._read(), name="read", on_crash=self._end)
                 scope.spawn(self._work(), name="work", on_crash=self._end)
                 await self._write(attachment)
@@ -178,6 +187,10 @@ class Connection:
         allowed = allowed_flows(state, connector, message.flows, now) if connector is not None else ()
         _log.info("agent.live_flows", agent=self._agent.id, flows=len(message.flows), allowed=len(allowed))
         self._reply(LiveVerdict(message.id, state.position, allowed))
+        self._alive.update(flow.flow for flow in message.flows)
+        if not message.more and self._scope is not None:
+            alive, self._alive = self._alive, set()
+            self._scope.spawn(self._close_lost(alive), name="lost-flows", on_crash=self._end)
 
     def _queue(self, message: Message) -> None:
         try:
@@ -207,15 +220,44 @@ class Connection:
                 _log.warning("agent.not_served", agent=self._agent.id, message=message.TYPE, detail=error.detail)
 
     async def _store_records(self, message: Records) -> None:
+        state = self._hub.head.state
         try:
-            kept = own_records(self._hub.head.state, self._agent, message.records)
+            ended = own_records(state, self._agent, message.records)
+            opened = own_records(state, self._agent, message.opened)
         except RemoteProtocolError as error:
             await self._misbehaved(error.detail)
             return
-        if kept:
+        if ended or opened:
             async with self._store.transact() as connection:
-                await records.append(connection, self._agent.id, kept)
+                await records.append(connection, self._agent.id, ended, opened)
+        self._tally.records_stored += len(ended) + len(opened)
+        self._tally.records_skipped += len(message.records) + len(message.opened) - len(ended) - len(opened)
         self._reply(RecordsAccepted(message.id))
+
+    async def _close_lost(self, alive: Collection[FlowId]) -> None:
+        """Closes what an earlier life of the connector had open and its new one knows nothing of.
+
+        Ends that the connector still has to report come first: they are on their way right after the reconnect.
+        """
+        try:
+            async with self._store.read() as connection:
+                newest = await records.newest(connection)
+            await asyncio.sleep(LOST_AFTER_S)
+            async with self._store.transact() as connection:
+                closed, reopened = await records.close_unknown(
+                    connection,
+                    self._agent.id,
+                    alive=alive,
+                    newest=newest,
+                    now_ms=round(self._clock.wall() * 1000),
+                )
+        except OstiaryError as error:
+            # The next connect asks again.
+            _log.warning("agent.open_flows_not_compared", agent=self._agent.id, reason=error.reason.code)
+            return
+        self._tally.ends_unknown += closed
+        if closed or reopened:
+            _log.warning("agent.flows_lost", agent=self._agent.id, closed=closed, reopened=reopened)
 
     async def _explain(self, message: ExplainRequest) -> None:
         explanation = self._answerer.explain(self._agent, message, self._clock.wall())

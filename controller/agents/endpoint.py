@@ -18,6 +18,7 @@ from controller.agents.authentication import Agent, authenticate
 from controller.agents.connection import Connection, receive
 from controller.agents.presence import Presence
 from controller.agents.replay import ReplayCache
+from controller.agents.tally import Tally
 from controller.domain.evaluate import Subject, subject_of_device
 from controller.domain.state import PolicyState
 from controller.identity.rate_limit import RateLimitedError, RateLimiter
@@ -64,6 +65,7 @@ class AgentEndpoint:
         self._audiences = audiences or self._own_names
         self._answerer = Answerer(hub, signer, presence)
         self._replays = ReplayCache()
+        self.tally = Tally()
         self._connects = RateLimiter("connect", per_minute=CONNECTS_PER_MINUTE, burst=CONNECTS_BURST)
         self._messages = RateLimiter("message", per_minute=MESSAGES_PER_MINUTE, burst=MESSAGES_BURST)
 
@@ -105,6 +107,7 @@ class AgentEndpoint:
             presence=self._presence,
             limiter=self._messages,
             clock=self._clock,
+            tally=self.tally,
         )
         attachment = self._hub.attach(
             agent.id,
@@ -183,6 +186,7 @@ class AgentEndpoint:
 
     async def _refuse(self, websocket: WebSocket, error: OstiaryError) -> None:
         """Answers the upgrade with 401 or 429; nothing about the agent is said but the reason."""
+        self.tally.refused[error.reason.code] += 1
         limited = isinstance(error, RateLimitedError)
         status = 429 if limited or error.reason is Reason.RATE_LIMITED else 401
         headers = {REASON_HEADER: error.reason.code}

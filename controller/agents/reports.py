@@ -1,7 +1,8 @@
 """Connection records as they may be stored: an agent speaks for itself only (T-17).
 
 A connector reports flows through itself, a client its own flows. Who they are comes from the authenticated connection; a
-record that names somebody else breaks the protocol. A record of a device that the log does not know is left out.
+record that names another agent breaks the protocol. A record of a device that the log does not know, or of somebody who does
+not own the device, is left out.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from controller.domain.state import PolicyState
 from controller.publish import AgentKind
 from protocol.control import ConnectionRecord
 from protocol.errors import RemoteProtocolError
-from protocol.ids import ConnectorId, DeviceId, FlowId, RelayId, ResourceId, Revision
+from protocol.ids import ConnectorId, FlowId, RelayId, ResourceId, Revision
 
 TEXT_MAX: Final = 256
 """Characters of each text of a record."""
@@ -21,20 +22,16 @@ GRANTS_MAX: Final = 256
 
 
 def own_records(state: PolicyState, agent: Agent, records: Sequence[ConnectionRecord]) -> tuple[ConnectionRecord, ...]:
-    """Returns the records with identities as the controller knows them. Raises RemoteProtocolError."""
+    """Returns the records that may be stored, with identities as the controller knows them. Raises RemoteProtocolError."""
     forced = _of_client if agent.kind is AgentKind.CLIENT else _of_connector
-    return tuple(kept for record in records if (kept := forced(state, agent, _bounded(record))) is not None)
+    return tuple([kept for record in records if (kept := forced(state, agent, _bounded(record))) is not None])
 
 
 def _of_client(state: PolicyState, agent: Agent, record: ConnectionRecord) -> ConnectionRecord | None:
-    device = state.devices.get(DeviceId(agent.id))
     if record.reporter != "client" or record.device != agent.id:
         raise RemoteProtocolError(f"{agent.id} reports for {record.reporter} {record.device}")
-    if device is None:
-        return None
-    if record.user != device.owner.id:
-        raise RemoteProtocolError(f"{agent.id} reports for user {record.user}")
-    return record
+    device = state.devices.get(record.device)
+    return record if device is not None and record.user == device.owner.id else None
 
 
 def _of_connector(state: PolicyState, agent: Agent, record: ConnectionRecord) -> ConnectionRecord | None:
@@ -46,15 +43,21 @@ def _of_connector(state: PolicyState, agent: Agent, record: ConnectionRecord) ->
     if record.network not in (None, connector.network):
         raise RemoteProtocolError(f"{agent.id} reports for network {record.network}")
     device = state.devices.get(record.device)
-    if device is None and record.device not in state.former_agents:
+    if device is None:
+        if record.device not in state.former_agents:
+            return None
+    elif record.user != device.owner.id:
+        # The device changed hands since: nothing that the connector did wrong, and nothing that can be told of anybody.
         return None
-    if device is not None and record.user != device.owner.id:
-        raise RemoteProtocolError(f"{agent.id} reports device {record.device} as user {record.user}")
-    return replace(record, connector=connector.id, network=connector.network)
+    if record.connector is None or record.network is None:
+        return replace(record, connector=connector.id, network=connector.network)
+    return record
 
 
 def _bounded(record: ConnectionRecord) -> ConnectionRecord:
     """Texts that a hostile client chose travel through an honest connector: they are cut, not refused (T-74)."""
+    if _is_bounded(record):
+        return record
     return replace(
         record,
         flow=FlowId(_clean(record.flow)),
@@ -65,6 +68,8 @@ def _bounded(record: ConnectionRecord) -> ConnectionRecord:
         address=_clean(record.address),
         transport=_clean(record.transport),
         outcome=_clean(record.outcome),
+        token=_clean(record.token),
+        path=_clean(record.path),
         grants=tuple(_clean(grant) for grant in record.grants[:GRANTS_MAX]),
         port=record.port if record.port is None or 0 <= record.port <= 65535 else None,
         started_ms=max(0, record.started_ms),
@@ -72,6 +77,30 @@ def _bounded(record: ConnectionRecord) -> ConnectionRecord:
         bytes_up=max(0, record.bytes_up),
         bytes_down=max(0, record.bytes_down),
         revision=Revision(max(0, record.revision)),
+    )
+
+
+def _is_bounded(record: ConnectionRecord) -> bool:
+    """Nearly every record is: one look at all its texts together, because there are thousands in a second."""
+    texts = (
+        record.flow,
+        record.user,
+        record.host,
+        record.address,
+        record.transport,
+        record.outcome,
+        record.token,
+        record.path,
+        record.resource or "",
+        record.relay or "",
+        *record.grants,
+    )
+    return (
+        "".join(texts).isprintable()
+        and max(map(len, texts)) <= TEXT_MAX
+        and len(record.grants) <= GRANTS_MAX
+        and min(record.started_ms, record.ended_ms, record.bytes_up, record.bytes_down, record.revision) >= 0
+        and 0 <= (record.port or 0) <= 65535
     )
 
 

@@ -12,8 +12,8 @@ from controller.domain.state import PolicyState
 from controller.identity.web_sessions import Origin
 from controller.store import StoredEvent
 from controller.store.credentials import PersonalData
+from controller.store.records import StoredRecord
 from protocol.acl.model import Resource
-from protocol.control import ConnectionRecord
 
 _KEY_ORDER = ("active", "next", "previous", "distrusted")
 
@@ -198,10 +198,13 @@ def key_order(item: activity.Key) -> tuple[int, str]:
     return _KEY_ORDER.index(item.status), item.kid
 
 
-def connection(record: ConnectionRecord) -> activity.Connection:
-    """A connection record."""
+def connection(item: StoredRecord) -> activity.Connection:
+    """A connection record. What an open one would say about its end is left out."""
+    record = item.record
     return activity.Connection(
+        id=item.id,
         flow=record.flow,
+        token=record.token,
         reporter=record.reporter,
         device=record.device,
         user=record.user,
@@ -209,15 +212,17 @@ def connection(record: ConnectionRecord) -> activity.Connection:
         network=record.network,
         connector=record.connector,
         relay=record.relay,
+        path=record.path,
         host=record.host,
         address=record.address,
         transport=record.transport,
         port=record.port,
         started_at=from_ms(record.started_ms),
-        ended_at=from_ms(record.ended_ms),
+        ended_at=None if item.open else from_ms(record.ended_ms),
+        open=item.open,
         bytes_up=record.bytes_up,
         bytes_down=record.bytes_down,
-        outcome=record.outcome,
+        outcome=None if item.open else record.outcome,
         revision=record.revision,
         grants=list(record.grants),
     )

@@ -1,32 +1,54 @@
-"""Connection records: what flowed, or was denied, as agents reported it. Kept apart from the log, with retention."""
+"""The connection log: what flows, flowed, or was denied, as agents reported it. Kept apart from the event log, with retention.
 
-from collections.abc import Sequence
+One row is one side's view of one flow. It appears when the flow has been open for a while, or at its end, and changes once, at
+its end. Batches are written by one statement each, with numbers taken from a counter whose row stays locked until the
+transaction commits: whoever follows ``seq`` misses nothing (D6).
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controller.store.tables import CONNECTION_RECORDS
-from controller.store.upsert import insert_missing
+from controller.store.tables_connections import CONNECTIONS, COUNTERS
 from protocol.control import ConnectionRecord
+from protocol.reasons import Reason
 
 PAGE_MAX: Final = 500
+PURGE_MAX: Final = 5_000
+"""Rows deleted in one transaction, so that records are not kept waiting."""
+COUNTER: Final = "connections"
+UNKNOWN: Final = Reason.END_UNKNOWN.code
+
 _FIELDS: Final = tuple(field.name for field in fields(ConnectionRecord))
+_COLUMNS: Final = tuple(column.name for column in CONNECTIONS.columns)
+_KEY: Final = "flow, reporter, agent, started_ms"
+_CHANGED: Final = ("seq", "relay", "path", "address", "seen_ms", "ended_ms", "bytes_up", "bytes_down", "outcome")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record, the agent that reported it, and its place (``id``: the page cursor)."""
+    """A record, the agent that reported it, its place (``id``: the page cursor) and the number of its last change.
+
+    While ``open``, the record's ``ended_ms``, bytes and outcome are as of the last report.
+    """
 
     id: int
     agent: str
     record: ConnectionRecord
+    open: bool = False
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """Which records a page holds; None does not restrict. ``denied``: outcome other than ``normal``."""
+    """Which records a page holds; None does not restrict. ``denied``: outcome other than ``normal``.
+
+    ``since_ms`` and ``until_ms`` are about the end; an open flow has none, and so is on the page of ``open`` only.
+    """
 
     user: str | None = None
     device: str | None = None
@@ -37,41 +59,181 @@ class RecordFilter:
     denied: bool | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    open: bool | None = None
+    flow: str | None = None
+    token: str | None = None
+    reporter: str | None = None
 
 
-async def append(connection: AsyncConnection, agent: str, records: Sequence[ConnectionRecord]) -> None:
-    """Stores records that ``agent`` reported; those that it reported before are skipped."""
-    rows = [{**_row(record), "agent": agent} for record in records]
-    await insert_missing(connection, CONNECTION_RECORDS, rows)
+async def append(
+    connection: AsyncConnection,
+    agent: str,
+    records: Sequence[ConnectionRecord],
+    opened: Sequence[ConnectionRecord] = (),
+) -> None:
+    """Stores what ``agent`` reported; what it reported before is skipped, the end of an open flow closes its row."""
+    batch: dict[tuple[str, int], tuple[ConnectionRecord, bool]] = {}
+    for record in opened:
+        batch[record.flow, record.started_ms] = (record, True)
+    for record in records:
+        batch[record.flow, record.started_ms] = (record, False)
+    if not batch:
+        return
+    number = await _take_numbers(connection, len(batch)) + 1
+    rows = [
+        _row(number + offset, agent, record, is_open=is_open) for offset, (record, is_open) in enumerate(batch.values())
+    ]
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql(_SQLITE_INSERT, rows)
+    else:
+        # One statement for the whole batch; an array per column would cost the client more than one text.
+        text = json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+        await connection.exec_driver_sql(_POSTGRESQL_INSERT, (text,))
 
 
 async def page(
     connection: AsyncConnection, *, before: int | None = None, limit: int = 100, where: RecordFilter | None = None
 ) -> list[StoredRecord]:
     """Returns a page, newest first, of records whose id is below ``before``."""
-    table = CONNECTION_RECORDS
-    query = sa.select(table).order_by(table.c.id.desc()).limit(min(limit, PAGE_MAX))
+    query = sa.select(CONNECTIONS).order_by(CONNECTIONS.c.id.desc()).limit(min(limit, PAGE_MAX))
     if before is not None:
-        query = query.where(table.c.id < before)
+        query = query.where(CONNECTIONS.c.id < before)
     if where is not None:
         query = query.where(*_conditions(where))
     return [_stored(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def purge(connection: AsyncConnection, before_ms: int) -> None:
-    """Deletes the records of flows that ended before a moment (Unix ms)."""
-    await connection.execute(sa.delete(CONNECTION_RECORDS).where(CONNECTION_RECORDS.c.ended_ms < before_ms))
+async def changed_after(connection: AsyncConnection, seq: int, *, limit: int = PAGE_MAX) -> list[StoredRecord]:
+    """Returns what appeared or changed behind change number ``seq``, in order; nothing is skipped, whoever writes."""
+    query = sa.select(CONNECTIONS).where(CONNECTIONS.c.seq > seq).order_by(CONNECTIONS.c.seq).limit(limit)
+    return [_stored(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def newest(connection: AsyncConnection) -> int:
+    """Returns the number of the last change: what is written later has a higher ``id`` and ``seq``."""
+    query = sa.select(COUNTERS.c.value).where(COUNTERS.c.name == COUNTER)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def open_of(connection: AsyncConnection, agent: str) -> list[StoredRecord]:
+    """Returns every flow that ``agent`` reported and whose end it did not."""
+    table = CONNECTIONS
+    query = sa.select(table).where(table.c.agent == agent, _is_open()).order_by(table.c.id)
+    return [_stored(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def open_flows(
+    connection: AsyncConnection,
+    *,
+    devices: Collection[str] | None = None,
+    resources: Collection[str] | None = None,
+    limit: int = PAGE_MAX,
+) -> list[StoredRecord]:
+    """Returns the flows that are open now, oldest first, as connectors reported them.
+
+    Args:
+        connection: a read transaction.
+        devices: only of these devices; None: of all.
+        resources: only to these resources; None: to all.
+        limit: how many at most.
+    """
+    table = CONNECTIONS
+    query = sa.select(table).where(_is_open(), table.c.reporter == "connector").order_by(table.c.id).limit(limit)
+    if devices is not None:
+        query = query.where(table.c.device.in_(list(devices)))
+    if resources is not None:
+        query = query.where(table.c.resource.in_(list(resources)))
+    return [_stored(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def close_unknown(
+    connection: AsyncConnection, agent: str, *, alive: Collection[str], newest: int, now_ms: int
+) -> tuple[int, int]:
+    """Brings the open flows of ``agent`` into line with those that are really alive.
+
+    A row whose flow is not alive is closed with END_UNKNOWN; a real end that comes later replaces that. A row that was closed
+    so although its flow lives is opened again.
+
+    Args:
+        connection: a write transaction.
+        agent: who reports.
+        alive: the flows that the agent has open.
+        newest: the number of the last change when ``alive`` was said; what was written later is not concerned.
+        now_ms: the moment since which they are known to be over.
+
+    Returns:
+        How many were closed, and how many opened again.
+    """
+    table = CONNECTIONS
+    living = frozenset(alive)
+    ours = sa.select(table.c.id, table.c.flow).where(table.c.agent == agent, table.c.id <= newest)
+    dead = [row.id for row in await connection.execute(ours.where(_is_open())) if row.flow not in living]
+    back: list[int] = []
+    for chunk in _chunks(sorted(living)):
+        given_up = ours.where(table.c.outcome == UNKNOWN, table.c.flow.in_(chunk))
+        back += [row.id for row in await connection.execute(given_up)]
+    await _mark(connection, dead, ended_ms=now_ms, outcome=UNKNOWN)
+    await _mark(connection, back, ended_ms=None, outcome=None)
+    return len(dead), len(back)
+
+
+async def _mark(connection: AsyncConnection, ids: Sequence[int], *, ended_ms: int | None, outcome: str | None) -> None:
+    if not ids:
+        return
+    number = await _take_numbers(connection, len(ids))
+    change = sa.update(CONNECTIONS).where(CONNECTIONS.c.id == sa.bindparam("row"))
+    change = change.values(ended_ms=ended_ms, outcome=outcome, seq=sa.bindparam("number"))
+    rows = [{"row": item, "number": number + offset} for offset, item in enumerate(ids, 1)]
+    await connection.execute(change, rows)
+
+
+def _chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (items[start : start + PAGE_MAX] for start in range(0, len(items), PAGE_MAX))
+
+
+async def agents_with_open(connection: AsyncConnection) -> list[str]:
+    """Returns the agents that have flows open."""
+    query = sa.select(CONNECTIONS.c.agent).where(_is_open()).distinct().order_by(CONNECTIONS.c.agent)
+    return list((await connection.execute(query)).scalars())
+
+
+async def purge(connection: AsyncConnection, before_ms: int, *, keep_rows: int | None = None) -> int:
+    """Deletes at most PURGE_MAX records of flows that ended before a moment (Unix ms), or beyond the newest ``keep_rows``.
+
+    Returns:
+        How many were deleted: call it again while that is PURGE_MAX.
+    """
+    table = CONNECTIONS
+    old = table.c.ended_ms < before_ms
+    if keep_rows is not None:
+        newest = sa.select(table.c.id).order_by(table.c.id.desc()).offset(keep_rows).limit(1)
+        threshold = (await connection.execute(newest)).scalar_one_or_none()
+        if threshold is not None:
+            old = sa.or_(old, sa.and_(table.c.id <= threshold, table.c.ended_ms.is_not(None)))
+    some = sa.select(table.c.id).where(old).limit(PURGE_MAX)
+    return int((await connection.execute(sa.delete(table).where(table.c.id.in_(some)))).rowcount)
+
+
+async def _take_numbers(connection: AsyncConnection, count: int) -> int:
+    """Returns the last number before ``count`` fresh ones; others wait for this transaction's end."""
+    up = sa.update(COUNTERS).where(COUNTERS.c.name == COUNTER).values(value=COUNTERS.c.value + count)
+    return int((await connection.execute(up.returning(COUNTERS.c.value))).scalar_one()) - count
+
+
+def _is_open() -> sa.ColumnElement[bool]:
+    return CONNECTIONS.c.ended_ms.is_(None)
 
 
 def _conditions(where: RecordFilter) -> list[sa.ColumnElement[bool]]:
-    table = CONNECTION_RECORDS
-    conditions = [
-        table.c[name] == value
-        for name in ("user", "device", "resource", "network", "connector", "outcome")
-        if (value := getattr(where, name)) is not None
-    ]
+    table = CONNECTIONS
+    names = ("user", "device", "resource", "network", "connector", "outcome", "flow", "token", "reporter")
+    conditions = [table.c[name] == value for name in names if (value := getattr(where, name)) is not None]
     if where.denied is not None:
-        conditions.append(table.c.outcome != "normal" if where.denied else table.c.outcome == "normal")
+        # Spelt out, so that the partial index is found.
+        normal: sa.ColumnElement[str] = sa.literal_column("'normal'")
+        conditions.append(table.c.outcome != normal if where.denied else table.c.outcome == normal)
+    if where.open is not None:
+        conditions.append(_is_open() if where.open else table.c.ended_ms.is_not(None))
     if where.since_ms is not None:
         conditions.append(table.c.ended_ms >= where.since_ms)
     if where.until_ms is not None:
@@ -79,11 +241,61 @@ def _conditions(where: RecordFilter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def _row(record: ConnectionRecord) -> dict[str, object]:
-    row = {name: getattr(record, name) for name in _FIELDS}
-    return {**row, "grants": " ".join(record.grants)}
+def _row(number: int, agent: str, record: ConnectionRecord, *, is_open: bool) -> tuple[object, ...]:
+    """The values of _COLUMNS, in their order."""
+    return (
+        number,
+        number,
+        record.flow,
+        record.reporter,
+        agent,
+        record.token,
+        record.device,
+        record.user,
+        record.resource,
+        record.network,
+        record.connector,
+        record.relay,
+        record.path,
+        record.host,
+        record.address,
+        record.transport,
+        record.port,
+        record.started_ms,
+        record.ended_ms,
+        None if is_open else record.ended_ms,
+        record.bytes_up,
+        record.bytes_down,
+        None if is_open else record.outcome,
+        record.revision,
+        " ".join(record.grants),
+    )
 
 
 def _stored(row: sa.RowMapping) -> StoredRecord:
     values = {name: row[name] for name in _FIELDS}
-    return StoredRecord(row["id"], row["agent"], ConnectionRecord(**{**values, "grants": tuple(row["grants"].split())}))
+    values["grants"] = tuple(row["grants"].split())
+    is_open = row["ended_ms"] is None
+    if is_open:
+        values["ended_ms"], values["outcome"] = row["seen_ms"], Reason.NORMAL.code
+    return StoredRecord(row["id"], row["agent"], ConnectionRecord(**values), is_open, row["seq"])
+
+
+def _upsert(source: str) -> str:
+    """An end closes what is open or was given up; a start opens again what was given up; all else is known already."""
+    names = ", ".join(f'"{name}"' for name in _COLUMNS)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in _CHANGED)
+    return (
+        f"INSERT INTO connections ({names}) {source} ON CONFLICT ({_KEY}) DO UPDATE SET {changes} "
+        f"WHERE (connections.ended_ms IS NULL OR connections.outcome = '{UNKNOWN}') "
+        "AND (connections.ended_ms IS NOT NULL OR excluded.ended_ms IS NOT NULL)"
+    )
+
+
+_SQLITE_INSERT: Final = _upsert(f"VALUES ({', '.join('?' * len(_COLUMNS))})")
+_TYPES: Final = ", ".join(
+    f'"{column.name}" {"text" if isinstance(column.type, sa.Text) else "bigint"}' for column in CONNECTIONS.columns
+)
+_POSTGRESQL_INSERT: Final = _upsert(
+    f"SELECT * FROM json_to_recordset(%s::json) AS given({_TYPES}) WHERE true"  # noqa: S608 - constants
+)

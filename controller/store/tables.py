@@ -103,38 +103,6 @@ SECRETS: Final = sa.Table(
     sa.Column("updated_at", sa.Double, nullable=False),
 )
 
-CONNECTION_RECORDS: Final = sa.Table(
-    "connection_records",
-    METADATA,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("flow", sa.Text, nullable=False),
-    sa.Column("reporter", sa.Text, nullable=False),
-    sa.Column("agent", sa.Text, nullable=False),
-    sa.Column("device", sa.Text, nullable=False),
-    sa.Column("user", sa.Text, nullable=False),
-    sa.Column("resource", sa.Text, nullable=True),
-    sa.Column("network", sa.Text, nullable=True),
-    sa.Column("connector", sa.Text, nullable=True),
-    sa.Column("relay", sa.Text, nullable=True),
-    sa.Column("host", sa.Text, nullable=False),
-    sa.Column("address", sa.Text, nullable=False),
-    sa.Column("transport", sa.Text, nullable=False),
-    sa.Column("port", sa.Integer, nullable=True),
-    sa.Column("started_ms", sa.BigInteger, nullable=False),
-    sa.Column("ended_ms", sa.BigInteger, nullable=False),
-    sa.Column("bytes_up", sa.BigInteger, nullable=False),
-    sa.Column("bytes_down", sa.BigInteger, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("revision", sa.BigInteger, nullable=False),
-    sa.Column("grants", sa.Text, nullable=False),
-    # A resent record is the same one; a flow id used again (a hostile client names them) is another one.
-    sa.UniqueConstraint("flow", "reporter", "agent", "started_ms"),
-    sa.Index(None, "device"),
-    sa.Index(None, "user"),
-    sa.Index(None, "resource"),
-    sa.Index(None, "ended_ms"),
-)
-
 IDEMPOTENCY: Final = sa.Table(
     "idempotency",
     METADATA,

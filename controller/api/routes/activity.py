@@ -69,7 +69,7 @@ async def list_connections(
         found = await records.page(connection, before=_before(window), limit=window.limit + 1, where=where)
     page = found[: window.limit]
     following = encode_cursor((page[-1].id,)) if len(found) > window.limit else None
-    return ConnectionPage(items=[views.connection(item.record) for item in page], next_cursor=following)
+    return ConnectionPage(items=[views.connection(item) for item in page], next_cursor=following)
 
 
 @router.get("/events", responses=problems(*STAFF), summary="Read the audit trail")

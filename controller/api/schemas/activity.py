@@ -15,6 +15,10 @@ class Connection(Output):
     """One flow, served or denied, as the connector (or, when it never got that far, the client) reported it."""
 
     model_config = example(
+        id=1207,
+        token="Jx1c0o3Zr0mXkq4b2tqv0w",  # noqa: S106 - an id
+        path="relay",
+        open=False,
         flow="flw_q1w2e3r4t5y6u7i8o9p0aA",
         reporter="connector",
         device=_DEVICE,
@@ -36,7 +40,9 @@ class Connection(Output):
         grants=["gra_q1w2e3r4t5y6u7i8o9p0aA"],
     )
 
-    flow: str
+    id: int
+    flow: str = Field(description="Chosen by the client: the same in what both sides report.")
+    token: str = Field(description="Id of the access token on which it was opened; joins both sides. May be empty.")
     reporter: str = Field(description="`connector` or `client`.")
     device: str
     user: str = Field(description="User or service account.")
@@ -44,15 +50,20 @@ class Connection(Output):
     network: str | None
     connector: str | None
     relay: str | None
+    path: str = Field(description="`relay` or `direct`; empty when no connector was reached.")
     host: str = Field(description="What was asked for.")
     address: str = Field(description="What was dialled; empty when nothing was.")
     transport: str
     port: int | None
     started_at: datetime
-    ended_at: datetime
-    bytes_up: int
+    ended_at: datetime | None = Field(description="None while it is open.")
+    open: bool
+    bytes_up: int = Field(description="Of an open one: as of the last report.")
     bytes_down: int
-    outcome: str = Field(description="Reason code; `normal` when it was served.")
+    outcome: str | None = Field(
+        description="Reason code; `normal` when it was served, `end_unknown` when nobody reported its end; "
+        "none while it is open."
+    )
     revision: int = Field(description="The policy revision that decided.")
     grants: list[str]
 

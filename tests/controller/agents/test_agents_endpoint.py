@@ -496,9 +496,40 @@ async def test_t17_a_connector_speaks_for_itself_only(company: Company) -> None:
     await misbehaving(company, company.connector, Records(1, (a_record(company), other)))
 
 
-@pytest.mark.parametrize("parts", [{"user": "usr_x"}, {"network": NetworkId("net_x")}, {"reporter": "client"}])
+@pytest.mark.parametrize("parts", [{"network": NetworkId("net_x")}, {"reporter": "client"}])
 async def test_t17_identities_in_records_are_checked(company: Company, parts: dict[str, object]) -> None:
     await misbehaving(company, company.connector, Records(1, (a_record(company, **parts),)))
+
+
+async def test_a_record_of_a_device_that_changed_hands_is_skipped_and_counted(company: Company) -> None:
+    """The connector did nothing wrong, and the rest of its batch is as good as ever."""
+    async with joined(company.station, company.connector) as connector:
+        batch = (a_record(company, user="usr_x"), a_record(company))
+        number = connector.link.next_id()
+        assert await connector.link.request(Records(number, batch)) == RecordsAccepted(number)
+    async with company.station.store.read() as db:
+        (stored,) = await records.page(db)
+    assert stored.record.user == company.user
+    tally = company.station.endpoint.tally
+    assert (tally.records_stored, tally.records_skipped) == (1, 1)
+
+
+async def test_a_restarted_connector_leaves_no_flow_open(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows nothing of its earlier life; what it still reports as open stays open."""
+    monkeypatch.setattr(connection_module, "LOST_AFTER_S", 0.0)
+    lost, alive = a_record(company), a_record(company)
+    async with joined(company.station, company.connector) as connector:
+        await connector.link.request(Records(connector.link.next_id(), (), (lost, alive)))
+    live = LiveFlow(alive.flow, alive.device, company.resource, "tcp", 443)
+    async with joined(company.station, company.connector) as connector:
+        connector.link.send(LiveFlows(connector.link.next_id(), (), more=True))
+        await connector.link.request(LiveFlows(connector.link.next_id(), (live,)))
+        async with asyncio.timeout(DEADLINE_S):
+            while not company.station.endpoint.tally.ends_unknown:
+                await asyncio.sleep(0.01)
+    async with company.station.store.read() as db:
+        found = {item.record.flow: (item.open, item.record.outcome) for item in await records.page(db)}
+    assert found == {lost.flow: (False, "end_unknown"), alive.flow: (True, "normal")}
 
 
 async def test_t17_a_client_reports_its_own_flows_only(company: Company) -> None:
