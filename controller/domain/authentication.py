@@ -1,0 +1,20 @@
+"""How a person proved who he is: travels from the sign-in into the session that it makes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+PASSWORD: Final = "password"
+TOTP: Final = "totp"
+RECOVERY_CODE: Final = "recovery-code"
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """Unix seconds. ``mfa_s`` is None until a second factor was passed.
+
+    ``method`` names the means in their order, such as ``password``, ``password+totp`` or ``oidc:https://idp.example``.
+    """
+
+    authenticated_s: int
+    mfa_s: int | None
+    method: str
