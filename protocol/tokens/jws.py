@@ -76,6 +76,14 @@ def unverified_claims(kind: Kind, token: str) -> dict[str, object]:
     return parse_object_untrusted(_split(kind, token).payload, limit=kind.limit)
 
 
+def unverified_key_id(kind: Kind, token: str) -> str:
+    """Returns by which key a token says it was signed. Raises RemoteError(TOKEN_MALFORMED, TOKEN_TYPE)."""
+    kid = _split(kind, token).header["kid"]
+    if not isinstance(kid, str):
+        raise malformed("a token's kid is a text")
+    return kid
+
+
 def _split(kind: Kind, token: str) -> Compact:
     compact = split_compact_untrusted(token, limit=kind.limit)
     header = compact.header

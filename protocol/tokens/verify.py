@@ -43,7 +43,7 @@ from protocol.tokens.claims import (
     TicketRole,
     UserKind,
 )
-from protocol.tokens.jws import Kind, unverified_claims, verify
+from protocol.tokens.jws import Kind, unverified_claims, unverified_key_id, verify
 from protocol.tokens.keys import (
     VerificationKeys,
     key_from_jwk_untrusted,
@@ -218,6 +218,11 @@ def verify_checkpoint(token: str, *, keys: VerificationKeys, issuer: str, now: f
         expires=claims.integer("exp"),
         token=token,
     )
+
+
+def checkpoint_key_id(token: str) -> str:
+    """Returns by which key a checkpoint says it was signed; good for choosing the key, proves nothing."""
+    return unverified_key_id(Kind.CHECKPOINT, token)
 
 
 def _verified(
