@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from controller.api.presence import Nobody, Presence
 from controller.domain.state import PolicyState
 from controller.identity.ca import CertificateAuthority
+from controller.identity.failure_log import FailureLog
 from controller.identity.keyring import KeyRing
 from controller.identity.passwords import Passwords
 from controller.identity.rate_limit import RateLimiter
@@ -28,6 +29,14 @@ class Limits:
 
     sign_in_address: RateLimiter = field(default_factory=_limiter("sign-in", 20, 20))
     sign_in_account: RateLimiter = field(default_factory=_limiter("sign-in of this account", 6, 10))
+    second_factor: RateLimiter = field(default_factory=_limiter("one-time code", 0.5, 10))
+    """By account. Three codes in a million are right at any time: at this rate a guesser needs ten months for even odds."""
+    failed_session: RateLimiter = field(default_factory=_limiter("sign-in", 60, 60))
+    """Requests whose session or token is none, by address."""
+    public: RateLimiter = field(default_factory=_limiter("request", 600, 300))
+    """What needs no session, by address, whatever else limits it."""
+    identity_provider: RateLimiter = field(default_factory=_limiter("sign-in", 20, 20))
+    """Sign-ins through identity providers that are begun or ended, by address."""
     user_code: RateLimiter = field(default_factory=_limiter("wrong code", 6, 10))
     """Wrong user codes, by address and by account."""
     user_code_everybody: RateLimiter = field(default_factory=_limiter("wrong code", 120, 120))
@@ -50,6 +59,7 @@ class Services:
     presence: Presence = field(default_factory=Nobody)
     limits: Limits = field(default_factory=Limits)
     activity: Activity = field(default_factory=Activity)
+    failures: FailureLog = field(default_factory=FailureLog)
 
     @property
     def state(self) -> PolicyState:

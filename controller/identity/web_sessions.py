@@ -1,4 +1,9 @@
-"""Sign-ins of people to the API (bearer token) and to the sign-in page (cookie) (ecosystem 1.6).
+"""Sign-ins of people to the API (bearer token), to the console and to the sign-in page (cookies) (ecosystem 1.6).
+
+    api       a bearer token; everything that the role permits
+    console   the same in a browser's cookie, with the checks against forged requests (``api.origins``)
+    page      a cookie that approves devices and nothing else
+    pending   the first step was right; good for the second factor only, and only for the surface that began it
 
 The secret is 256 random bits; the store knows only its SHA-256, so that nothing in a database or a backup signs in
 (T-11). A session ends after a while without use, at the latest after its absolute life, and at once when it is revoked.
@@ -11,20 +16,29 @@ import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeGuard
 
 from protocol.ids import PREFIXES
 from protocol.limits import ADMIN_SESSION_LIFE_S
 
-SessionKind = Literal["api", "page"]
+SessionKind = Literal["api", "console", "page"]
+AnyKind = Literal["api", "console", "page", "pending-api", "pending-console", "pending-page"]
 
 API_IDLE_S: Final = 4 * 3600
 PAGE_IDLE_S: Final = 15 * 60
 PAGE_LIFE_S: Final = 3600
+CONSOLE_IDLE_S: Final = 3600
+PENDING_LIFE_S: Final = 5 * 60
+"""For the second factor."""
+RECENT_S: Final = 15 * 60
+"""How old a sign-in may be for changes to one's own credentials (NIST SP 800-63B section 6.1.2.1)."""
 ACTIVITY_MAX: Final = 100_000
 TOKEN_PREFIX: Final = "ost_"  # noqa: S105 - a prefix
 PAGE_SCOPE: Final = "page"
 COOKIE: Final = "__Host-ostiary"
+"""Of the sign-in page."""
+CONSOLE_COOKIE: Final = "__Host-ostiary-console"
+PENDING_COOKIE: Final = "__Host-ostiary-pending"
 
 _TOKEN: Final = re.compile(r"ost_[A-Za-z0-9_-]{43}\Z")
 
@@ -37,20 +51,44 @@ class Lifetime:
     life_s: int
 
 
-LIFETIMES: Final[dict[SessionKind, Lifetime]] = {
+_PENDING: Final = Lifetime(PENDING_LIFE_S, PENDING_LIFE_S)
+LIFETIMES: Final[dict[AnyKind, Lifetime]] = {
     "api": Lifetime(API_IDLE_S, ADMIN_SESSION_LIFE_S),
+    "console": Lifetime(CONSOLE_IDLE_S, ADMIN_SESSION_LIFE_S),
     "page": Lifetime(PAGE_IDLE_S, PAGE_LIFE_S),
+    "pending-api": _PENDING,
+    "pending-console": _PENDING,
+    "pending-page": _PENDING,
 }
+PENDING: Final[dict[SessionKind, AnyKind]] = {
+    "api": "pending-api",
+    "console": "pending-console",
+    "page": "pending-page",
+}
+_SCOPES: Final[dict[AnyKind, tuple[str, ...]]] = {
+    "api": (),
+    "console": ("console",),
+    "page": (PAGE_SCOPE,),
+    "pending-api": ("pending", "api"),
+    "pending-console": ("pending", "console"),
+    "pending-page": ("pending", PAGE_SCOPE),
+}
+_KINDS: Final[dict[tuple[str, ...], AnyKind]] = {scopes: kind for kind, scopes in _SCOPES.items()}
 
 
-def scopes_of(kind: SessionKind) -> tuple[str, ...]:
+def scopes_of(kind: AnyKind) -> tuple[str, ...]:
     """How the store tells the kinds apart: a session of the API is not limited, one of the page may only sign in."""
-    return () if kind == "api" else (PAGE_SCOPE,)
+    return _SCOPES[kind]
 
 
-def kind_of(scopes: tuple[str, ...]) -> SessionKind | None:
+def kind_of(scopes: tuple[str, ...]) -> AnyKind | None:
     """The kind with these scopes; None for scopes that are not of this version."""
-    return {(): "api", (PAGE_SCOPE,): "page"}.get(scopes)  # type: ignore[return-value]
+    return _KINDS.get(scopes)
+
+
+def is_complete(kind: AnyKind | None) -> TypeGuard[SessionKind]:
+    """Whether a session of this kind is a sign-in, and not the first half of one."""
+    return kind in PENDING
 
 
 def new_secret() -> str:
@@ -79,7 +117,7 @@ class Activity:
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._capacity = capacity
 
-    def use(self, secret_hash: str, kind: SessionKind, now: float) -> bool:
+    def use(self, secret_hash: str, kind: AnyKind, now: float) -> bool:
         """Notes a use. Tells whether the session is still live; one that is not is forgotten."""
         last = self._seen.pop(secret_hash, now)
         if now >= last + LIFETIMES[kind].idle_s:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import Update
 
+from controller.domain.authentication import Authentication
 from controller.store.chain import canonical_json
 from controller.store.tables import DEVICE_CODES
 from protocol.errors import RefusedError
@@ -21,7 +22,10 @@ SLOW_DOWN_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class DeviceCode:
-    """One sign-in in progress. ``status``: pending, approved, denied or taken. Times are Unix seconds."""
+    """One sign-in in progress. ``status``: pending, approved, denied or taken. Times are Unix seconds.
+
+    ``how``: how the person who approved it had proved who he is.
+    """
 
     hash: str
     user_code: str
@@ -34,6 +38,7 @@ class DeviceCode:
     expires: float
     interval_s: float
     last_poll: float | None
+    how: Authentication | None = None
 
 
 async def create(
@@ -94,9 +99,11 @@ def too_early(code: DeviceCode, now: float) -> bool:
     return code.last_poll is not None and now < code.last_poll + code.interval_s
 
 
-async def approve(connection: AsyncConnection, user_code: str, user: UserId, now: float) -> DeviceCode:
+async def approve(
+    connection: AsyncConnection, user_code: str, user: UserId, now: float, how: Authentication | None = None
+) -> DeviceCode:
     """Approves a pending sign-in for ``user``. Raises RefusedError(SIGN_IN_EXPIRED) unless it is pending and in time."""
-    return await _settle(connection, user_code, now, status="approved", user=user)
+    return await _settle(connection, user_code, now, status="approved", user=user, how=how)
 
 
 async def deny(connection: AsyncConnection, user_code: str, now: float) -> DeviceCode:
@@ -121,10 +128,19 @@ async def take(connection: AsyncConnection, code_hash: str, now: float) -> Devic
 
 
 async def _settle(
-    connection: AsyncConnection, user_code: str, now: float, *, status: str, user: UserId | None
+    connection: AsyncConnection,
+    user_code: str,
+    now: float,
+    *,
+    status: str,
+    user: UserId | None,
+    how: Authentication | None = None,
 ) -> DeviceCode:
     pending = (DEVICE_CODES.c.user_code == user_code) & (DEVICE_CODES.c.status == "pending")
-    statement = sa.update(DEVICE_CODES).where(pending, _in_time(now)).values(status=status, user=user)
+    values: dict[str, object] = {"status": status, "user": user}
+    if how is not None:
+        values |= {"authenticated_s": how.authenticated_s, "mfa_s": how.mfa_s, "method": how.method}
+    statement = sa.update(DEVICE_CODES).where(pending, _in_time(now)).values(values)
     code = await _update(connection, statement)
     if code is None:
         raise RefusedError(Reason.SIGN_IN_EXPIRED)
@@ -146,5 +162,12 @@ def _in_time(now: float) -> sa.ColumnElement[bool]:
 
 
 def _code(row: sa.RowMapping) -> DeviceCode:
-    values = {field.name: row[field.name] for field in fields(DeviceCode)}
-    return DeviceCode(**{**values, "jwk": json.loads(row["jwk"])})
+    values = {field.name: row[field.name] for field in fields(DeviceCode) if field.name != "how"}
+    return DeviceCode(**{**values, "jwk": json.loads(row["jwk"]), "how": _how(row)})
+
+
+def _how(row: sa.RowMapping) -> Authentication | None:
+    if row["method"] is None:
+        return None
+    mfa_s = None if row["mfa_s"] is None else int(row["mfa_s"])
+    return Authentication(int(row["authenticated_s"]), mfa_s, row["method"])

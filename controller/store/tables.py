@@ -79,6 +79,9 @@ DEVICE_CODES: Final = sa.Table(
     sa.Column("expires", sa.Double, nullable=False),
     sa.Column("interval_s", sa.Double, nullable=False),
     sa.Column("last_poll", sa.Double, nullable=True),
+    sa.Column("authenticated_s", sa.Double, nullable=True),
+    sa.Column("mfa_s", sa.Double, nullable=True),
+    sa.Column("method", sa.Text, nullable=True),
     sa.Index(None, "expires"),
 )
 
@@ -92,7 +95,52 @@ WEB_SESSIONS: Final = sa.Table(
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("expires", sa.Double, nullable=False),
     sa.Column("revoked_at", sa.Double, nullable=True),
+    sa.Column("authenticated_s", sa.Double, nullable=True),
+    sa.Column("mfa_s", sa.Double, nullable=True),
+    sa.Column("method", sa.Text, nullable=True),
     sa.Index(None, "user"),
+)
+
+SECOND_FACTORS: Final = sa.Table(
+    "second_factors",
+    METADATA,
+    sa.Column("user", sa.Text, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("confirmed_at", sa.Double, nullable=True),
+    sa.Column("last_step", sa.BigInteger, nullable=True),
+)
+
+RECOVERY_CODES: Final = sa.Table(
+    "recovery_codes",
+    METADATA,
+    sa.Column("user", sa.Text, primary_key=True),
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+
+IDENTITIES: Final = sa.Table(
+    "identities",
+    METADATA,
+    sa.Column("issuer", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("user", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=True),
+    sa.Index(None, "user"),
+)
+
+API_TOKENS: Final = sa.Table(
+    "api_tokens",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("hint", sa.Text, nullable=False),
+    sa.Column("expires", sa.Double, nullable=False),
+    sa.Column("last_used_at", sa.Double, nullable=True),
+    sa.Column("revoked_at", sa.Double, nullable=True),
+    sa.Index(None, "owner"),
 )
 
 SECRETS: Final = sa.Table(
@@ -112,5 +160,17 @@ IDEMPOTENCY: Final = sa.Table(
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
+    sa.Index(None, "created_at"),
+)
+
+ACCESS_REQUEST_TEXTS: Final = sa.Table(
+    "access_request_texts",
+    METADATA,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("user", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Index(None, "user"),
     sa.Index(None, "created_at"),
 )

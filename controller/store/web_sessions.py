@@ -1,17 +1,18 @@
-"""Sessions of the web console and API tokens. Only the hashes of their secrets are stored."""
+"""Sign-ins of people to API, console and sign-in page. Only the hashes of their secrets are stored."""
 
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controller.domain.authentication import PASSWORD, Authentication
 from controller.store.tables import WEB_SESSIONS
 from protocol.ids import UserId
 
 
 @dataclass(frozen=True, slots=True)
 class WebSession:
-    """One bearer. ``scopes`` is empty for a console session (everything that the role permits). Unix seconds."""
+    """One bearer. ``scopes`` says which kind it is (``identity.web_sessions``). Unix seconds."""
 
     hash: str
     user: UserId
@@ -20,6 +21,7 @@ class WebSession:
     created_at: float
     expires: float
     revoked_at: float | None
+    how: Authentication
 
 
 async def create(
@@ -31,8 +33,10 @@ async def create(
     label: str,
     now: float,
     scopes: tuple[str, ...] = (),
+    how: Authentication | None = None,
 ) -> None:
-    """Stores a new session's hash."""
+    """Stores a new session's hash; without ``how`` the person gave a password just now."""
+    how = how or Authentication(int(now), None, PASSWORD)
     row = {
         "hash": secret_hash,
         "user": user,
@@ -40,6 +44,9 @@ async def create(
         "scopes": " ".join(scopes),
         "created_at": now,
         "expires": expires,
+        "authenticated_s": how.authenticated_s,
+        "mfa_s": how.mfa_s,
+        "method": how.method,
     }
     await connection.execute(sa.insert(WEB_SESSIONS).values(row))
 
@@ -51,9 +58,11 @@ async def find(connection: AsyncConnection, secret_hash: str, now: float) -> Web
     return _session(row) if row is not None else None
 
 
-async def list_of(connection: AsyncConnection, user: UserId, now: float) -> list[WebSession]:
-    """Returns the user's living sessions, oldest first."""
-    alive = (WEB_SESSIONS.c.user == user) & WEB_SESSIONS.c.revoked_at.is_(None) & (WEB_SESSIONS.c.expires > now)
+async def list_of(connection: AsyncConnection, user: UserId | None, now: float) -> list[WebSession]:
+    """Returns the user's living sessions, or everybody's, oldest first."""
+    alive = WEB_SESSIONS.c.revoked_at.is_(None) & (WEB_SESSIONS.c.expires > now)
+    if user is not None:
+        alive &= WEB_SESSIONS.c.user == user
     query = sa.select(WEB_SESSIONS).where(alive).order_by(WEB_SESSIONS.c.created_at, WEB_SESSIONS.c.hash)
     return [_session(row) for row in (await connection.execute(query)).mappings()]
 
@@ -67,10 +76,36 @@ async def revoke(connection: AsyncConnection, secret_hash: str, now: float, *, u
     return (await connection.execute(statement)).scalar_one_or_none() is not None
 
 
-async def revoke_all(connection: AsyncConnection, user: UserId, now: float) -> None:
-    """Ends all sessions of a user: disabled, removed, or a new password."""
-    alive = (WEB_SESSIONS.c.user == user) & WEB_SESSIONS.c.revoked_at.is_(None)
-    await connection.execute(sa.update(WEB_SESSIONS).where(alive).values(revoked_at=now))
+async def revoke_all(
+    connection: AsyncConnection,
+    user: UserId,
+    now: float,
+    *,
+    but: str | None = None,
+    scopes: tuple[str, ...] | None = None,
+) -> int:
+    """Ends all sessions of a user: disabled, removed, another password or role. Returns how many there were.
+
+    Args:
+        connection: the transaction.
+        user: whose.
+        now: Unix seconds.
+        but: the hash of one that goes on.
+        scopes: only those of this kind.
+    """
+    alive = (WEB_SESSIONS.c.user == user) & WEB_SESSIONS.c.revoked_at.is_(None) & (WEB_SESSIONS.c.expires > now)
+    if but is not None:
+        alive &= WEB_SESSIONS.c.hash != but
+    if scopes is not None:
+        alive &= WEB_SESSIONS.c.scopes == " ".join(scopes)
+    statement = sa.update(WEB_SESSIONS).where(alive).values(revoked_at=now).returning(WEB_SESSIONS.c.hash)
+    return len((await connection.execute(statement)).all())
+
+
+async def note(connection: AsyncConnection, secret_hash: str, how: Authentication) -> None:
+    """Notes that the person has proved who he is anew, or more, in a session that goes on."""
+    values = {"authenticated_s": how.authenticated_s, "mfa_s": how.mfa_s, "method": how.method}
+    await connection.execute(sa.update(WEB_SESSIONS).where(WEB_SESSIONS.c.hash == secret_hash).values(values))
 
 
 async def purge(connection: AsyncConnection, before: float) -> None:
@@ -79,4 +114,20 @@ async def purge(connection: AsyncConnection, before: float) -> None:
 
 
 def _session(row: sa.RowMapping) -> WebSession:
-    return WebSession(**{**row, "scopes": tuple(row["scopes"].split())})
+    return WebSession(
+        hash=row["hash"],
+        user=row["user"],
+        label=row["label"],
+        scopes=tuple(row["scopes"].split()),
+        created_at=row["created_at"],
+        expires=row["expires"],
+        revoked_at=row["revoked_at"],
+        how=_how(row),
+    )
+
+
+def _how(row: sa.RowMapping) -> Authentication:
+    # Sessions of before these columns: a password, when they were made.
+    authenticated_s = row["created_at"] if row["authenticated_s"] is None else row["authenticated_s"]
+    mfa_s = None if row["mfa_s"] is None else int(row["mfa_s"])
+    return Authentication(int(authenticated_s), mfa_s, row["method"] or PASSWORD)

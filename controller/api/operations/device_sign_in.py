@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.api.services import Services
+from controller.domain.authentication import PASSWORD, Authentication
 from controller.domain.commands import RegisterDevice, RevokeDevice, StartSession
 from controller.domain.model import PublicKey, SubjectKind, SubjectRef, User
 from controller.identity import access, device_flow, keyring
@@ -108,12 +109,18 @@ async def show(services: Services, typed: str, *, user: User, address: str, now:
     return Asking(found.user_code, AskingDevice.of_label(found.device_name, found.platform))
 
 
-async def decide(services: Services, asking: Asking, *, user: User, approve: bool, now: float) -> None:
-    """Notes the person's decision. Raises RefusedError(SIGN_IN_EXPIRED) when somebody was quicker."""
+async def decide(
+    services: Services, asking: Asking, *, user: User, approve: bool, how: Authentication, now: float
+) -> None:
+    """Notes the person's decision; ``how`` is how he proved who he is, which becomes the device's session's.
+
+    Raises:
+        RefusedError: SIGN_IN_EXPIRED when somebody was quicker.
+    """
     access.require_user(services.state, user.id)
     async with services.store.transact() as connection:
         if approve:
-            await device_codes.approve(connection, asking.user_code, user.id, now)
+            await device_codes.approve(connection, asking.user_code, user.id, now, how)
         else:
             await device_codes.deny(connection, asking.user_code, now)
 
@@ -147,7 +154,10 @@ async def redeem(
         device = await _device(unit, account, key, taken)
         session = SessionId(new_id("session"))
         expires = int(now) + SESSION_LIFE_S
-        await unit.execute(StartSession(session, device, account.id, expires))
+        how = taken.how or Authentication(int(now), None, PASSWORD)
+        await unit.execute(
+            StartSession(session, device, account.id, expires, how.authenticated_s, how.mfa_s, how.method)
+        )
         state = unit.state
     return {
         "device": device,

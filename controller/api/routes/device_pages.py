@@ -130,7 +130,12 @@ async def decide(call: Anonymous, visitor: SomeVisitor, form: OwnForm) -> Respon
     try:
         asking = await _asking(call, visitor, typed)
         await device_sign_in.decide(
-            call.services, asking, user=visitor.user, approve=decision == "approve", now=call.now
+            call.services,
+            asking,
+            user=visitor.user,
+            approve=decision == "approve",
+            how=visitor.principal.session.how,
+            now=call.now,
         )
     except OstiaryError as exc:
         return _code_page(visitor, typed, error=exc)

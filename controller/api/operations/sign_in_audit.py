@@ -1,0 +1,25 @@
+"""What sign-ins leave in the log: successes, ends, and failures within a bound (T-9, D10)."""
+
+from controller.api.services import Services
+from controller.domain.commands import RecordSignInFailure
+from controller.domain.commands_sign_in import RecordOmittedFailures
+from protocol.ids import UserId
+
+ACTOR = "sign_in"
+
+
+async def record_failure(services: Services, user: UserId | None, cause: str, request_id: str, now: float) -> None:
+    """Leaves an event of a failed sign-in, or only counts it when there are too many."""
+    if not services.failures.admit(now):
+        return
+    omitted = services.failures.take_omitted()
+    async with services.store.write(actor=ACTOR, request_id=request_id, now=now) as unit:
+        await unit.execute(RecordOmittedFailures(omitted))
+        await unit.execute(RecordSignInFailure(user if user in unit.state.users else None, cause))
+
+
+async def flush_failures(services: Services, now: float) -> None:
+    """Writes the count of failures that were not written one by one, if there are any."""
+    if omitted := services.failures.take_omitted():
+        async with services.store.write(actor=ACTOR, request_id="housekeeping", now=now) as unit:
+            await unit.execute(RecordOmittedFailures(omitted))
