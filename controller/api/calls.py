@@ -1,24 +1,33 @@
 """One request as the routes see it: who calls, from where, and the two ways to change something.
 
-``Call`` is given by dependencies, which also put the headers and the security scheme into the API document:
-``Anonymous``, ``Signed`` (anybody with a session), ``Staff`` (admins and owners), ``Owners``.
+``Call`` is given by dependencies, which also put headers, security schemes and permissions into the API document:
+``Anonymous``, ``Signed`` (anybody with a session, no API token), and ``permits(...)``, which names the permission::
+
+    Read = Annotated[SignedCall, permits(Permission.GRANTS_READ)]
+    Mine = Annotated[SignedCall, permits(Permission.DEVICES_READ, own=Permission.SELF_READ)]
+
+A handler behind the second form is also called for people who hold ``own`` only: it asks ``call.may`` and shows or changes what
+is theirs, nothing else.
 """
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from controller.api.operations import sessions
+from controller.api.operations import api_tokens, sessions
 from controller.api.paging import check_version, parse_if_match
 from controller.api.problems import request_id_of
 from controller.api.services import Services
 from controller.domain.model import Role, User
+from controller.domain.permissions import Permission
+from controller.domain.standing import Standing
 from controller.domain.state import PolicyState
 from controller.identity import access
+from controller.identity.api_tokens import is_token
 from controller.identity.web_sessions import Origin
 from controller.store import Unit
 from protocol.errors import RefusedError
@@ -27,8 +36,8 @@ from protocol.reasons import Reason
 BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="session",
-    description="The token that `POST /api/v1/sessions` returned.",
-    bearerFormat="ost_…",
+    description="The token that `POST /api/v1/sessions` returned, or an API token.",
+    bearerFormat="ost_… or ost_api_…",
 )
 
 
@@ -49,22 +58,62 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class SignedCall(Call):
-    """A request by somebody with a session. ``user`` is as of the beginning of the request."""
+    """A request by somebody with a session or an API token. ``standing`` is as of the beginning of the request.
 
-    user: User
-    session: sessions.Principal
+    ``session`` is None for an API token.
+    """
+
+    standing: Standing
+    session: sessions.Principal | None
+
+    @property
+    def user(self) -> User:
+        """The person, or the owner of the token."""
+        return self.standing.user
+
+    @property
+    def actor(self) -> str:
+        """Under what name the log knows the caller: the person's id, or the token's."""
+        return self.standing.actor
 
     @property
     def staff(self) -> bool:
-        """Whether the caller sees more than himself."""
-        return access.is_staff(self.user)
+        """Whether the caller is an admin or an owner in person. Ask ``may`` instead."""
+        return self.session is not None and self.user.role in (Role.ADMIN, Role.OWNER)
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller holds the permission: by his role and, with a token, by its scopes too."""
+        return self.standing.may(permission)
+
+    def require(self, permission: Permission) -> None:
+        """Raises RefusedError(FORBIDDEN) unless the caller holds the permission."""
+        access.require(self.standing, permission)
+
+    def sees(self, permission: Permission, owner: str) -> bool:
+        """Whether the caller sees what belongs to ``owner``: his own, or with ``permission`` everybody's."""
+        return owner == self.user.id or self.may(permission)
+
+    def require_sight(self, permission: Permission, owner: str) -> None:
+        """Raises RefusedError(NOT_FOUND) for what is not the caller's to see (T-10)."""
+        if not self.sees(permission, owner):
+            raise RefusedError(Reason.NOT_FOUND)
+
+    def require_power(self, permission: Permission, owner: str, *, sight: Permission) -> None:
+        """Lets the caller change what is his own, or with ``permission`` anybody's.
+
+        Raises:
+            RefusedError: NOT_FOUND for what he may not even see (``sight``), otherwise FORBIDDEN.
+        """
+        if owner != self.user.id and not self.may(permission):
+            self.require_sight(sight, owner)
+            self.require(permission)
 
     def write(self) -> AbstractAsyncContextManager[Unit]:
         """Opens a unit in the caller's name."""
-        return self.services.store.write(actor=self.user.id, request_id=self.request_id, now=self.now)
+        return self.services.store.write(actor=self.actor, request_id=self.request_id, now=self.now)
 
     def require_self_or_staff(self, owner: str) -> None:
-        """Raises RefusedError(NOT_FOUND) for what is not the caller's to see (T-10)."""
+        """Raises RefusedError(NOT_FOUND) for what is not the caller's to see. Ask ``require_sight`` instead."""
         if not self.staff and owner != self.user.id:
             raise RefusedError(Reason.NOT_FOUND)
 
@@ -81,28 +130,60 @@ def origin_of(request: Request) -> Origin:
     return Origin(address, request.headers.get("user-agent", ""))
 
 
-async def signed_in(
+async def authenticated(
     call: Annotated[Call, Depends(anonymous)],
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
 ) -> SignedCall:
-    """The call of somebody with a session. Raises RefusedError(SIGN_IN_REQUIRED)."""
+    """The call of somebody with a session or an API token. Raises RefusedError(SIGN_IN_REQUIRED)."""
     if credentials is None:
         raise RefusedError(Reason.SIGN_IN_REQUIRED)
-    principal = await sessions.authenticate(call.services, credentials.credentials, "api", call.now)
-    user = access.require_user(call.state, principal.user)
-    structlog.contextvars.bind_contextvars(user=user.id)
-    return SignedCall(call.services, call.request_id, call.origin, call.now, user, principal)
+    principal = None
+    if is_token(credentials.credentials):
+        actor = await api_tokens.authenticate(call.services, credentials.credentials, call.now)
+    else:
+        principal = await sessions.authenticate(call.services, credentials.credentials, "api", call.now)
+        actor = principal.user
+    standing = access.require_standing(call.state, actor)
+    structlog.contextvars.bind_contextvars(user=standing.user.id)
+    return SignedCall(call.services, call.request_id, call.origin, call.now, standing, principal)
+
+
+async def signed_in(call: Annotated[SignedCall, Depends(authenticated)]) -> SignedCall:
+    """The call of somebody with a session. Raises RefusedError(FORBIDDEN) for an API token."""
+    if call.session is None:
+        raise RefusedError(Reason.FORBIDDEN, "an API token cannot do this; sign in")
+    return call
+
+
+@dataclass(frozen=True, slots=True)
+class Permits:
+    """A dependency that lets those pass who hold ``permission``, or ``own`` for what is theirs."""
+
+    permission: Permission
+    own: Permission | None = None
+
+    async def __call__(self, call: Annotated[SignedCall, Depends(authenticated)]) -> SignedCall:
+        """Raises RefusedError(FORBIDDEN)."""
+        access.require(call.standing, self.permission, own=self.own)
+        return call
+
+
+def permits(permission: Permission, *, own: Permission | None = None) -> Any:
+    """Names the permission that an operation needs; the API document shows it as ``x-permission``."""
+    return Depends(Permits(permission, own))
 
 
 async def staff(call: Annotated[SignedCall, Depends(signed_in)]) -> SignedCall:
     """The call of an admin or owner. Raises RefusedError(FORBIDDEN)."""
-    access.require_role(call.state, call.user.id, Role.ADMIN)
+    if not call.staff:
+        raise RefusedError(Reason.FORBIDDEN)
     return call
 
 
 async def owners(call: Annotated[SignedCall, Depends(signed_in)]) -> SignedCall:
     """The call of an owner. Raises RefusedError(FORBIDDEN)."""
-    access.require_role(call.state, call.user.id, Role.OWNER)
+    if call.user.role is not Role.OWNER:
+        raise RefusedError(Reason.FORBIDDEN)
     return call
 
 

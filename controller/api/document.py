@@ -9,9 +9,11 @@ from starlette.types import ASGIApp
 
 from controller.api import problems
 from controller.api.middleware import Bounds, RequestIds
+from controller.api.permissions import name_permissions
 from controller.api.routes import (
     activity,
     agents,
+    api_tokens,
     connectors,
     device_pages,
     devices,
@@ -36,8 +38,12 @@ The API of an Ostiary controller: everything that the command line and the conso
 
 **Sign in** with `POST /api/v1/sessions` and send `Authorization: Bearer <token>`.
 
-**Roles.** Owners may do everything; admins everything but keys, roles and the accounts of other admins and owners;
-members see and change themselves only. Roles give no access to resources: grants do.
+**Permissions.** Each operation names the permission that it needs (`x-permission`), or the one that does for what is the
+caller's own (`x-permission-own`). A role is a set of permissions (`GET /api/v1/roles`); nobody gives a role that is not below
+his own, except owners. Roles give no access to resources: grants do.
+
+**API tokens** (`POST /api/v1/api-tokens`) are for programs: they act for their owner within scopes, which are permissions, and end
+with their time, their owner's account, or their revocation.
 
 **Refusals** are RFC 9457 problems (`application/problem+json`). `code` is stable; `next` says what to do; `field` names the
 member of the input at fault.
@@ -51,6 +57,7 @@ member of the input at fault.
 
 _TAGS: Final = (
     ("sessions", "Your own sign-ins to this API."),
+    ("api tokens", "Credentials for programs, with scopes and an end."),
     ("users", "People. Names and e-mail addresses can be erased; the audit trail keeps ids."),
     ("groups", "Sets of users that grants can be given to."),
     ("service accounts", "Principals without a person: servers and jobs."),
@@ -65,6 +72,23 @@ _TAGS: Final = (
     ("agents", "How connectors, relays and devices get an identity."),
     ("public", "What anybody may read."),
 )
+
+_MODULES: Final = (
+    sessions,
+    api_tokens,
+    users,
+    groups,
+    service_accounts,
+    devices,
+    networks,
+    connectors,
+    relays,
+    resources,
+    grants,
+    activity,
+    agents,
+)
+"""What is under PREFIX, in the order of the document."""
 
 
 class ControllerApi(FastAPI):
@@ -89,6 +113,7 @@ class ControllerApi(FastAPI):
             )
             _add_schemas(document)
             _name_problems(document)
+            name_permissions(document, (module.router for module in _MODULES))
             self.openapi_schema = document
         return self.openapi_schema
 
@@ -106,8 +131,7 @@ def build_api(**options: Any) -> ControllerApi:
         **options,
     )
     problems.install(app)
-    nouns = (sessions, users, groups, service_accounts, devices, networks, connectors, relays, resources, grants)
-    for module in (*nouns, activity, agents):
+    for module in _MODULES:
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(public.router)
     app.include_router(device_pages.router)

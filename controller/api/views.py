@@ -246,6 +246,6 @@ def event(item: StoredEvent, personal: Mapping[str, PersonalData]) -> activity.E
 
 
 def subjects_of(item: StoredEvent) -> list[str]:
-    """The people and devices that an event mentions."""
+    """The people, devices and API tokens that an event mentions."""
     values = [item.actor, *(value for value in event_to_json(item.event).values() if isinstance(value, str))]
-    return [value for value in dict.fromkeys(values) if value.startswith(("usr_", "dev_"))]
+    return [value for value in dict.fromkeys(values) if value.startswith(("usr_", "dev_", "apt_"))]

@@ -14,7 +14,7 @@ from fastapi import Depends, Header, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from controller.api.calls import SignedCall, signed_in
+from controller.api.calls import SignedCall, authenticated
 from controller.api.paging import entity_tag
 from controller.api.problems import FieldError
 from controller.store import Unit, idempotency
@@ -52,7 +52,7 @@ class Once:
     async def _find(self, unit: Unit) -> StoredAnswer | None:
         if self.key is None:
             return None
-        return await idempotency.get(unit.connection, self.call.user.id, self.key)
+        return await idempotency.get(unit.connection, self.call.actor, self.key)
 
     async def _remember(self, unit: Unit, status: int, body: str) -> None:
         if self.key is None:
@@ -60,7 +60,7 @@ class Once:
         sealed = self.call.services.seal.seal(self._place(), body.encode())
         await idempotency.put(
             unit.connection,
-            self.call.user.id,
+            self.call.actor,
             self.key,
             request_hash=self.fingerprint,
             status=status,
@@ -77,12 +77,12 @@ class Once:
         return response
 
     def _place(self) -> str:
-        return f"idempotency:{self.call.user.id}:{self.key}"
+        return f"idempotency:{self.call.actor}:{self.key}"
 
 
 async def once(
     request: Request,
-    call: Annotated[SignedCall, Depends(signed_in)],
+    call: Annotated[SignedCall, Depends(authenticated)],
     idempotency_key: Annotated[
         str | None,
         Header(

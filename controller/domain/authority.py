@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.domain import commands as c
+from controller.domain import commands_connector_keys as ck
 from controller.domain import commands_policies as k
-from controller.domain import commands_connector_keys as k
 from controller.domain import commands_requests as r
 from controller.domain import commands_sign_in as s
 from controller.domain import commands_tokens as t
@@ -142,8 +142,8 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     s.Reauthenticate: NOBODY,
     t.CreateApiToken: Rule(None, P.CREDENTIALS_WRITE, _token_owner),
     t.RevokeApiToken: Rule(P.TOKENS_WRITE, P.SELF_WRITE, _owner_of_token),
-    k.AnnounceConnectorKey: NOBODY,
-    k.RotateConnectorKey: NOBODY,
+    ck.AnnounceConnectorKey: NOBODY,
+    ck.RotateConnectorKey: NOBODY,
     r.RequestAccess: Rule(None, P.SELF_WRITE, _named_user),
     r.WithdrawAccessRequest: Rule(None, P.SELF_WRITE, _named_user),
     r.ApproveAccessRequest: Rule(P.REQUESTS_WRITE),
@@ -173,7 +173,7 @@ def refusal_for(state: PolicyState, actor: str, command: c.Command) -> Refusal |
 
 
 def _permits(state: PolicyState, standing: Standing, command: c.Command) -> bool:
-    rule = RULES.get(type(command), Rule(P.GRANTS_WRITE))
+    rule = RULES.get(type(command), NOBODY)
     is_own = rule.owner is not None and rule.owner(state, command) == standing.user.id
     if is_own and rule.own is not None and standing.may(rule.own):
         return _not_beyond(standing, command)

@@ -1,22 +1,18 @@
-"""What a role may do with the controller itself. Pure; asked before the work and again inside the write (T-16).
+"""Who may do what with the controller itself. Pure; asked before the work and again inside the write (T-16).
 
-    member  itself: its own sessions, devices, password and connections
-    admin   everything but signing keys, roles, and the accounts of other admins and owners
-    owner   everything
-
-``controller.domain.authority`` says the same about commands; this module is for what is no command (passwords, personal
-data, lists) and for answering before the work.
+``controller.domain.permissions`` is the table; ``controller.domain.authority`` says which command needs which permission. This
+module is for what is no command (passwords, personal data, lists) and for answering before the work.
 
 Access to resources has nothing to do with roles: it comes from grants only.
 """
 
-from controller.domain.model import Role, User
+from controller.domain.model import User
+from controller.domain.permissions import Permission
+from controller.domain.standing import Standing, standing_of
 from controller.domain.state import PolicyState
 from protocol.errors import RefusedError
 from protocol.ids import UserId
 from protocol.reasons import Reason
-
-_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 
 
 def require_user(state: PolicyState, user: UserId) -> User:
@@ -29,24 +25,29 @@ def require_user(state: PolicyState, user: UserId) -> User:
     return account
 
 
-def require_role(state: PolicyState, user: UserId, least: Role) -> User:
-    """Returns the account when its role is at least ``least``. Raises RefusedError FORBIDDEN too."""
-    account = require_user(state, user)
-    if _RANK[account.role] < _RANK[least]:
-        raise RefusedError(Reason.FORBIDDEN, f"this needs the role {least.value}")
-    return account
+def require_standing(state: PolicyState, actor: str) -> Standing:
+    """Returns what a person or an API token may do now. Raises RefusedError SIGN_IN_REQUIRED or USER_DISABLED."""
+    standing = standing_of(state, actor)
+    if standing is None:
+        account = state.users.get(UserId(actor))
+        if account is not None and account.disabled:
+            raise RefusedError(Reason.USER_DISABLED)
+        raise RefusedError(Reason.SIGN_IN_REQUIRED, "the account or the token is gone")
+    return standing
 
 
-def require_power_over(actor: User, target: User) -> None:
+def require(standing: Standing, permission: Permission, *, own: Permission | None = None) -> None:
+    """Raises RefusedError(FORBIDDEN) unless ``permission`` is held, or ``own``, which does for one's own things."""
+    if not standing.may(permission) and (own is None or not standing.may(own)):
+        raise RefusedError(Reason.FORBIDDEN, f"this needs the permission {permission.value}")
+
+
+def require_power_over(actor: Standing, target: User) -> None:
     """Raises RefusedError(FORBIDDEN) unless ``actor`` may change the account ``target``.
 
-    Setting somebody's password is becoming him, so it needs more than his role: admins change members only.
+    Setting somebody's password is becoming him, so one must stand above him: hold strictly more than he does.
     """
-    if actor.role is Role.OWNER or (actor.role is Role.ADMIN and target.role is Role.MEMBER):
-        return
-    raise RefusedError(Reason.FORBIDDEN, f"this needs the role {Role.OWNER.value}")
-
-
-def is_staff(user: User) -> bool:
-    """Whether the user sees more than himself."""
-    return user.role is not Role.MEMBER
+    if not actor.may(Permission.PEOPLE_WRITE):
+        raise RefusedError(Reason.FORBIDDEN, f"this needs the permission {Permission.PEOPLE_WRITE.value}")
+    if not actor.outranks(target.role):
+        raise RefusedError(Reason.FORBIDDEN, f"the role {target.role.value} is not below yours")

@@ -7,7 +7,7 @@ from controller.domain.commands import CreateUser, RemoveUser, SetUserPassword
 from controller.domain.model import Role, SubjectKind, SubjectRef
 from controller.domain.rules import RuleBrokenError, clean_name
 from controller.identity.passwords import Passwords, check_new_password
-from controller.store import Unit, credentials, web_sessions
+from controller.store import Unit, api_tokens, credentials, web_sessions
 from protocol.errors import RefusedError
 from protocol.ids import UserId
 from protocol.reasons import Reason
@@ -75,8 +75,9 @@ async def remove(unit: Unit, user: UserId) -> None:
     known = await credentials.get_personal_data(unit.connection, user)
     if known is not None:
         await credentials.set_personal_data(unit.connection, user, fields=known.fields, email=None, now=unit.now)
-    for device in devices:
-        await credentials.erase_personal_data(unit.connection, device)
+    for thing in (*devices, *await api_tokens.ids_of(unit.connection, user)):
+        await credentials.erase_personal_data(unit.connection, thing)
+    await api_tokens.revoke_all(unit.connection, user, unit.now)
 
 
 async def erase(unit: Unit, user: UserId) -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
-from controller.api.calls import Owners, Signed, Staff
+from controller.api.calls import SignedCall, permits
 from controller.api.operations import keys
 from controller.api.paging import decode_cursor, encode_cursor, page_of
 from controller.api.problems import FieldError
@@ -21,6 +21,7 @@ from controller.api.schemas.activity import (
 )
 from controller.api.schemas.common import PAGE_MAX, from_s
 from controller.api.writes import WriteOnce
+from controller.domain.permissions import Permission
 from controller.domain.state import PolicyState
 from controller.store import EventFilter, Unit, credentials, records
 from controller.store import events as stored_events
@@ -29,6 +30,12 @@ from protocol.errors import RefusedError
 from protocol.reasons import Reason
 
 router = APIRouter(tags=["activity"])
+
+ReadConnections = Annotated[SignedCall, permits(Permission.CONNECTIONS_READ, own=Permission.SELF_READ)]
+ReadEvents = Annotated[SignedCall, permits(Permission.AUDIT_READ)]
+ReadEnforcement = Annotated[SignedCall, permits(Permission.ENFORCEMENT_READ)]
+ReadKeys = Annotated[SignedCall, permits(Permission.KEYS_READ)]
+WriteKeys = Annotated[SignedCall, permits(Permission.KEYS_WRITE)]
 
 _POSITION_MAX = (1 << 63) - 1
 
@@ -39,7 +46,7 @@ IdFilter = Annotated[str | None, Query(max_length=64)]
 
 @router.get("/connections", responses=problems(*SIGNED), summary="List connections, served and denied")
 async def list_connections(
-    call: Signed,
+    call: ReadConnections,
     window: Annotated[Window, Depends()],
     user: IdFilter = None,
     device: IdFilter = None,
@@ -52,8 +59,9 @@ async def list_connections(
     until: Until = None,
 ) -> ConnectionPage:
     """Newest first. Members see their own."""
+    everybodys = call.may(Permission.CONNECTIONS_READ)
     where = RecordFilter(
-        user=user if call.staff else call.user.id,
+        user=user if everybodys else call.user.id,
         device=device,
         resource=resource,
         network=network,
@@ -63,7 +71,7 @@ async def list_connections(
         since_ms=_ms(since),
         until_ms=_ms(until),
     )
-    if not call.staff and user not in (None, call.user.id):
+    if not everybodys and user not in (None, call.user.id):
         return ConnectionPage(items=[], next_cursor=None)
     async with call.services.store.read() as connection:
         found = await records.page(connection, before=_before(window), limit=window.limit + 1, where=where)
@@ -74,7 +82,7 @@ async def list_connections(
 
 @router.get("/events", responses=problems(*STAFF), summary="Read the audit trail")
 async def list_events(
-    call: Staff,
+    call: ReadEvents,
     window: Annotated[Window, Depends()],
     stream: Annotated[str | None, Query(max_length=64, description="Only those about this thing.")] = None,
     actor: Annotated[str | None, Query(max_length=64, description="Only those that this one caused.")] = None,
@@ -96,7 +104,7 @@ async def list_events(
 
 
 @router.get("/enforcement", responses=problems(*STAFF), summary="Which agent enforces which revision?")
-async def get_enforcement(call: Staff, window: Annotated[Window, Depends()]) -> Enforcement:
+async def get_enforcement(call: ReadEnforcement, window: Annotated[Window, Depends()]) -> Enforcement:
     """A change is in force everywhere when no agent has a `pending_revision` up to its position."""
     state, presence = call.state, call.services.presence
     agents = [*((device, "client") for device in state.devices), *((item, "connector") for item in state.connectors)]
@@ -121,13 +129,13 @@ async def get_enforcement(call: Staff, window: Annotated[Window, Depends()]) -> 
 
 
 @router.get("/keys", responses=problems(*STAFF), summary="List the signing keys", tags=["keys"])
-async def list_keys(call: Staff, window: Annotated[Window, Depends()]) -> KeyPage:
+async def list_keys(call: ReadKeys, window: Annotated[Window, Depends()]) -> KeyPage:
     """Current, next, and those whose tokens may still live; then the distrusted ones."""
     return _key_page(call.state, cursor=window.cursor, limit=window.limit)
 
 
 @router.post("/keys/rotate", responses=problems(*STAFF), response_model=KeyPage, summary="Rotate", tags=["keys"])
-async def rotate_keys(call: Owners, once: WriteOnce) -> Response:
+async def rotate_keys(call: WriteKeys, once: WriteOnce) -> Response:
     """Signs with the next key from now on and publishes a new next one. Nobody notices."""
 
     async def build(unit: Unit) -> KeyPage:
@@ -144,7 +152,7 @@ async def rotate_keys(call: Owners, once: WriteOnce) -> Response:
     summary="Distrust a key at once",
     tags=["keys"],
 )
-async def distrust_key(call: Owners, once: WriteOnce, kid: str) -> Response:
+async def distrust_key(call: WriteKeys, once: WriteOnce, kid: str) -> Response:
     """Emergency: nothing that this key signed counts any more; agents fetch new tokens at once."""
     if len(kid) > 64:
         raise RefusedError(Reason.NOT_FOUND)

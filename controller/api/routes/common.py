@@ -23,7 +23,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Documents the refusals of an operation; 401, 403, 422 and 429 belong to every one that needs a session."""
     texts = {
         401: "Not signed in.",
-        403: "The role does not permit it.",
+        403: "The role, or the token's scopes, do not permit it.",
         404: "No such thing, or not yours to see.",
         409: "It conflicts with what is there.",
         410: "The token was used or has expired.",
@@ -36,8 +36,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {**_PROBLEM, "model": Problem, "description": texts[status]} for status in sorted({*statuses, 422})}
 
 
-SIGNED: Final = (401, 429, 503)
-STAFF: Final = (*SIGNED, 403)
+SIGNED: Final = (401, 403, 429, 503)
+STAFF: Final = SIGNED
 
 IdInPath = Annotated[str, Path(min_length=1, max_length=64, description="Its id.")]
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
-from controller.api.calls import IfMatch, Staff
+from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.operations import enrolment
 from controller.api.paging import page_of
 from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
@@ -14,16 +14,20 @@ from controller.api.schemas.common import from_s
 from controller.api.schemas.places import Connector, ConnectorCreate, ConnectorCreated, ConnectorPage, Enrolment
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import CreateConnector, RemoveConnector
+from controller.domain.permissions import Permission
 from controller.store import Unit, enrolments
 from protocol.ids import ConnectorId, NetworkId
 from runtime.entropy import new_id
 
 router = APIRouter(prefix="/connectors", tags=["connectors"])
 
+Read = Annotated[SignedCall, permits(Permission.NETWORKS_READ)]
+Write = Annotated[SignedCall, permits(Permission.NETWORKS_WRITE)]
+
 
 @router.get("", responses=problems(*STAFF), summary="List connectors")
 async def list_connectors(
-    call: Staff,
+    call: Read,
     window: Annotated[Window, Depends()],
     name: NameFilter = None,
     network: Annotated[str | None, Query(max_length=64, description="Only those of this remote network.")] = None,
@@ -52,7 +56,7 @@ async def list_connectors(
     responses=problems(*STAFF, 404, 409),
     summary="Create a connector",
 )
-async def create_connector(call: Staff, once: WriteOnce, body: ConnectorCreate) -> Response:
+async def create_connector(call: Write, once: WriteOnce, body: ConnectorCreate) -> Response:
     """The answer holds the one-time enrolment token, this once: hand it to `ostiary-connector enroll`."""
     connector = ConnectorId(new_id("connector"))
 
@@ -68,7 +72,7 @@ async def create_connector(call: Staff, once: WriteOnce, body: ConnectorCreate) 
 
 
 @router.get("/{connector}", response_model=Connector, responses=problems(*STAFF, 404), summary="Read a connector")
-async def get_connector(call: Staff, connector: IdInPath) -> Response:
+async def get_connector(call: Read, connector: IdInPath) -> Response:
     """With its entity tag."""
     item = found(call.state.connectors, connector)
     return model_answer(views.connector(call.state, item, call.services.presence.agent(item.id)))
@@ -81,7 +85,7 @@ async def get_connector(call: Staff, connector: IdInPath) -> Response:
     responses=problems(*STAFF, 404),
     summary="Make a new enrolment token for a connector",
 )
-async def enrol_connector(call: Staff, once: WriteOnce, connector: IdInPath) -> Response:
+async def enrol_connector(call: Write, once: WriteOnce, connector: IdInPath) -> Response:
     """An earlier token that was not used is worth nothing any more. An enrolled connector keeps working until the new
     token is redeemed; then its old key has no standing."""
 
@@ -94,7 +98,7 @@ async def enrol_connector(call: Staff, once: WriteOnce, connector: IdInPath) -> 
 
 
 @router.delete("/{connector}", status_code=204, responses=problems(*STAFF, 404, 412), summary="Remove a connector")
-async def remove_connector(call: Staff, connector: IdInPath, expected: IfMatch) -> None:
+async def remove_connector(call: Write, connector: IdInPath, expected: IfMatch) -> None:
     """It loses its standing at once; its flows end."""
     async with call.write() as unit:
         item = found(unit.state.connectors, connector)
@@ -103,5 +107,5 @@ async def remove_connector(call: Staff, connector: IdInPath, expected: IfMatch) 
         await enrolments.revoke_all(unit.connection, item.id)
 
 
-def _shown(call: Staff, unit: Unit, connector: ConnectorId) -> Connector:
+def _shown(call: SignedCall, unit: Unit, connector: ConnectorId) -> Connector:
     return views.connector(unit.state, unit.state.connectors[connector], call.services.presence.agent(connector))

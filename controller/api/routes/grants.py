@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
-from controller.api.calls import IfMatch, Staff
+from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
 from controller.api.problems import FieldError
 from controller.api.routes.common import STAFF, IdInPath, Window, found, problems
@@ -14,16 +14,20 @@ from controller.api.schemas.people import Grant, GrantCreate, GrantPage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import CreateGrant, RevokeGrant
 from controller.domain.model import SubjectKind
+from controller.domain.permissions import Permission
 from controller.store import Unit
 from protocol.ids import GrantId, ResourceId
 from runtime.entropy import new_id
 
 router = APIRouter(prefix="/grants", tags=["grants"])
 
+Read = Annotated[SignedCall, permits(Permission.GRANTS_READ)]
+Write = Annotated[SignedCall, permits(Permission.GRANTS_WRITE)]
+
 
 @router.get("", responses=problems(*STAFF), summary="List grants")
 async def list_grants(
-    call: Staff,
+    call: Read,
     window: Annotated[Window, Depends()],
     subject: Annotated[
         str | None, Query(max_length=64, description="Only those of this user, group or service account.")
@@ -44,7 +48,7 @@ async def list_grants(
 
 
 @router.post("", status_code=201, response_model=Grant, responses=problems(*STAFF, 404, 409), summary="Create a grant")
-async def create_grant(call: Staff, once: WriteOnce, body: GrantCreate) -> Response:
+async def create_grant(call: Write, once: WriteOnce, body: GrantCreate) -> Response:
     """Clients of the subject learn of it at once."""
     expires = None if body.expires_at is None else int(body.expires_at.timestamp())
     if expires is not None and expires <= call.now:
@@ -61,13 +65,13 @@ async def create_grant(call: Staff, once: WriteOnce, body: GrantCreate) -> Respo
 
 
 @router.get("/{grant}", response_model=Grant, responses=problems(*STAFF, 404), summary="Read a grant")
-async def get_grant(call: Staff, grant: IdInPath) -> Response:
+async def get_grant(call: Read, grant: IdInPath) -> Response:
     """With its entity tag."""
     return model_answer(views.grant(call.state, found(call.state.grants, grant), call.now))
 
 
 @router.delete("/{grant}", status_code=204, responses=problems(*STAFF, 404, 412), summary="Revoke a grant")
-async def revoke_grant(call: Staff, grant: IdInPath, expected: IfMatch) -> None:
+async def revoke_grant(call: Write, grant: IdInPath, expected: IfMatch) -> None:
     """Open connections that rest on it are reset within a second; `enforcement` shows when everybody enforces it."""
     async with call.write() as unit:
         item = found(unit.state.grants, grant)

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from controller.api import views
-from controller.api.calls import IfMatch, Staff
+from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
 from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
 from controller.api.schemas.people import Group, GroupChange, GroupCreate, GroupPage, UserPage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import AddGroupMember, CreateGroup, RemoveGroup, RemoveGroupMember, RenameGroup
+from controller.domain.permissions import Permission
 from controller.store import Unit, credentials
 from protocol.errors import RefusedError
 from protocol.ids import GroupId
@@ -20,9 +21,13 @@ from runtime.entropy import new_id
 
 router = APIRouter(prefix="/groups", tags=["groups"])
 
+Read = Annotated[SignedCall, permits(Permission.GROUPS_READ)]
+Write = Annotated[SignedCall, permits(Permission.GROUPS_WRITE)]
+ReadPeople = Annotated[SignedCall, permits(Permission.PEOPLE_READ)]
+
 
 @router.get("", responses=problems(*STAFF), summary="List groups")
-async def list_groups(call: Staff, window: Annotated[Window, Depends()], name: NameFilter = None) -> GroupPage:
+async def list_groups(call: Read, window: Annotated[Window, Depends()], name: NameFilter = None) -> GroupPage:
     """In the order of their creation."""
     state = call.state
     chosen = [item for item in state.groups.values() if has_name(item.name, name)]
@@ -33,7 +38,7 @@ async def list_groups(call: Staff, window: Annotated[Window, Depends()], name: N
 
 
 @router.post("", status_code=201, response_model=Group, responses=problems(*STAFF, 409), summary="Create a group")
-async def create_group(call: Staff, once: WriteOnce, body: GroupCreate) -> Response:
+async def create_group(call: Write, once: WriteOnce, body: GroupCreate) -> Response:
     """Without members. Its name is unique, without regard to case."""
     group = GroupId(new_id("group"))
 
@@ -45,13 +50,13 @@ async def create_group(call: Staff, once: WriteOnce, body: GroupCreate) -> Respo
 
 
 @router.get("/{group}", response_model=Group, responses=problems(*STAFF, 404), summary="Read a group")
-async def get_group(call: Staff, group: IdInPath) -> Response:
+async def get_group(call: Read, group: IdInPath) -> Response:
     """With its entity tag."""
     return model_answer(views.group(call.state, found(call.state.groups, group)))
 
 
 @router.patch("/{group}", response_model=Group, responses=problems(*STAFF, 404, 409, 412), summary="Rename a group")
-async def change_group(call: Staff, group: IdInPath, body: GroupChange, expected: IfMatch) -> Response:
+async def change_group(call: Write, group: IdInPath, body: GroupChange, expected: IfMatch) -> Response:
     """Grants stay."""
     async with call.write() as unit:
         item = found(unit.state.groups, group)
@@ -62,7 +67,7 @@ async def change_group(call: Staff, group: IdInPath, body: GroupChange, expected
 
 
 @router.delete("/{group}", status_code=204, responses=problems(*STAFF, 404, 412), summary="Remove a group")
-async def remove_group(call: Staff, group: IdInPath, expected: IfMatch) -> None:
+async def remove_group(call: Write, group: IdInPath, expected: IfMatch) -> None:
     """Its grants go with it, at once."""
     async with call.write() as unit:
         item = found(unit.state.groups, group)
@@ -71,7 +76,7 @@ async def remove_group(call: Staff, group: IdInPath, expected: IfMatch) -> None:
 
 
 @router.get("/{group}/members", responses=problems(*STAFF, 404), summary="List a group's members")
-async def list_group_members(call: Staff, group: IdInPath, window: Annotated[Window, Depends()]) -> UserPage:
+async def list_group_members(call: ReadPeople, group: IdInPath, window: Annotated[Window, Depends()]) -> UserPage:
     """In the order of the accounts' creation."""
     state = call.state
     item = found(state.groups, group)
@@ -87,7 +92,7 @@ async def list_group_members(call: Staff, group: IdInPath, window: Annotated[Win
 @router.put(
     "/{group}/members/{user}", status_code=204, responses=problems(*STAFF, 404), summary="Add a user to a group"
 )
-async def add_group_member(call: Staff, group: IdInPath, user: IdInPath) -> None:
+async def add_group_member(call: Write, group: IdInPath, user: IdInPath) -> None:
     """Nothing happens when the user is in it already."""
     async with call.write() as unit:
         item, member = found(unit.state.groups, group), found(unit.state.users, user)
@@ -97,7 +102,7 @@ async def add_group_member(call: Staff, group: IdInPath, user: IdInPath) -> None
 @router.delete(
     "/{group}/members/{user}", status_code=204, responses=problems(*STAFF, 404), summary="Take a user out of a group"
 )
-async def remove_group_member(call: Staff, group: IdInPath, user: IdInPath) -> None:
+async def remove_group_member(call: Write, group: IdInPath, user: IdInPath) -> None:
     """What the user reached through this group only ends at once."""
     async with call.write() as unit:
         item, member = found(unit.state.groups, group), found(unit.state.users, user)

@@ -6,22 +6,26 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
-from controller.api.calls import IfMatch, Staff
+from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
 from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
 from controller.api.schemas.places import Resource, ResourceChange, ResourceCreate, ResourcePage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import ChangeResource, CreateResource, RemoveResource
+from controller.domain.permissions import Permission
 from controller.store import Unit
 from protocol.ids import NetworkId, ResourceId
 from runtime.entropy import new_id
 
 router = APIRouter(prefix="/resources", tags=["resources"])
 
+Read = Annotated[SignedCall, permits(Permission.RESOURCES_READ)]
+Write = Annotated[SignedCall, permits(Permission.RESOURCES_WRITE)]
+
 
 @router.get("", responses=problems(*STAFF), summary="List resources")
 async def list_resources(
-    call: Staff,
+    call: Read,
     window: Annotated[Window, Depends()],
     name: NameFilter = None,
     network: Annotated[str | None, Query(max_length=64, description="Only those of this remote network.")] = None,
@@ -38,7 +42,7 @@ async def list_resources(
 @router.post(
     "", status_code=201, response_model=Resource, responses=problems(*STAFF, 404, 409), summary="Create a resource"
 )
-async def create_resource(call: Staff, once: WriteOnce, body: ResourceCreate) -> Response:
+async def create_resource(call: Write, once: WriteOnce, body: ResourceCreate) -> Response:
     """A name, wildcard, address or CIDR with ports. Nobody reaches it until a grant says so."""
     resource = ResourceId(new_id("resource"))
 
@@ -54,7 +58,7 @@ async def create_resource(call: Staff, once: WriteOnce, body: ResourceCreate) ->
 
 
 @router.get("/{resource}", response_model=Resource, responses=problems(*STAFF, 404), summary="Read a resource")
-async def get_resource(call: Staff, resource: IdInPath) -> Response:
+async def get_resource(call: Read, resource: IdInPath) -> Response:
     """With its entity tag."""
     return model_answer(views.resource(call.state, found(call.state.resources, resource)))
 
@@ -62,7 +66,7 @@ async def get_resource(call: Staff, resource: IdInPath) -> Response:
 @router.patch(
     "/{resource}", response_model=Resource, responses=problems(*STAFF, 404, 409, 412), summary="Change a resource"
 )
-async def change_resource(call: Staff, resource: IdInPath, body: ResourceChange, expected: IfMatch) -> Response:
+async def change_resource(call: Write, resource: IdInPath, body: ResourceChange, expected: IfMatch) -> Response:
     """Open connections that the change forbids are reset within a second (C23)."""
     async with call.write() as unit:
         item = found(unit.state.resources, resource)
@@ -82,7 +86,7 @@ async def change_resource(call: Staff, resource: IdInPath, body: ResourceChange,
 
 
 @router.delete("/{resource}", status_code=204, responses=problems(*STAFF, 404, 412), summary="Remove a resource")
-async def remove_resource(call: Staff, resource: IdInPath, expected: IfMatch) -> None:
+async def remove_resource(call: Write, resource: IdInPath, expected: IfMatch) -> None:
     """Its grants go with it; open connections to it are reset."""
     async with call.write() as unit:
         item = found(unit.state.resources, resource)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from controller.api import views
-from controller.api.calls import IfMatch, Staff
+from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.operations import enrolment
 from controller.api.paging import page_of
 from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
@@ -26,16 +26,20 @@ from controller.domain.commands import (
     EnableServiceAccount,
     RemoveServiceAccount,
 )
+from controller.domain.permissions import Permission
 from controller.store import Unit, enrolments
 from protocol.ids import ServiceAccountId
 from runtime.entropy import new_id
 
 router = APIRouter(prefix="/service-accounts", tags=["service accounts"])
 
+Read = Annotated[SignedCall, permits(Permission.SERVICE_ACCOUNTS_READ)]
+Write = Annotated[SignedCall, permits(Permission.SERVICE_ACCOUNTS_WRITE)]
+
 
 @router.get("", responses=problems(*STAFF), summary="List service accounts")
 async def list_service_accounts(
-    call: Staff, window: Annotated[Window, Depends()], name: NameFilter = None
+    call: Read, window: Annotated[Window, Depends()], name: NameFilter = None
 ) -> ServiceAccountPage:
     """In the order of their creation."""
     state = call.state
@@ -53,7 +57,7 @@ async def list_service_accounts(
     responses=problems(*STAFF, 409),
     summary="Create a service account",
 )
-async def create_service_account(call: Staff, once: WriteOnce, body: ServiceAccountCreate) -> Response:
+async def create_service_account(call: Write, once: WriteOnce, body: ServiceAccountCreate) -> Response:
     """The answer holds a first one-time enrolment token, this once: one host can be enrolled with it."""
     account = ServiceAccountId(new_id("service_account"))
 
@@ -71,7 +75,7 @@ async def create_service_account(call: Staff, once: WriteOnce, body: ServiceAcco
 @router.get(
     "/{account}", response_model=ServiceAccount, responses=problems(*STAFF, 404), summary="Read a service account"
 )
-async def get_service_account(call: Staff, account: IdInPath) -> Response:
+async def get_service_account(call: Read, account: IdInPath) -> Response:
     """With its entity tag."""
     return model_answer(views.service_account(call.state, found(call.state.service_accounts, account)))
 
@@ -83,7 +87,7 @@ async def get_service_account(call: Staff, account: IdInPath) -> Response:
     summary="Disable or enable a service account",
 )
 async def change_service_account(
-    call: Staff, account: IdInPath, body: ServiceAccountChange, expected: IfMatch
+    call: Write, account: IdInPath, body: ServiceAccountChange, expected: IfMatch
 ) -> Response:
     """A disabled one reaches nothing, at once."""
     async with call.write() as unit:
@@ -101,7 +105,7 @@ async def change_service_account(
     responses=problems(*STAFF, 404),
     summary="Make an enrolment token for a further host",
 )
-async def enrol_service_account(call: Staff, once: WriteOnce, account: IdInPath) -> Response:
+async def enrol_service_account(call: Write, once: WriteOnce, account: IdInPath) -> Response:
     """Each token enrols one host. An earlier one that was not used is worth nothing any more."""
 
     async def build(unit: Unit) -> Enrolment:
@@ -113,7 +117,7 @@ async def enrol_service_account(call: Staff, once: WriteOnce, account: IdInPath)
 
 
 @router.delete("/{account}", status_code=204, responses=problems(*STAFF, 404, 412), summary="Remove a service account")
-async def remove_service_account(call: Staff, account: IdInPath, expected: IfMatch) -> None:
+async def remove_service_account(call: Write, account: IdInPath, expected: IfMatch) -> None:
     """With its devices and grants."""
     async with call.write() as unit:
         item = found(unit.state.service_accounts, account)

@@ -6,17 +6,21 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from controller.api import views
-from controller.api.calls import Anonymous, Signed
+from controller.api.calls import Anonymous, SignedCall, permits
 from controller.api.operations import sessions
 from controller.api.paging import page_of
 from controller.api.routes.common import SIGNED, IdInPath, Window, problems
 from controller.api.schemas.people import Me, SessionCreate, SessionCreated, SessionPage
 from controller.api.writes import model_answer
+from controller.domain.permissions import Permission
 from controller.store import credentials
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
 
 router = APIRouter(tags=["sessions"])
+
+Mine = Annotated[SignedCall, permits(Permission.SELF_READ)]
+ChangeMine = Annotated[SignedCall, permits(Permission.SELF_WRITE)]
 
 
 @router.post("/sessions", status_code=201, responses=problems(401, 403, 429, 503), summary="Sign in")
@@ -38,7 +42,7 @@ async def create_session(call: Anonymous, body: SessionCreate) -> SessionCreated
 
 
 @router.get("/sessions", responses=problems(*SIGNED), summary="List your own sessions")
-async def list_sessions(call: Signed, window: Annotated[Window, Depends()]) -> SessionPage:
+async def list_sessions(call: Mine, window: Annotated[Window, Depends()]) -> SessionPage:
     """Of the API and of the sign-in page. Sessions of devices are at the devices."""
     mine = await sessions.list_of(call.services, call.user.id, call.now)
     items, following = page_of(
@@ -49,7 +53,7 @@ async def list_sessions(call: Signed, window: Annotated[Window, Depends()]) -> S
         views.session(
             item,
             seen=activity.seen(item.session.hash, item.session.created_at),
-            current=item.id == call.session.id,
+            current=call.session is not None and item.id == call.session.id,
         )
         for item in items
     ]
@@ -57,10 +61,10 @@ async def list_sessions(call: Signed, window: Annotated[Window, Depends()]) -> S
 
 
 @router.delete("/sessions/{session}", status_code=204, responses=problems(*SIGNED, 404), summary="End a session")
-async def end_session(call: Signed, session: IdInPath) -> None:
+async def end_session(call: ChangeMine, session: IdInPath) -> None:
     """One of your own; `current` is the one that this request uses."""
     mine = await sessions.list_of(call.services, call.user.id, call.now)
-    wanted = call.session.id if session == "current" else session
+    wanted = call.session.id if session == "current" and call.session is not None else session
     for item in mine:
         if item.id == wanted:
             await sessions.end(call.services, item.session.hash, call.user.id, call.now)
@@ -69,10 +73,19 @@ async def end_session(call: Signed, session: IdInPath) -> None:
 
 
 @router.get("/me", response_model=Me, responses=problems(*SIGNED), summary="Who am I?", tags=["users"])
-async def get_me(call: Signed) -> Response:
-    """The caller and the session that this request uses."""
+async def get_me(call: Mine) -> Response:
+    """The caller, what he may do, and the session or the API token that this request uses."""
     async with call.services.store.read() as connection:
         personal = await credentials.get_personal_data(connection, call.user.id)
-    seen = call.services.activity.seen(call.session.session.hash, call.now)
+    session = None
+    if call.session is not None:
+        seen = call.services.activity.seen(call.session.session.hash, call.now)
+        session = views.session(call.session, seen=seen, current=True)
     shown = views.user(call.state, call.user, personal)
-    return model_answer(Me(**shown.model_dump(), session=views.session(call.session, seen=seen, current=True)))
+    me = Me(
+        **shown.model_dump(),
+        permissions=sorted(item.value for item in call.standing.permissions),
+        session=session,
+        api_token=call.actor if call.session is None else None,
+    )
+    return model_answer(me)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
-from controller.api.calls import IfMatch, Signed, SignedCall, Staff
+from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.operations import accounts
 from controller.api.paging import page_of
 from controller.api.problems import FieldError
@@ -16,19 +16,25 @@ from controller.api.writes import WriteOnce, model_answer
 from controller.domain import model
 from controller.domain.commands import ChangeUserRole, DisableUser, EnableUser
 from controller.domain.model import Role
+from controller.domain.permissions import Permission
 from controller.identity import access
 from controller.identity.passwords import check_new_password, generate_password
-from controller.store import Unit, credentials, web_sessions
+from controller.store import Unit, api_tokens, credentials, web_sessions
 from protocol.errors import RefusedError
 from protocol.ids import UserId
 from protocol.reasons import Reason
 
 router = APIRouter(prefix="/users", tags=["users"])
 
+Read = Annotated[SignedCall, permits(Permission.PEOPLE_READ, own=Permission.SELF_READ)]
+Write = Annotated[SignedCall, permits(Permission.PEOPLE_WRITE)]
+WriteMine = Annotated[SignedCall, permits(Permission.PEOPLE_WRITE, own=Permission.SELF_WRITE)]
+WritePassword = Annotated[SignedCall, permits(Permission.PEOPLE_WRITE, own=Permission.CREDENTIALS_WRITE)]
+
 
 @router.get("", responses=problems(*SIGNED), summary="List users")
 async def list_users(
-    call: Signed,
+    call: Read,
     window: Annotated[Window, Depends()],
     email: Annotated[str | None, Query(max_length=254, description="Only the one with this e-mail address.")] = None,
     role: Annotated[Role | None, Query(description="Only those with this role.")] = None,
@@ -40,7 +46,7 @@ async def list_users(
         chosen = [
             item
             for item in state.users.values()
-            if (call.staff or item.id == call.user.id)
+            if call.sees(Permission.PEOPLE_READ, item.id)
             and (email is None or item.id == wanted)
             and role in (None, item.role)
         ]
@@ -53,8 +59,9 @@ async def list_users(
 
 
 @router.post("", status_code=201, response_model=UserCreated, responses=problems(*STAFF, 409), summary="Create a user")
-async def create_user(call: Staff, once: WriteOnce, body: UserCreate) -> Response:
-    """Without a password one is made up and returned, this once. Admins create members, owners create anybody."""
+async def create_user(call: Write, once: WriteOnce, body: UserCreate) -> Response:
+    """Without a password one is made up and returned, this once. A role other than member must be below your own; owners
+    give any."""
     password = body.password or generate_password()
     account = await accounts.prepare(
         call.services.passwords, email=body.email, name=body.name, role=Role(body.role), password=password
@@ -69,9 +76,9 @@ async def create_user(call: Staff, once: WriteOnce, body: UserCreate) -> Respons
 
 
 @router.get("/{user}", response_model=User, responses=problems(*SIGNED, 404), summary="Read a user")
-async def get_user(call: Signed, user: IdInPath) -> Response:
+async def get_user(call: Read, user: IdInPath) -> Response:
     """Members read themselves only."""
-    call.require_self_or_staff(user)
+    call.require_sight(Permission.PEOPLE_READ, user)
     item = found(call.state.users, user)
     async with call.services.store.read() as connection:
         personal = await credentials.get_personal_data(connection, item.id)
@@ -79,16 +86,16 @@ async def get_user(call: Signed, user: IdInPath) -> Response:
 
 
 @router.patch("/{user}", response_model=User, responses=problems(*SIGNED, 403, 404, 409, 412), summary="Change a user")
-async def change_user(call: Signed, user: IdInPath, body: UserChange, expected: IfMatch) -> Response:
+async def change_user(call: WriteMine, user: IdInPath, body: UserChange, expected: IfMatch) -> Response:
     """Role and state take effect at once, also on open connections. Everybody may change the own name.
 
     The last owner stays an owner (`last_owner`).
     """
-    call.require_self_or_staff(user)
+    call.require_power(Permission.PEOPLE_WRITE, user, sight=Permission.PEOPLE_READ)
     async with call.write() as unit:
         target = found(unit.state.users, user)
-        actor = access.require_user(unit.state, call.user.id)
-        if target.id != actor.id or body.role is not None or body.disabled is not None:
+        actor = access.require_standing(unit.state, call.actor)
+        if target.id != actor.user.id or body.role is not None or body.disabled is not None:
             access.require_power_over(actor, target)
         expected.check(unit.state, user)
         if body.role is not None:
@@ -97,6 +104,7 @@ async def change_user(call: Signed, user: IdInPath, body: UserChange, expected: 
             await unit.execute(DisableUser(target.id) if body.disabled else EnableUser(target.id))
             if body.disabled:
                 await web_sessions.revoke_all(unit.connection, target.id, unit.now)
+                await api_tokens.revoke_all(unit.connection, target.id, unit.now)
         if body.name is not None:
             await accounts.rename(unit, target.id, body.name)
         changed = await _shown(unit, target.id)
@@ -104,14 +112,15 @@ async def change_user(call: Signed, user: IdInPath, body: UserChange, expected: 
 
 
 @router.put("/{user}/password", status_code=204, responses=problems(*SIGNED, 403, 404), summary="Set a user's password")
-async def set_user_password(call: Signed, user: IdInPath, body: PasswordSet) -> None:
+async def set_user_password(call: WritePassword, user: IdInPath, body: PasswordSet) -> None:
     """Ends all of the user's sessions of API and sign-in page. For yourself, name the present password too."""
-    call.require_self_or_staff(user)
+    call.require_power(Permission.PEOPLE_WRITE, user, sight=Permission.PEOPLE_READ)
+    call.require(Permission.CREDENTIALS_WRITE)
     target = found(call.state.users, user)
     if target.id == call.user.id:
         await _require_current_password(call, body)
     else:
-        access.require_power_over(call.user, target)
+        access.require_power_over(call.standing, target)
     async with call.services.store.read() as connection:
         personal = await credentials.get_personal_data(connection, target.id)
     _check_password(body.password, personal.email if personal and personal.email else "")
@@ -119,7 +128,7 @@ async def set_user_password(call: Signed, user: IdInPath, body: PasswordSet) -> 
     async with call.write() as unit:
         again = found(unit.state.users, user)
         if again.id != call.user.id:
-            access.require_power_over(access.require_user(unit.state, call.user.id), again)
+            access.require_power_over(access.require_standing(unit.state, call.actor), again)
         await accounts.set_password(unit, again.id, fresh)
 
 
@@ -129,12 +138,12 @@ async def set_user_password(call: Signed, user: IdInPath, body: PasswordSet) -> 
     responses=problems(*STAFF, 404, 409),
     summary="Erase a user's personal data",
 )
-async def erase_user_data(call: Staff, user: IdInPath) -> None:
+async def erase_user_data(call: Write, user: IdInPath) -> None:
     """Name and e-mail address are gone, also from the audit trail, which keeps ids only. Not while the account is in
     use: disable or remove it first. Also of users that were removed."""
     async with call.write() as unit:
         target = unit.state.users.get(UserId(user))
-        actor = access.require_user(unit.state, call.user.id)
+        actor = access.require_standing(unit.state, call.actor)
         if target is None and (unit.state.version_of(user) == 0 or not user.startswith("usr_")):
             raise RefusedError(Reason.NOT_FOUND)
         if target is not None:
@@ -143,11 +152,11 @@ async def erase_user_data(call: Staff, user: IdInPath) -> None:
 
 
 @router.delete("/{user}", status_code=204, responses=problems(*STAFF, 404, 409, 412), summary="Remove a user")
-async def remove_user(call: Staff, user: IdInPath, expected: IfMatch) -> None:
+async def remove_user(call: Write, user: IdInPath, expected: IfMatch) -> None:
     """With devices, sessions, memberships and grants. The e-mail address is free again and inherits nothing."""
     async with call.write() as unit:
         target = found(unit.state.users, user)
-        access.require_power_over(access.require_user(unit.state, call.user.id), target)
+        access.require_power_over(access.require_standing(unit.state, call.actor), target)
         expected.check(unit.state, user)
         await accounts.remove(unit, target.id)
 

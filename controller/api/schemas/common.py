@@ -89,7 +89,7 @@ Text = Annotated[str, AfterValidator(_encodable)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_encodable)]
 """The domain's own rule for names decides; this bound only keeps nonsense away from it."""
 Id = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_encodable)]
-Role = Literal["owner", "admin", "member"]
+Role = Literal["owner", "admin", "network-admin", "access-approver", "auditor", "member"]
 SubjectKind = Literal["user", "group", "service_account"]
 
 

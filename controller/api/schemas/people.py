@@ -99,7 +99,9 @@ class User(Output):
 class Me(User):
     """The caller."""
 
-    session: Session
+    permissions: list[str] = Field(description="What this request's session or API token permits.")
+    session: Session | None = Field(description="Null for an API token.")
+    api_token: str | None = Field(None, description="The id of the API token; null for a session.")
 
 
 class UserCreate(Input):

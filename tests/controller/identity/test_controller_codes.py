@@ -2,11 +2,9 @@
 
 import pytest
 
-from controller.domain.model import Role, User
-from controller.domain.state import PolicyState
-from controller.identity import access, user_codes, web_sessions
+from controller.identity import user_codes, web_sessions
 from protocol.errors import RefusedError
-from protocol.ids import UserId, is_id
+from protocol.ids import is_id
 from protocol.reasons import Reason
 
 
@@ -67,56 +65,3 @@ def test_what_is_stored_beside_a_session() -> None:
     assert web_sessions.kind_of(("other",)) is None
     name = web_sessions.public_id(web_sessions.digest("s"))
     assert is_id(name, "token")
-
-
-def _state(*users: User) -> PolicyState:
-    state = PolicyState()
-    mapping = state.users
-    for user in users:
-        mapping = mapping.set(user.id, user)
-    return PolicyState(users=mapping)
-
-
-OWNER = User(UserId("usr_o"), Role.OWNER, 0)
-ADMIN = User(UserId("usr_a"), Role.ADMIN, 0)
-MEMBER = User(UserId("usr_m"), Role.MEMBER, 0)
-GONE = User(UserId("usr_d"), Role.OWNER, 0, disabled=True)
-
-
-@pytest.mark.parametrize(
-    ("user", "least", "reason"),
-    [
-        (OWNER, Role.OWNER, None),
-        (ADMIN, Role.OWNER, Reason.FORBIDDEN),
-        (ADMIN, Role.ADMIN, None),
-        (MEMBER, Role.ADMIN, Reason.FORBIDDEN),
-        (MEMBER, Role.MEMBER, None),
-        (GONE, Role.MEMBER, Reason.USER_DISABLED),
-    ],
-)
-def test_roles_are_an_order(user: User, least: Role, reason: Reason | None) -> None:
-    state = _state(user)
-    if reason is None:
-        assert access.require_role(state, user.id, least) == user
-        return
-    with pytest.raises(RefusedError) as refused:
-        access.require_role(state, user.id, least)
-    assert refused.value.reason is reason
-
-
-def test_an_account_that_is_gone_is_not_signed_in() -> None:
-    with pytest.raises(RefusedError) as refused:
-        access.require_user(PolicyState(), OWNER.id)
-    assert refused.value.reason is Reason.SIGN_IN_REQUIRED
-
-
-def test_t16_nobody_changes_an_account_of_his_own_rank_but_an_owner() -> None:
-    access.require_power_over(OWNER, OWNER)
-    access.require_power_over(OWNER, ADMIN)
-    access.require_power_over(ADMIN, MEMBER)
-    for actor, target in ((ADMIN, OWNER), (ADMIN, ADMIN), (MEMBER, MEMBER), (MEMBER, OWNER)):
-        with pytest.raises(RefusedError) as refused:
-            access.require_power_over(actor, target)
-        assert refused.value.reason is Reason.FORBIDDEN
-    assert access.is_staff(ADMIN)
-    assert not access.is_staff(MEMBER)
