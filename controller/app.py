@@ -18,6 +18,7 @@ from fastapi import FastAPI, WebSocket
 from controller.agents import AgentEndpoint, Presence, RelayLinks
 from controller.api.document import build_api
 from controller.api.operations import keys
+from controller.api.operations.checkpoints import Checkpointer
 from controller.api.presence import RELAY_OFFLINE, AgentPresence, RelayPresence
 from controller.api.services import Services
 from controller.api.writes import KEEP_S as IDEMPOTENCY_KEEP_S
@@ -115,13 +116,17 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
         audiences=lambda: (services.state.issuer, *services.audiences),
     )
     links = RelayLinks(store.feed, signer, presence, clock, client_context(services.ca.pem))
+    checkpointer = Checkpointer(store, signer, clock, hub.take_checkpoint)
+    await checkpointer.load()
     async with TaskScope("controller") as scope:
         scope.spawn(follow_log(store), name="follow")
         scope.spawn_supervised(lambda: follow_keys(services), name="keys")
         scope.spawn(hub.run(), name="hub")
         scope.spawn_supervised(links.run, name="relays")
         scope.spawn_supervised(lambda: lead(services), name="leader")
+        scope.spawn_supervised(checkpointer.run, name="checkpoints")
         yield endpoint
+        await checkpointer.sign_last()
         scope.cancel()
 
 

@@ -41,6 +41,8 @@ RETRY_S: Final = 1.0
 REKEY_SPREAD_S: Final = 20.0
 """Agents learn new keys by reconnecting; a key is added long before it signs, so they need not all come at once."""
 DISTRUST_SPREAD_S: Final = 1.0
+CHECKPOINT_SPREAD_S: Final = 20.0
+"""Connectors witness a new checkpoint within this time; configs of all of them are not signed at once."""
 DUPLICATE_PAUSE_S: Final = 30.0
 """Two processes with one identity must not throw each other out many times a second."""
 
@@ -90,6 +92,7 @@ class Hub:
         self._ledger = CutoffLedger()
         self._timers = Timers()
         self._timer_set = asyncio.Event()
+        self._checkpoint = ""
         self.enforcement = EnforcementTable()
         self._recover()
 
@@ -141,6 +144,15 @@ class Hub:
         if not current:
             attachment.mark_dirty()
         return attachment
+
+    def take_checkpoint(self, token: str) -> None:
+        """The log has a newer checkpoint: every connector is to witness it soon, in its next config (T-70)."""
+        self._checkpoint = token
+        now = self._clock.wall()
+        for attachment in self.attached:
+            if attachment.kind is AgentKind.CONNECTOR:
+                attachment.refresh_at = min(attachment.refresh_at, now + self._jitter(CHECKPOINT_SPREAD_S))
+        self._timer_set.set()
 
     def detach(self, attachment: Attachment) -> None:
         """The socket is gone."""
@@ -350,7 +362,7 @@ class Hub:
             attachment.end(Revoked(Reason.ACCESS_REVOKED.code))
             return None
         cutoffs = self._ledger.live_in(connector.network, now)
-        config = self._signer.config(head, connector, cutoffs[:PER_CONFIG], now)
+        config = self._signer.config(head, connector, cutoffs[:PER_CONFIG], now, checkpoint=self._checkpoint)
         if len(cutoffs) > PER_CONFIG:
             # A config ends what was pushed up to its revision; these go on until the next one.
             attachment.add_cutoffs(Revision(head.position + 1), list(cutoffs[PER_CONFIG:]))

@@ -5,7 +5,7 @@ agents hold bears witness to the log (T-70).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from controller.domain.evaluate import Subject, acl_for_device, config_acl
@@ -15,10 +15,11 @@ from controller.domain.state import PolicyState
 from protocol.acl.model import Acl
 from protocol.control import Cutoff
 from protocol.errors import RefusedError
-from protocol.ids import GrantId, ResourceId, SessionId, SpkiPin, relay_hash
+from protocol.ids import GrantId, ResourceId, Revision, SessionId, SpkiPin, relay_hash
 from protocol.limits import (
     ACCESS_LIFE_S,
     AUTHORISATION_LIFE_S,
+    CHECKPOINT_LIFE_S,
     CLIENT_TICKET_LIFE_S,
     CONFIG_LIFE_S,
     CONNECTOR_TICKET_LIFE_S,
@@ -29,6 +30,7 @@ from protocol.tokens import issue
 from protocol.tokens.claims import (
     Access,
     Authorisation,
+    Checkpoint,
     Config,
     ConfigRelay,
     Keyset,
@@ -91,8 +93,10 @@ class Signer:
         )
         return issue.issue_snapshot(claims, self._ring.active(state))
 
-    def config(self, head: Head, connector: Connector, cutoffs: Sequence[Cutoff], now: float) -> str:
-        """Signs what a connector may serve, with a ticket for each enrolled relay (C3)."""
+    def config(
+        self, head: Head, connector: Connector, cutoffs: Sequence[Cutoff], now: float, *, checkpoint: str = ""
+    ) -> str:
+        """Signs what a connector may serve, with a ticket for each enrolled relay (C3) and the newest checkpoint."""
         state = head.state
         relays = sorted((relay for relay in state.relays.values() if relay.key is not None), key=lambda relay: relay.id)
         claims = Config(
@@ -111,6 +115,7 @@ class Signer:
             cutoffs=tuple(cutoffs),
             log_head=head.log_head,
             egress_allow=state.networks[connector.network].egress_allow,
+            checkpoint=checkpoint,
         )
         return issue.issue_config(claims, self._ring.active(state))
 
@@ -161,6 +166,23 @@ class Signer:
             expires=_bounded(issued_at + ACCESS_LIFE_S, subject.session_expires),
         )
         return issue.issue_access(claims, self._ring.active(state))
+
+    def checkpoint(self, head: Head, previous: tuple[int, str], now: float) -> Checkpoint:
+        """Signs where the log stands (T-70). ``previous``: position and hash of the checkpoint before this one.
+
+        Raises RefusedError(UNAVAILABLE) while no signing key is ready.
+        """
+        claims = Checkpoint(
+            issuer=head.state.issuer,
+            epoch=head.state.epoch,
+            position=head.position,
+            hash=head.log_head,
+            previous_position=Revision(previous[0]),
+            previous_hash=previous[1],
+            issued_at=int(now),
+            expires=int(now) + CHECKPOINT_LIFE_S,
+        )
+        return replace(claims, token=issue.issue_checkpoint(claims, self._ring.active(head.state)))
 
     def keyset(self, state: PolicyState, relay: Relay, now: float) -> str:
         """Signs the keys that a relay must know (rendezvous.KeysPushed)."""

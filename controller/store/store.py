@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controller.domain.log import Change, Head
 from controller.domain.state import PolicyState
-from controller.store import events, follow, leader, schema
+from controller.store import events, follow, leader, restores, schema
 from controller.store.chain import ChainFault, ChainReport, ChainVerifier
 from controller.store.engine import make_engine, parse_url, require_file, take_log_lock, writer_of
 from controller.store.feed import HISTORY, Feed
@@ -49,12 +49,14 @@ class Store:
         self.feed = feed
 
     @classmethod
-    async def open(cls, url: str) -> "Store":
+    async def open(cls, url: str, *, restored: bool = False) -> "Store":
         """Connects, checks the schema version and the hash chain, and folds the log.
+
+        ``restored`` opens also a database that waits for its new epoch after a restore (F-26).
 
         Raises:
             LocalError: CONFIG_INVALID, SCHEMA_OLDER (or no database), SCHEMA_NEWER, STATE_CORRUPT naming the damaged
-                event, PERMISSION_DENIED, or UNAVAILABLE when the database cannot be reached.
+                event, PERMISSION_DENIED, RESTORE_PENDING, or UNAVAILABLE when the database cannot be reached.
         """
         parsed = parse_url(url)
         require_file(parsed)
@@ -63,6 +65,8 @@ class Store:
             with _reachable():
                 async with engine.connect() as connection:
                     await connection.run_sync(schema.require_current)
+                    if not restored:
+                        await restores.require_none_pending(connection)
                     feed = await _load(connection)
         except BaseException:
             await engine.dispose()
