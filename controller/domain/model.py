@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from controller.domain.conditions import Conditions, DeviceFacts
+from controller.domain.conditions import Conditions
+from protocol.device_facts import DeviceFacts
 from protocol.ids import (
     ApiTokenId,
     ConnectorId,
