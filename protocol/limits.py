@@ -22,6 +22,8 @@ SNAPSHOT_LIFE_S: Final = 24 * 3600
 CONFIG_LIFE_S: Final = 24 * 3600
 CHECKPOINT_LIFE_S: Final = 10 * 365 * 24 * 3600
 """For as long a checkpoint counts as evidence; it admits nobody to anything."""
+KEY_OVERLAP_S: Final = 24 * 3600
+"""For as long the pin of a connector's former key is named, so that tunnels and their flows live on."""
 LEASE_DEFAULT_S: Final = 3600
 LEASE_MIN_S: Final = 30
 LEASE_MAX_S: Final = 24 * 3600
@@ -50,6 +52,8 @@ AGENT_STALL_S: Final = 6.0
 """A peer unheard for this long is gone (fault F-3); above the stall budget of an event loop (F-29)."""
 CONTROL_REQUEST_DEADLINE_S: Final = 5.0
 FAN_OUT_COALESCE_S: Final = 0.03
+FACTS_INTERVAL_S: Final = 900.0
+"""A client repeats how its device is set up, so that the controller knows that it is still so."""
 
 # Mux (T-39, T-40). Window sizes in bytes
 MUX_WINDOW_INITIAL: Final = 256 * 1024

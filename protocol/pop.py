@@ -95,10 +95,13 @@ def verify_proof(
         access: what ``verify_access`` returned for ``proof.token``.
 
     Raises:
-        RemoteError: PROOF_INVALID; TOKEN_AUDIENCE when the token is another connector's.
+        RemoteError: PROOF_INVALID; TOKEN_AUDIENCE when the token is another connector's; PIN_MISMATCH when it is for another
+            certificate of ours.
     """
     if access.connector != connector:
         raise RemoteError(Reason.TOKEN_AUDIENCE, "the access token is another connector's")
+    if pin not in access.pins:
+        raise RemoteError(Reason.PIN_MISMATCH, "the access token is for another certificate")
     if not hmac.compare_digest(proof.token.encode(errors="replace"), access.token.encode(errors="replace")):
         raise RemoteError(Reason.PROOF_INVALID, "the proof is not for the token that was verified")
     if proof.number != expected_number:

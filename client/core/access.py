@@ -4,6 +4,7 @@ Tokens are fetched ahead of use and renewed at RENEW_AT of their life, so that a
 while it is reachable, and goes on for the rest of a token's life while it is not (C24).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,11 @@ class AccessBook:
             return
         life = access.expires - max(access.issued_at, wall)
         self._slots[access.connector] = _Slot(access, AclIndex(access.acl), access.expires - life * (1 - RENEW_AT))
+
+    def keep_only(self, good: Callable[[Access], bool]) -> None:
+        """Drops the tokens that are not ``good`` any more."""
+        for connector in [connector for connector, slot in self._slots.items() if not good(slot.access)]:
+            del self._slots[connector]
 
     def usable(self, connector: ConnectorId, wall: float, request: Request | None = None) -> Access | None:
         """Returns the token for ``connector`` if it is alive and, when ``request`` is given, permits it.

@@ -86,7 +86,14 @@ class ConnectorTunnel:
         """Sends a proof for ``access`` (C16); the result is the connector's reason, None when it accepted.
 
         One at a time: ``finish_proof`` before the next one.
+
+        Raises:
+            RemoteError: PIN_MISMATCH when the token is for another certificate than this tunnel's: whoever is at the other end
+                holds a key that the connector has no more, and is told nothing. The tunnel is closed.
         """
+        if self.tunnel.peer_pin not in access.pins:
+            self.tunnel.close(Reason.PIN_MISMATCH)
+            raise RemoteError(Reason.PIN_MISMATCH, "the access token is for another certificate of the connector")
         number = self._number + 1
         signed = transcript(
             exporter=self.tunnel.exporter(),

@@ -7,7 +7,7 @@ tokens are judged by (F-13: a laptop's own clock is often wrong).
 import base64
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 import structlog
@@ -35,6 +35,7 @@ from protocol.control import (
     SignOut,
     Welcome,
 )
+from protocol.control_keys import KeysChanged
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, ResourceId, Revision
 from protocol.limits import HEARTBEAT_INTERVAL_S
@@ -119,7 +120,7 @@ class ControlLink:
         hostname: shown to administrators.
         enforced: gives the epoch and revision in force for Hello.
         on_snapshot: takes a verified snapshot.
-        on_keys: takes the controller's current keys.
+        on_keys: takes the controller's current keys, and its Welcome when they came with one.
         on_change: connection came or went.
         on_standing: the controller ended this device's standing for this reason.
         sock_mark: SO_MARK of our sockets.
@@ -135,7 +136,7 @@ class ControlLink:
         hostname: str,
         enforced: Callable[[], tuple[int, Revision]],
         on_snapshot: Callable[[Snapshot], None],
-        on_keys: Callable[[VerificationKeys, Welcome], None],
+        on_keys: Callable[[VerificationKeys, Welcome | None], None],
         on_change: Callable[[], None],
         on_standing: Callable[[Reason], None],
         flow_count: Callable[[], tuple[int, int]],
@@ -279,14 +280,17 @@ class ControlLink:
 
     def _connected(self, welcome: Welcome) -> None:
         self.last_contact = self.clock.monotonic()
+        self._take_keys(welcome.jwks, welcome)
+        self._learn(fresh=True)
+        self._on_change()
+
+    def _take_keys(self, jwks: Mapping[str, object], welcome: Welcome | None) -> None:
         try:
-            self.keys = VerificationKeys.from_jwks_untrusted(welcome.jwks)
+            self.keys = VerificationKeys.from_jwks_untrusted(jwks)
         except RemoteProtocolError as exc:
             _log.warning("controller.keys_malformed", detail=exc.detail)
         else:
             self._on_keys(self.keys, welcome)
-        self._learn(fresh=True)
-        self._on_change()
 
     def _learn(self, *, fresh: bool) -> None:
         offset_ms = self._link.state.clock_offset_ms
@@ -308,6 +312,8 @@ class ControlLink:
                     _log.error("snapshot.refused", reason=error.reason.code, detail=error.detail)
                 else:
                     self._on_snapshot(snapshot)
+            case KeysChanged(jwks):
+                self._take_keys(jwks, None)
             case Revoked(reason):
                 self._on_standing(reason_from_code(reason))
 

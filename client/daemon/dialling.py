@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from client.core.paths import CancelPath, PathMemory, PathRace, PathWon, RaceLost, StartPath
 from client.daemon.connector_tunnel import ConnectorTunnel
 from protocol.errors import OstiaryError, RefusedError, RemoteError
-from protocol.ids import ConnectorId, NetworkId
+from protocol.ids import NetworkId
 from protocol.reasons import Reason
 from protocol.rendezvous import CONNECT_PATH
 from protocol.tokens.claims import Access, Authorisation, Path
@@ -43,8 +43,8 @@ class DialContext:
     key: ec.EllipticCurvePrivateKey
     clock: Clock
     mark: int | None
-    access: Callable[[ConnectorId], Awaitable[Access]]
-    """Gives an access token that is worth using, from the book or from the controller."""
+    access: Callable[[Path], Awaitable[Access]]
+    """Gives an access token that is worth using on a path, from the book or from the controller."""
     on_lost: Callable[[ConnectorTunnel, Reason], None]
     on_gone_away: Callable[[ConnectorTunnel, Reason], None]
 
@@ -153,7 +153,7 @@ class Dialling:
         link: ConnectorTunnel | None = None
         async with TaskScope("access") as scope:
             # The controller is asked while the relay is dialled.
-            asked = scope.spawn(_settled(parts.access(path.connector)), name="access")
+            asked = scope.spawn(_settled(parts.access(path)), name="access")
             leg = await dial_leg(
                 host=path.fqdn,
                 port=path.port,

@@ -317,15 +317,17 @@ class Session:
             _ = self.state
             await asyncio.sleep(TICK_S)
 
-    def _keys_arrived(self, keys: VerificationKeys, welcome: Welcome) -> None:
+    def _keys_arrived(self, keys: VerificationKeys, welcome: Welcome | None) -> None:
+        if self._gateway.tunnels is not None:
+            self._gateway.tunnels.keys_changed(keys)
         identity = self.identity
         if identity is None:
             return
         self.identity = replace(
             identity,
             keys=keys,
-            user_name=welcome.user_name or identity.user_name,
-            session_expires=welcome.session_expires or identity.session_expires,
+            user_name=(welcome and welcome.user_name) or identity.user_name,
+            session_expires=(welcome and welcome.session_expires) or identity.session_expires,
         )
         if self.identity != identity:
             self._store.store_identity(self.identity)

@@ -23,7 +23,9 @@ from protocol.errors import OstiaryError, RefusedError, RemoteError
 from protocol.ids import ConnectorId, FlowId, NetworkId, ResourceId
 from protocol.reasons import Reason
 from protocol.streams import StreamHeader, StreamKind
-from protocol.tokens.claims import Access, Authorisation
+from protocol.tokens.claims import Access, Authorisation, Path
+from protocol.tokens.keys import VerificationKeys
+from protocol.tokens.verify import signed_by_one_of
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 
@@ -108,7 +110,7 @@ class Tunnels:
         self._memory = PathMemory()
         self._tunnels: list[ConnectorTunnel] = []
         self._dialling: dict[NetworkId, Dialling] = {}
-        self._renewing: dict[ConnectorId, asyncio.Task[OstiaryError | None]] = {}
+        self._renewing: dict[ConnectorTunnel, asyncio.Task[OstiaryError | None]] = {}
         self._fetching: dict[ConnectorId, asyncio.Task[Access | OstiaryError]] = {}
         self._connectors: dict[NetworkId, ConnectorId] = {}
         self.relay_names: set[str] = set()
@@ -171,6 +173,15 @@ class Tunnels:
                 self._renew_soon(tunnel)
             elif self._policy.current is not None:
                 tunnel.close(Reason.NORMAL)
+                self._forget(tunnel)
+
+    def keys_changed(self, keys: VerificationKeys) -> None:
+        """The controller signs with these keys and no others: what rests on another one ends at once (F-22, T-64)."""
+        self._authorisations.clear()
+        self._access.keep_only(lambda access: signed_by_one_of(access.token, keys))
+        for tunnel in self.live:
+            if tunnel.standing is not None and not signed_by_one_of(tunnel.standing.access.token, keys):
+                tunnel.close(Reason.TOKEN_KEY_UNKNOWN)
                 self._forget(tunnel)
 
     def tick(self) -> None:
@@ -259,9 +270,11 @@ class Tunnels:
 
     # Access tokens
 
-    async def _usable_access(self, connector: ConnectorId) -> Access:
+    async def _usable_access(self, path: Path) -> Access:
+        connector = path.connector
         known = self._access.usable(connector, self._clock.wall())
-        if known is not None and (known.revision >= self._policy.revision or not self._link.connected):
+        current = known is not None and known.revision >= self._policy.revision and {*path.pins} <= {*known.pins}
+        if known is not None and (current or not self._link.connected):
             return known
         outcome = await asyncio.shield(self._fetch(connector))
         if not isinstance(outcome, OstiaryError):
@@ -292,10 +305,9 @@ class Tunnels:
         return await asyncio.shield(self._renew_soon(tunnel))
 
     def _renew_soon(self, tunnel: ConnectorTunnel) -> "asyncio.Task[OstiaryError | None]":
-        connector = tunnel.path.connector
-        task = self._renewing.get(connector)
+        task = self._renewing.get(tunnel)
         if task is None:
-            task = self._renewing[connector] = self._scope.spawn(self._renew_once(tunnel), name="renew")
+            task = self._renewing[tunnel] = self._scope.spawn(self._renew_once(tunnel), name="renew")
         return task
 
     async def _renew_once(self, tunnel: ConnectorTunnel) -> OstiaryError | None:
@@ -317,11 +329,13 @@ class Tunnels:
                 await tunnel.finish_proof(tunnel.begin_proof(outcome))
         except OstiaryError as error:
             self._access.drop(connector)
+            if tunnel.tunnel.lost is not None:
+                self._forget(tunnel)
             return error
         else:
             return None
         finally:
-            del self._renewing[connector]
+            del self._renewing[tunnel]
 
     # The end of tunnels
 

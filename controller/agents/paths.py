@@ -3,7 +3,8 @@
 A connector counts as attached to a relay when it says so over its own connection, or when the relay reports its hash: the
 latter also knows connectors that hang on another replica. Connectors with fewer flows come first, among equals a hash of
 device and connector spreads devices over them; so do relays by their pairs. Connectors take turns in the list, so that the
-second path is another connector where there is one.
+second path is another connector where there is one. Pins are those that the log knows (D3): a connector proves a new key
+before it is named, so that what it says of itself in heartbeats is for people.
 """
 
 import hashlib
@@ -12,10 +13,11 @@ from itertools import zip_longest
 from typing import Final
 
 from controller.agents.presence import Presence
+from controller.domain.connector_keys import pins_of
 from controller.domain.model import Connector, Relay
 from controller.domain.state import PolicyState
 from controller.publish import Hop
-from protocol.ids import DeviceId, NetworkId, SpkiPin, relay_hash
+from protocol.ids import DeviceId, NetworkId, relay_hash
 
 PATHS_MAX: Final = 8
 LOAD_STEP: Final = 16
@@ -47,7 +49,7 @@ def _hops(state: PolicyState, presence: Presence, connector: Connector, device: 
     line = presence.connector(connector.id)
     hashed = relay_hash(connector.id)
     claimed = line.relays if line is not None else ()
-    pins = _pins(presence, connector)
+    pins = pins_of(connector, now)
     usable: list[tuple[bool, int, bytes, Relay]] = []
     for relay in state.relays.values():
         seen = presence.relay(relay.id, now)
@@ -58,11 +60,3 @@ def _hops(state: PolicyState, presence: Presence, connector: Connector, device: 
             usable.append((not reported, pairs // RELAY_LOAD_STEP, spread, relay))
     for *_, relay in sorted(usable, key=lambda item: item[:3]):
         yield Hop(connector, pins, relay)
-
-
-def _pins(presence: Presence, connector: Connector) -> tuple[SpkiPin, ...]:
-    """What the connector says of its certificate while it is attached, else what it enrolled with (C5, D3)."""
-    line = presence.connector(connector.id)
-    said = (line.pin, line.next_pin) if line is not None else ()
-    pins = tuple(pin for pin in said if pin is not None)
-    return pins or ((connector.pin,) if connector.pin is not None else ())

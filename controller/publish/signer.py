@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from controller.domain.conditions import Source
+from controller.domain.connector_keys import pins_of
 from controller.domain.evaluate import Subject, acl_for_device, config_acl
 from controller.domain.log import Head
 from controller.domain.model import Connector, Relay, SubjectKind
@@ -72,10 +74,10 @@ class Signer:
         self._ring = ring
         self._new_jti = new_jti
 
-    def snapshot(self, head: Head, subject: Subject, now: float) -> str:
-        """Signs the whitelist of a device in good standing (C7). It never outlives the session."""
+    def snapshot(self, head: Head, subject: Subject, now: float, *, source: Source = None) -> str:
+        """Signs the whitelist of a device in good standing, which is at ``source`` (C7). It never outlives the session."""
         state = head.state
-        acl = acl_for_device(state, subject.device, now)
+        acl = acl_for_device(state, subject.device, now, source=source)
         networks = {entry.resource.network for entry in acl.entries}
         claims = Snapshot(
             issuer=state.issuer,
@@ -135,22 +137,34 @@ class Signer:
         return issue.issue_authorisation(claims, key)
 
     def access(
-        self, head: Head, subject: Subject, connector: Connector, jwk: Mapping[str, str], now: float, *, not_before: int
+        self,
+        head: Head,
+        subject: Subject,
+        connector: Connector,
+        jwk: Mapping[str, str],
+        now: float,
+        *,
+        not_before: int,
+        source: Source = None,
     ) -> str:
         """Signs an access token for one connector, holding only what lies in its network (C15).
 
         ``not_before`` is the newest cut-off of the device: a token issued in the same second must not fall under it.
 
         Raises:
-            RefusedError: NO_GRANT when the device may reach nothing in that network.
+            RefusedError: NO_GRANT when the device may reach nothing in that network; NO_CONNECTOR when the connector has no
+                certificate.
         """
         state = head.state
-        entries = acl_for_device(state, subject.device, now).entries
+        entries = acl_for_device(state, subject.device, now, source=source).entries
         acl = Acl(tuple(entry for entry in entries if entry.resource.network == connector.network))
         if not acl.entries:
             raise RefusedError(Reason.NO_GRANT, f"nothing in network {connector.network}")
         grants: set[GrantId] = {grant for entry in acl.entries for grant in entry.grants}
         issued_at = max(int(now), not_before)
+        pins = pins_of(connector, now)
+        if not pins:
+            raise RefusedError(Reason.NO_CONNECTOR, f"connector {connector.id} is not enrolled")
         claims = Access(
             issuer=state.issuer,
             connector=connector.id,
@@ -164,6 +178,7 @@ class Signer:
             grants=tuple(sorted(grants)),
             issued_at=issued_at,
             expires=_bounded(issued_at + ACCESS_LIFE_S, subject.session_expires),
+            pins=pins,
         )
         return issue.issue_access(claims, self._ring.active(state))
 

@@ -129,6 +129,8 @@ class Ticket:
 class Access:
     """C15: ``device`` may reach ``acl`` through ``connector`` if it proves possession of ``jwk`` (``cnf``, RFC 7800).
 
+    It counts only on a tunnel whose certificate has one of ``pins``: who holds a key that the connector had once is not it.
+
     ``user`` is a user id or a service account id; ``session`` is ``""`` for the latter.
     """
 
@@ -144,6 +146,7 @@ class Access:
     grants: tuple[GrantId, ...]
     issued_at: int
     expires: int
+    pins: tuple[SpkiPin, ...] = ()
     token: str = field(default="", repr=False, compare=False)
 
 
@@ -154,6 +157,18 @@ class Assertion:
     agent: str
     audience: str
     jti: str
+    issued_at: int
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """An agent says that ``jwk`` is its next key; signed by the key that it has (C5). The receiver spends ``jti`` once."""
+
+    agent: str
+    audience: str
+    jti: str
+    jwk: Mapping[str, str]
     issued_at: int
     expires: int
 

@@ -14,6 +14,7 @@ from protocol.tokens.claims import (
     Checkpoint,
     Config,
     Keyset,
+    Rotation,
     Snapshot,
     Ticket,
 )
@@ -131,6 +132,7 @@ def issue_access(claims: Access, key: SigningKey) -> str:
             "sid": claims.session,
             "rev": claims.revision,
             "cnf": {"jwk": dict(claims.jwk)},
+            "pins": list(claims.pins),
             "acl": acl_to_json(claims.acl),
             "grants": list(claims.grants),
         },
@@ -149,6 +151,23 @@ def issue_assertion(claims: Assertion, key: ec.EllipticCurvePrivateKey) -> str:
             "iat": claims.issued_at,
             "exp": claims.expires,
             "jti": claims.jti,
+        },
+        SigningKey(thumbprint(public_jwk(key)), key),
+    )
+
+
+def issue_rotation(claims: Rotation, key: ec.EllipticCurvePrivateKey) -> str:
+    """Signs an agent's statement about its next key with the key that it has (C5)."""
+    return sign(
+        Kind.ROTATION,
+        {
+            "iss": claims.agent,
+            "sub": claims.agent,
+            "aud": claims.audience,
+            "iat": claims.issued_at,
+            "exp": claims.expires,
+            "jti": claims.jti,
+            "jwk": dict(claims.jwk),
         },
         SigningKey(thumbprint(public_jwk(key)), key),
     )

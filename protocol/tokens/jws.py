@@ -34,6 +34,7 @@ class Kind(Enum):
     TICKET = ("ostiary-ticket+jwt", TOKEN_MAX_BYTES)
     ACCESS = ("ostiary-access+jwt", SNAPSHOT_MAX_BYTES)
     ASSERTION = ("ostiary-assertion+jwt", TOKEN_MAX_BYTES)
+    ROTATION = ("ostiary-rotation+jwt", TOKEN_MAX_BYTES)
     KEYSET = ("ostiary-keyset+jwt", TOKEN_MAX_BYTES)
     CHECKPOINT = ("ostiary-checkpoint+jwt", TOKEN_MAX_BYTES)
 

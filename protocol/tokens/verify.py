@@ -38,6 +38,7 @@ from protocol.tokens.claims import (
     ConfigRelay,
     Keyset,
     Path,
+    Rotation,
     Snapshot,
     Ticket,
     TicketRole,
@@ -67,8 +68,9 @@ _CUTOFF: Final = frozenset({"device", "resource", "before", "reason"})
 _AUTHORISATION: Final = _COMMON | {"res", "rev", "paths"}
 _PATH: Final = frozenset({"con", "hash", "pins", "relay", "fqdn", "port", "ticket"})
 _TICKET: Final = _COMMON | {"role", "hash"}
-_ACCESS: Final = _COMMON | {"sub", "jti", "user", "sid", "rev", "cnf", "acl", "grants"}
+_ACCESS: Final = _COMMON | {"sub", "jti", "user", "sid", "rev", "cnf", "pins", "acl", "grants"}
 _ASSERTION: Final = _COMMON | {"sub", "jti"}
+_ROTATION: Final = _ASSERTION | {"jwk"}
 _KEYSET: Final = _COMMON | {"jwks"}
 _CHECKPOINT: Final = _COMMON | {"epoch", "pos", "hash", "prev", "prev_hash"}
 
@@ -172,6 +174,7 @@ def verify_access(token: str, *, keys: VerificationKeys, issuer: str, connector:
         grants=tuple(GrantId(cast(str, grant)) for grant in grants),
         issued_at=claims.integer("iat"),
         expires=claims.integer("exp"),
+        pins=claims.parsed_items("pins", parse_pin_untrusted, least=1, most=PINS_MAX),
         token=token,
     )
 
@@ -183,15 +186,17 @@ def unverified_agent(token: str) -> str:
 
 def verify_assertion(token: str, *, key: ec.EllipticCurvePublicKey, audience: str, now: float) -> Assertion:
     """Verifies an agent's assertion with that agent's key (C2). The caller spends ``jti`` once (D7)."""
-    kid = thumbprint(public_jwk(key))
-    claims = _verified(Kind.ASSERTION, token, {kid: key}, _ASSERTION, issuer=None, audience=audience, now=now)
-    agent = claims.text("sub", limit=64)
-    if claims.text("iss") != agent:
-        raise RemoteError(Reason.TOKEN_ISSUER, "an agent asserts only itself")
+    claims = _of_agent(Kind.ASSERTION, token, _ASSERTION, key=key, audience=audience, now=now)
     issued_at, expires = claims.integer("iat"), claims.integer("exp")
-    if expires - issued_at > ASSERTION_LIFE_S + CLOCK_LEEWAY_S:
-        raise claims.wrong("lives too long")
-    return Assertion(agent, audience, claims.text("jti", limit=64), issued_at, expires)
+    return Assertion(claims.text("sub"), audience, claims.text("jti", limit=64), issued_at, expires)
+
+
+def verify_rotation(token: str, *, key: ec.EllipticCurvePublicKey, audience: str, now: float) -> Rotation:
+    """Verifies an agent's statement about its next key with the key that it has (C5). The caller spends ``jti`` once."""
+    claims = _of_agent(Kind.ROTATION, token, _ROTATION, key=key, audience=audience, now=now)
+    jwk = public_jwk(claims.parsed("jwk", key_from_jwk_untrusted))
+    issued_at, expires = claims.integer("iat"), claims.integer("exp")
+    return Rotation(claims.text("sub"), audience, claims.text("jti", limit=64), jwk, issued_at, expires)
 
 
 def verify_keyset(token: str, *, keys: VerificationKeys, issuer: str, relay: RelayId, now: float) -> Keyset:
@@ -218,6 +223,11 @@ def verify_checkpoint(token: str, *, keys: VerificationKeys, issuer: str, now: f
         expires=claims.integer("exp"),
         token=token,
     )
+
+
+def signed_by_one_of(access: str, keys: VerificationKeys) -> bool:
+    """Tells whether an access token, which was verified once, names a key that still counts."""
+    return unverified_key_id(Kind.ACCESS, access) in keys.keys
 
 
 def checkpoint_key_id(token: str) -> str:
@@ -248,6 +258,18 @@ def _verified(
         raise RemoteError(Reason.TOKEN_NOT_YET_VALID, f"{kind.typ} issued {issued_at - now:.0f} s ahead of our clock")
     if not now < expires + CLOCK_LEEWAY_S:
         raise RemoteError(Reason.TOKEN_EXPIRED, f"{kind.typ} expired {now - expires:.0f} s ago")
+    return claims
+
+
+def _of_agent(
+    kind: Kind, token: str, members: frozenset[str], *, key: ec.EllipticCurvePublicKey, audience: str, now: float
+) -> ClaimReader:
+    """Checks what an agent says about itself, signed by its own key and soon past."""
+    claims = _verified(kind, token, {thumbprint(public_jwk(key)): key}, members, issuer=None, audience=audience, now=now)
+    if claims.text("iss") != claims.text("sub", limit=64):
+        raise RemoteError(Reason.TOKEN_ISSUER, "an agent asserts only itself")
+    if claims.integer("exp") - claims.integer("iat") > ASSERTION_LIFE_S + CLOCK_LEEWAY_S:
+        raise claims.wrong("lives too long")
     return claims
 
 

@@ -104,6 +104,7 @@ class Stage:
         tunnel = Tunnel.client(leg, [self.identity.pin], SystemClock())
         await tunnel.handshake(10)
         self.clients.append(tunnel)
+        self.world.pins = (self.identity.pin,)
         token = self.world.access(whitelist, issued_at=self.now)
         proof = ClientStream(tunnel.open_stream())
         made = self.world.proof(token, exporter=tunnel.exporter(), pin=self.identity.pin)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol import control
+from protocol import control, control_keys, control_requests
 from protocol.control import (
     AccessTokenReply,
     AccessTokenRequest,
@@ -37,6 +37,8 @@ from protocol.control import (
     Welcome,
 )
 from protocol.control_codec import MESSAGES, encode, parse_message_untrusted
+from protocol.control_keys import AnnounceKey, KeyAnnounced, KeysChanged
+from protocol.control_requests import AccessRequests, AskedFor, ListRequests, RequestAccess, WithdrawRequest
 from protocol.errors import RemoteProtocolError
 from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, RelayId, ResourceId, Revision, SpkiPin
 from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
@@ -110,6 +112,22 @@ MESSAGES_BY_NAME: dict[str, Message] = {
     "live_verdict": LiveVerdict(4, Revision(8), (FLOW,)),
     "records_accepted": RecordsAccepted(3),
     "explained": ExplainReply(5, True, None, RESOURCE, "Database", ("gra_" + "G" * 22,), ("dba",), (), Revision(7)),
+    "keys": KeysChanged({"keys": [JWK]}),
+    "announce_key": AnnounceKey(6, "a.b.c", "d.e.f"),
+    "key_announced": KeyAnnounced(6, 420.0),
+    "key_announced, refused": KeyAnnounced(6, reason="token_signature"),
+    "request_access": RequestAccess(7, "db.corp", "release 4.2", 5432, 7200),
+    "request_access, in short": RequestAccess(7, "Payroll", "audit"),
+    "withdraw_request": WithdrawRequest(8, "arq_" + "Q" * 22),
+    "list_requests": ListRequests(9),
+    "access_requests": AccessRequests(
+        9,
+        (
+            AskedFor("arq_" + "Q" * 22, "db.corp", 5432, "open", 1, 2, 3, "release 4.2"),
+            AskedFor("arq_" + "R" * 22, "Payroll", None, "approved", 1, 2, 3, "audit", "until then", 4),
+        ),
+    ),
+    "access_requests, refused": AccessRequests(7, reason="limit_exceeded"),
     "explained, refused": ExplainReply(5, allowed=False, reason="no_grant", ask=("Ada",)),
 }
 JSON = st.recursive(
@@ -123,7 +141,10 @@ def test_every_message_has_a_golden_frame() -> None:
     assert {message.TYPE for message in MESSAGES_BY_NAME.values()} == set(MESSAGES)
     assert set(VECTORS) == set(MESSAGES_BY_NAME)
     assert set(MESSAGES.values()) == {
-        cls for cls in vars(control).values() if isinstance(cls, type) and issubclass(cls, Message) and cls.TYPE
+        cls
+        for module in (control, control_keys, control_requests)
+        for cls in vars(module).values()
+        if isinstance(cls, type) and issubclass(cls, Message) and cls.TYPE
     }
 
 

@@ -41,6 +41,7 @@ ACCESS = Access(
     grants=(GrantId(make_id("grant", bytes(16))),),
     issued_at=1000,
     expires=1300,
+    pins=(PIN, OTHER_PIN),
     token=TOKEN,
 )
 
@@ -104,6 +105,13 @@ def test_t61_swapped_connectors_both_refuse() -> None:
     assert refusal(proof, pin=OTHER_PIN) is Reason.PROOF_INVALID
     other = dataclasses.replace(ACCESS, connector=OTHER_CONNECTOR)
     assert refusal(proof, connector=OTHER_CONNECTOR, access=other) is Reason.PROOF_INVALID
+
+
+def test_f23_t61_a_token_for_another_certificate_is_refused() -> None:
+    """Not even the connector's own: a tunnel to a key that it has no longer is nobody's."""
+    former = dataclasses.replace(ACCESS, pins=(OTHER_PIN,))
+    assert refusal(make_proof(), access=former) is Reason.PIN_MISMATCH
+    assert refusal(make_proof(), access=dataclasses.replace(ACCESS, pins=())) is Reason.PIN_MISMATCH
 
 
 @settings(max_examples=100)

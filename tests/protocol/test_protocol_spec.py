@@ -13,6 +13,7 @@ from protocol import enrolment, ids, limits, pop, rendezvous, streams, tls, vers
 from protocol.acl import codec, names
 from protocol.control import AGENT_PATH, ConnectionRecord, Cutoff, LiveFlow, Message
 from protocol.control_codec import MESSAGES
+from protocol.control_requests import AskedFor
 from protocol.ids import ConnectorId, relay_hash
 from protocol.mux import budget
 from protocol.reasons import Reason
@@ -33,6 +34,7 @@ _WORDS = {
     object: "any",
     ConnectionRecord: "record",
     LiveFlow: "live",
+    AskedFor: "asked",
     Cutoff: "cutoff",
 }
 
@@ -97,7 +99,7 @@ def test_message_and_its_fields_are_listed(message: type[Message]) -> None:
     assert table[message.TYPE] == fields_in_words(message)
 
 
-@pytest.mark.parametrize("record", [ConnectionRecord, LiveFlow, Cutoff])
+@pytest.mark.parametrize("record", [ConnectionRecord, LiveFlow, Cutoff, AskedFor])
 def test_records_are_listed(record: type[Any]) -> None:
     assert "{" + fields_in_words(record) + "}" in " ".join(SPEC.split()).replace("`", "")
 

@@ -85,6 +85,7 @@ def access(
         grants=(),
         issued_at=issued_at,
         expires=issued_at + life_s,
+        pins=(SpkiPin("sha256/x"),),
     )
 
 

@@ -30,7 +30,7 @@ from protocol.control import (
     Message,
     PushSnapshot,
 )
-from protocol.ids import DeviceId, Epoch, GrantId, NetworkId, ResourceId, Revision, SessionId
+from protocol.ids import ConnectorId, DeviceId, Epoch, GrantId, NetworkId, ResourceId, Revision, SessionId, SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.claims import Access, Authorisation, Path, Snapshot
 from protocol.tokens.issue import issue_access, issue_authorisation, issue_snapshot
@@ -58,6 +58,9 @@ def entry(address: str, number: int = 1, *, ports: Ports | None = None, lease_s:
     return Entry(resource, (GRANT,))
 
 
+PIN = SpkiPin("sha256/" + "A" * 43 + "=")
+
+
 @dataclass
 class World:
     """The daemon's surroundings.
@@ -67,6 +70,7 @@ class World:
         entries: the policy; ``push`` makes it known.
         refuse: reasons for authorise and access requests.
         access_life_s: of the next access tokens.
+        token_pins: of the next access tokens, in place of those of the paths.
     """
 
     folder: FilePath
@@ -80,6 +84,7 @@ class World:
     refuse_authorise: Reason | None = None
     refuse_access: Reason | None = None
     access_life_s: float = 300.0
+    token_pins: tuple[SpkiPin, ...] | None = None
     explained: dict[str, Any] = field(default_factory=lambda: {"allowed": False, "reason": "not_a_resource"})
     proxy: tuple[str, int] = ("", 0)
 
@@ -123,6 +128,13 @@ class World:
             "",
         )
         return issue_snapshot(claims, self.controller.key)
+
+    def pins_of(self, connector: ConnectorId) -> tuple[SpkiPin, ...]:
+        """What access tokens for it name; those of its paths unless the test says otherwise."""
+        if self.token_pins is not None:
+            return self.token_pins
+        paths = [edge.path() for edge in self.edges] if self.paths is None else self.paths
+        return next((path.pins for path in paths if path.connector == connector), (PIN,))
 
     async def push(self, *entries: Entry, life_s: int = 3600) -> None:
         """Pushes a newer snapshot with these entries and waits until it is enforced."""
@@ -173,6 +185,7 @@ class World:
                         (GRANT,),
                         now,
                         int(now + self.access_life_s),
+                        self.pins_of(connector),
                     )
                     token = issue_access(access, self.controller.key)
                 reply = AccessTokenReply(number, token, self.refuse_access and self.refuse_access.code)

@@ -182,7 +182,7 @@ class Lab:
 
     def records(self) -> list[ConnectionRecord]:
         """Everything that was recorded so far, oldest first."""
-        return list(self.enforcer.records.next_batch(10_000))
+        return list(self.enforcer.records.next_batch(10_000).records)
 
     async def until_recorded(self, count: int = 1) -> list[ConnectionRecord]:
         async with asyncio.timeout(10):
@@ -255,6 +255,7 @@ async def connector_lab(whitelist: Acl = EVERYWHERE, *, admit: bool = True) -> A
     world, clock = World(), SystemClock()
     key = generate_key()
     pin = pin_of(key.public_key())
+    world.pins = (pin,)
     trust = Trust(key_to_pem(key), make_certificate(key, clock.wall()), world.issuer, world.keys)
     enforcer = Enforcer(connector=world.connector, network=NETWORK, clock=clock)
     near, far = memory_legs()

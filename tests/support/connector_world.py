@@ -89,6 +89,7 @@ class World:
     connector: ConnectorId = CONNECTOR
     signing: SigningKey = field(default_factory=lambda: SigningKey("key-1", generate_key()))
     client_key: object = field(default_factory=generate_key)
+    pins: tuple[SpkiPin, ...] = (PIN,)
     jti: int = 0
 
     @property
@@ -122,6 +123,7 @@ class World:
             grants=grants,
             issued_at=issued_at,
             expires=issued_at + life_s,
+            pins=self.pins,
         )
         return issue_access(claims, self.signing)
 

@@ -35,6 +35,7 @@ from protocol.tokens.claims import (
     ConfigRelay,
     Keyset,
     Path,
+    Rotation,
     Snapshot,
     Ticket,
 )
@@ -120,8 +121,10 @@ ACCESS = Access(
     (GRANT,),
     NOW,
     NOW + 300,
+    (PIN,),
 )
 ASSERTION = Assertion(DEVICE, AUDIENCE, "jti-1", NOW, NOW + 60)
+ROTATION = Rotation(CONNECTOR, AUDIENCE, "jti-1", public_jwk(OTHER_KEY.private), NOW, NOW + 60)
 KEYSET = Keyset(ISSUER, RELAY, KEYS.to_jwks(), NOW, NOW + 3600)
 CHECKPOINT = Checkpoint(ISSUER, Epoch(1), Revision(7), "ab" * 32, Revision(3), "cd" * 32, NOW, NOW + 86400)
 
@@ -188,6 +191,15 @@ SAMPLES = (
         issue.issue_assertion(ASSERTION, AGENT_KEY),
         lambda token, now: verify.verify_assertion(token, key=AGENT_KEY.public_key(), audience=AUDIENCE, now=now),
         ASSERTION.expires,
+        AGENT_SIGNING,
+    ),
+    Sample(
+        "rotation",
+        "ostiary-rotation+jwt",
+        ROTATION,
+        issue.issue_rotation(ROTATION, AGENT_KEY),
+        lambda token, now: verify.verify_rotation(token, key=AGENT_KEY.public_key(), audience=AUDIENCE, now=now),
+        ROTATION.expires,
         AGENT_SIGNING,
     ),
     Sample(
