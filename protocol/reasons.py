@@ -168,11 +168,6 @@ class Reason(Enum):
     )
     DESTINATION_FORBIDDEN = (172, "Records are never sent to this kind of address.", "Choose another address.")
 
-    # 170-179: records, enforcement, exports
-    END_UNKNOWN = (170, "The end of this connection was not reported.", "Look into the log of the connector's host.")
-    DIGEST_MISMATCH = (171, "An agent enforces something else than it was sent.", "Revoke the agent and look into its host.")
-    DESTINATION_FORBIDDEN = (172, "Records are never sent to this kind of address.", "Choose another address.")
-
     def __init__(self, number: int, sentence: str, next_step: str) -> None:
         self.number = number
         self.sentence = sentence
