@@ -27,7 +27,7 @@ from controller.identity.passwords import Passwords
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
 from controller.settings import Settings
-from controller.store import Store, enrolments, idempotency, web_sessions
+from controller.store import Store, enrolments, idempotency, upkeep, web_sessions
 from controller.store.retention import purge_connections
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
@@ -44,6 +44,7 @@ DAY_S: Final = 24 * 3600
 SPENT_KEEP_S: Final = 7 * 24 * 3600
 """How long spent and expired enrolments and sessions are kept, so that they can be called used or expired."""
 
+FOLD_CHECK_S: Final = 300.0
 DATABASE_RETRY_CAP_S: Final = 1.0
 """Longest pause before a lost database is tried again: back within three seconds of its return (F-10)."""
 
@@ -87,7 +88,7 @@ async def open_services(
     """Opens the store and the keys; closes them afterwards. Raises LocalError."""
     settings.require_database()
     seal = load_seal(settings.state_dir)
-    store = await Store.open(settings.effective_database_url)
+    store = await Store.open(settings.effective_database_url, seal=seal)
     passwords = Passwords(hasher)
     try:
         ca = await keys.load_ca(seal, store)
@@ -120,6 +121,7 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
     await checkpointer.load()
     async with TaskScope("controller") as scope:
         scope.spawn(follow_log(store), name="follow")
+        scope.spawn(upkeep.verify_below(store, store.base), name="verify")
         scope.spawn_supervised(lambda: follow_keys(services), name="keys")
         scope.spawn(hub.run(), name="hub")
         scope.spawn_supervised(links.run, name="relays")
@@ -156,12 +158,27 @@ async def lead(services: Services) -> None:
     backoff = Backoff(cap_s=DATABASE_RETRY_CAP_S)
     while True:
         try:
-            await services.store.lead(lambda: keep_house(services))
+            await services.store.lead(lambda: do_duties(services))
         except LocalError as exc:
             if exc.reason is not Reason.UNAVAILABLE:
                 raise
             _log.warning("no leader's duties for now", reason=exc.reason.code, detail=exc.detail)
         await asyncio.sleep(backoff.next())
+
+
+async def do_duties(services: Services) -> None:
+    """Everything that only the leader does."""
+    async with TaskScope("duties") as scope:
+        scope.spawn_supervised(lambda: keep_house(services), name="housekeeping")
+        scope.spawn_supervised(lambda: save_folds(services), name="folds")
+        await scope.join()
+
+
+async def save_folds(services: Services) -> None:
+    """Saves the fold of the log now and then, so that starts are quick; runs until cancelled."""
+    while True:
+        await upkeep.save_fold(services.store, services.seal, services.clock.wall())
+        await asyncio.sleep(FOLD_CHECK_S)
 
 
 async def keep_house(services: Services) -> None:

@@ -93,7 +93,7 @@ async def append(
 async def rows_after(connection: AsyncConnection, position: int, *, limit: int = BATCH) -> list[Row]:
     """Returns at most ``limit`` rows behind ``position``, in order."""
     query = sa.select(EVENTS).where(EVENTS.c.position > position).order_by(EVENTS.c.position).limit(limit)
-    return [Row(*row) for row in await connection.execute(query)]
+    return [Row._make(row) for row in (await connection.execute(query)).fetchall()]
 
 
 async def changes_after(connection: AsyncConnection, head: Head) -> AsyncIterator[Change]:

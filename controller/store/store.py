@@ -9,7 +9,6 @@
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -20,12 +19,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from controller.domain.log import Change, Head
+from controller.domain.log import Head
 from controller.domain.state import PolicyState
 from controller.store import events, follow, leader, restores, schema
 from controller.store.chain import ChainFault, ChainReport, ChainVerifier
 from controller.store.engine import make_engine, parse_url, require_file, take_log_lock, writer_of
-from controller.store.feed import HISTORY, Feed
+from controller.store.feed import Feed
+from controller.store.folds import Sealer
+from controller.store.loading import load
 from controller.store.unit import Unit
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -41,17 +42,20 @@ UNIT_S: Final = 30.0
 class Store:
     """Use ``await Store.open(url)`` and ``await store.close()``."""
 
-    def __init__(self, url: URL, engine: AsyncEngine, feed: Feed) -> None:
+    def __init__(self, url: URL, engine: AsyncEngine, feed: Feed, base: Head) -> None:
         self._url = url
         self._engine = engine
         self._writer = writer_of(engine)
         self._turn = asyncio.Lock()
         self.feed = feed
+        self.base = base
+        """The saved fold with which this process began; below it the log was not read yet (``upkeep.verify_below``)."""
 
     @classmethod
-    async def open(cls, url: str, *, restored: bool = False) -> "Store":
+    async def open(cls, url: str, *, restored: bool = False, seal: Sealer | None = None) -> "Store":
         """Connects, checks the schema version and the hash chain, and folds the log.
 
+        With ``seal`` a saved fold is used when there is a good one.
         ``restored`` opens also a database that waits for its new epoch after a restore (F-26).
 
         Raises:
@@ -67,11 +71,11 @@ class Store:
                     await connection.run_sync(schema.require_current)
                     if not restored:
                         await restores.require_none_pending(connection)
-                    feed = await _load(connection)
+                    feed, base = await load(connection, seal)
         except BaseException:
             await engine.dispose()
             raise
-        return cls(parsed, engine, feed)
+        return cls(parsed, engine, feed, base)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -198,15 +202,6 @@ async def verify(connection: AsyncConnection, seen: Head | None) -> ChainReport:
         lost = ChainFault(position + 1, f"missing: this process has seen event {seen.position}")
         report = replace(report, faults=(*report.faults, lost))
     return report
-
-
-async def _load(connection: AsyncConnection) -> Feed:
-    head = Head(PolicyState())
-    recent: deque[Change] = deque(maxlen=HISTORY)
-    async for change in events.changes_after(connection, head):
-        recent.append(change)
-        head = change.after
-    return Feed(head, recent)
 
 
 @contextlib.asynccontextmanager
