@@ -17,6 +17,7 @@ import structlog
 from connector.enforcer import Enforcer
 from connector.identity import Identity, forget_config, load_config, load_floor, save_config, save_keys
 from connector.peer import Trust, TunnelPeer
+from connector.reporter import Reporter
 from connector.resolver import Resolver
 from connector.settings import Settings
 from connector.streams import StreamServer
@@ -31,8 +32,6 @@ from protocol.control import (
     LiveVerdict,
     Message,
     PushConfig,
-    Records,
-    RecordsAccepted,
     Revoke,
     Revoked,
     Welcome,
@@ -46,7 +45,6 @@ from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import verify_config
 from protocol.version import PROTOCOL, SOFTWARE
 from runtime.agent_link import AgentLink
-from runtime.backoff import Backoff
 from runtime.clock import Clock, SystemClock
 from runtime.files import StateDir
 from runtime.leg import Leg
@@ -56,8 +54,6 @@ from runtime.tasks import TaskScope
 TICK_S: Final = 0.5
 RECORDS_FLUSH_S: Final = 3.0
 """At the end, for the last records."""
-RECORDS_PAUSE_S: Final = 0.2
-"""Collects records into batches."""
 VERDICT_DEADLINE_S: Final = CONTROL_REQUEST_DEADLINE_S
 LIVE_FLOWS_BATCH: Final = 4096
 """Flows in one LiveFlows message; about 700 KiB."""
@@ -87,7 +83,6 @@ class Daemon:
         self._flow_scope = TaskScope("flows")
         self._server = StreamServer(self.enforcer, self.resolver, self._flow_scope)
         self.uplinks = Uplinks(self._make_uplink, self._scope)
-        self._records_due = asyncio.Event()
         self._progress = asyncio.Event()
         """A flow ended, or records were acknowledged: what the drain waits for."""
         self._clock_warned = False
@@ -102,6 +97,7 @@ class Daemon:
             on_connected=self._on_connected,
             clock=self.clock,
         )
+        self.reporter = Reporter(self.enforcer.records, self.link, on_progress=self._progress.set)
 
     @property
     def ready(self) -> bool:
@@ -120,7 +116,7 @@ class Daemon:
         async with self._scope, self._flow_scope:
             self._scope.spawn_supervised(self.link.run, name="link")
             self._scope.spawn_supervised(self._tick, name="tick")
-            self._scope.spawn_supervised(self._send_records, name="records")
+            self._scope.spawn_supervised(self.reporter.run, name="records")
             lifecycle.ready("connector started")
             await lifecycle.stop.wait()
             await self._drain(lifecycle)
@@ -192,7 +188,7 @@ class Daemon:
         self.enforcer.heard(self.clock.monotonic())
         self._take_keys(welcome.jwks)
         self._scope.spawn(self._exchange_live_flows(), name="live-flows")
-        self._records_due.set()
+        self.reporter.wake()
 
     def _on_message(self, message: Message) -> None:
         match message:
@@ -300,16 +296,17 @@ class Daemon:
         live = self.enforcer.flows.live()
         for start in range(0, max(len(live), 1), LIVE_FLOWS_BATCH):
             batch = live[start : start + LIVE_FLOWS_BATCH]
-            verdict = await self._verdict_about(batch)
+            verdict = await self._verdict_about(batch, more=start + LIVE_FLOWS_BATCH < len(live))
             if verdict is None:
                 return
             self.enforcer.apply_verdict([item.flow for item in batch], verdict.allowed)
 
-    async def _verdict_about(self, flows: tuple[LiveFlow, ...]) -> LiveVerdict | None:
+    async def _verdict_about(self, flows: tuple[LiveFlow, ...], *, more: bool) -> LiveVerdict | None:
         """None when the connection was lost: the next Welcome asks again."""
         while True:
             try:
-                reply = await self.link.request(LiveFlows(self.link.next_id(), flows), deadline_s=VERDICT_DEADLINE_S)
+                question = LiveFlows(self.link.next_id(), flows, more)
+                reply = await self.link.request(question, deadline_s=VERDICT_DEADLINE_S)
             except RemoteError as error:
                 _log.warning("live_flows.unanswered", reason=error.reason.code, flows=len(flows))
                 if error.reason is not Reason.TIMEOUT or not self.link.state.connected:
@@ -318,7 +315,7 @@ class Daemon:
                 return reply if isinstance(reply, LiveVerdict) else None
 
     def _on_record(self) -> None:
-        self._records_due.set()
+        self.reporter.wake()
         self._progress.set()
 
     async def _tick(self) -> None:
@@ -335,31 +332,6 @@ class Daemon:
         if wrong and not self._clock_warned:
             _log.warning("clock.wrong", offset_ms=offset, next=Reason.CLOCK_OFFSET.next_step)
         self._clock_warned = wrong
-
-    async def _send_records(self) -> None:
-        backoff = Backoff()
-        reported = 0
-        while True:
-            await self._records_due.wait()
-            self._records_due.clear()
-            await asyncio.sleep(RECORDS_PAUSE_S)
-            while batch := self.enforcer.records.next_batch():
-                if not self.link.state.connected:
-                    break
-                try:
-                    reply = await self.link.request(Records(self.link.next_id(), batch))
-                except RemoteError as error:
-                    if error.reason is not Reason.TIMEOUT:
-                        self.enforcer.records.came_back()
-                    await asyncio.sleep(backoff.next())
-                    continue
-                backoff.reset()
-                if isinstance(reply, RecordsAccepted):
-                    self.enforcer.records.acknowledged()
-                    self._progress.set()
-            if self.enforcer.records.dropped != reported:
-                reported = self.enforcer.records.dropped
-                _log.error("records.dropped", total=reported)
 
     # The end
 
@@ -382,7 +354,7 @@ class Daemon:
         await self.link.flush()
 
     async def _flush_records(self) -> None:
-        self._records_due.set()
+        self.reporter.hurry()
         if self.link.state.connected:
             await self._until(lambda: not len(self.enforcer.records), RECORDS_FLUSH_S)
         left = len(self.enforcer.records)

@@ -4,9 +4,10 @@ It does no I/O. A stream is opened by ``open`` (or ``permit_name``) and ended by
 leaves exactly one connection record (S-13). A change resets flows through the ``abort`` that their opener gave.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -28,6 +29,9 @@ from runtime.clock import Clock
 
 Abort = Callable[[Reason], None]
 """Ends a flow at once, both ways; must lead to ``Enforcer.close``."""
+
+OPEN_AFTER_S: Final = 1.0
+"""A flow that lives longer is reported as open; a shorter one costs one record, of its end."""
 
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +71,8 @@ class Enforcer:
         self.bytes_down = 0
         self.on_record: Callable[[], None] | None = None
         self._open: dict[FlowId, _OpenFlow] = {}
+        self._young: deque[tuple[float, FlowId]] = deque()
+        """Flows whose start was not recorded yet, and when it is to be (monotonic), oldest first."""
 
     # Streams
 
@@ -77,6 +83,7 @@ class Enforcer:
             RemoteError: the reason to answer; the refusal is recorded.
         """
         entry, request, peer, ends = self._decide(header, origin)
+        token = _token_of(origin)
         served = self.keeper.current
         assert served is not None
         flow = Flow(
@@ -93,6 +100,7 @@ class Enforcer:
             expires=entry.expires,
             lease_s=lease_of(entry, served.acl),
             started_wall=self.clock.wall(),
+            token=token,
         )
         try:
             self.flows.add(flow)
@@ -100,6 +108,7 @@ class Enforcer:
             self.refused(header, origin, error.reason, entry.resource.id, entry.grants)
             raise
         self._open[flow.flow] = _OpenFlow(flow, origin.relay, abort)
+        self._young.append((self.clock.monotonic() + OPEN_AFTER_S, flow.flow))
         return flow
 
     def permit_name(self, header: StreamHeader, origin: Origin) -> ServedConfig:
@@ -135,6 +144,7 @@ class Enforcer:
             started_wall=known.started_wall,
             traffic=(bytes_up, bytes_down),
             outcome=outcome,
+            token=known.token,
         )
 
     def refused(
@@ -158,6 +168,7 @@ class Enforcer:
             relay=origin.relay,
             target=(header.host, header.kind, header.port),
             outcome=reason,
+            token=admitted.access.jti,
         )
 
     def proof_refused(self, error: RefusedProofError, flow: FlowId, relay: RelayId | None) -> None:
@@ -174,6 +185,7 @@ class Enforcer:
             relay=relay,
             target=("", "proof", None),
             outcome=error.reason,
+            token=access.jti,
         )
 
     # Changes
@@ -217,9 +229,10 @@ class Enforcer:
 
     def tick(self) -> None:
         """Ends what time ends: leases, tokens without successor, grants. Call it twice a second."""
+        now = self.clock.monotonic()
+        self._report_open(now)
         if not len(self.flows):
             return
-        now = self.clock.monotonic()
         self._apply(self.flows.lease_due(now, self.heard_at), "lease")
         self._apply(self.flows.tokens_due(now), "token")
         self._apply(self.flows.grants_due(self.clock.wall()), "grant")
@@ -270,6 +283,7 @@ class Enforcer:
         address: IPAddress | None = None,
         started_wall: float | None = None,
         traffic: tuple[int, int] = (0, 0),
+        token: str = "",
     ) -> None:
         self.outcomes[outcome] += 1
         now = self.clock.wall()
@@ -296,9 +310,63 @@ class Enforcer:
                 outcome=outcome.code,
                 revision=revision,
                 grants=tuple(grants),
+                token=token,
+                path=_path(relay),
             )
         )
         if outcome is not Reason.NORMAL:
             _log.debug("flow.ended", flow=flow, device=device, resource=resource, outcome=outcome.code)
         if self.on_record is not None:
             self.on_record()
+
+    def _report_open(self, now: float) -> None:
+        """Records the start of flows that have been open for a while; one that is still dialled waits a little more."""
+        waiting: list[tuple[float, FlowId]] = []
+        reported = False
+        while self._young and self._young[0][0] <= now:
+            _, name = self._young.popleft()
+            entry = self._open.get(name)
+            if entry is None:
+                continue
+            if not entry.flow.accepted:
+                waiting.append((now + OPEN_AFTER_S, name))
+                continue
+            self.records.opened(self._open_record(entry.flow, entry.relay))
+            reported = True
+        self._young.extend(waiting)
+        if reported and self.on_record is not None:
+            self.on_record()
+
+    def _open_record(self, flow: Flow, relay: RelayId | None) -> ConnectionRecord:
+        return ConnectionRecord(
+            flow=flow.flow,
+            reporter="connector",
+            device=flow.device,
+            user=flow.user,
+            resource=flow.resource,
+            network=self.network,
+            connector=self.connector,
+            relay=relay,
+            host=str(flow.request.host),
+            address="" if flow.address is None else str(flow.address),
+            transport=flow.request.transport.value,
+            port=flow.request.port,
+            started_ms=round(flow.started_wall * 1000),
+            ended_ms=round(self.clock.wall() * 1000),
+            bytes_up=0,
+            bytes_down=0,
+            outcome=Reason.NORMAL.code,
+            revision=flow.revision,
+            grants=tuple(flow.grants),
+            token=flow.token,
+            path=_path(relay),
+        )
+
+
+def _token_of(origin: Origin) -> str:
+    admitted = origin.admission.admitted
+    return "" if admitted is None else admitted.access.jti
+
+
+def _path(relay: RelayId | None) -> str:
+    return "relay" if relay is not None else "direct"

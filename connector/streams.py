@@ -226,6 +226,8 @@ class Opening:
         return self._waiting is not None and self._waiting.eof
 
     def _hand_over(self) -> None:
+        if self._flow is not None:
+            self._flow.accepted = True
         if self._waiting is not None:
             self._waiting.release()
         self._stream.write(_ACCEPTED)

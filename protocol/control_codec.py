@@ -102,7 +102,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _wrong(path: str, wanted: str) -> RemoteProtocolError:
+def _wrong(path: _Path, wanted: str) -> RemoteProtocolError:
     return RemoteProtocolError(f"control message: {path} must be {wanted}")
 
 

@@ -48,6 +48,10 @@ class Flow:
     lease_s: int
     started_wall: float
     address: IPAddress | None = None
+    token: str = ""
+    """``jti`` of the access token by which it was opened."""
+    accepted: bool = False
+    """The resource has accepted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Desk:
         return caught.value.reason
 
     def records(self) -> list[ConnectionRecord]:
-        return list(self.enforcer.records.next_batch(10_000))
+        return list(self.enforcer.records.next_batch(10_000).records)
 
 
 def desk(whitelist: Acl = WHITELIST) -> Desk:
@@ -86,6 +86,41 @@ def test_a_served_flow_leaves_one_record() -> None:
     assert (record.grants, record.revision, record.relay, record.network) == ((GRANT,), 7, RELAY, NETWORK)
     assert (it.enforcer.bytes_up, it.enforcer.bytes_down) == (3, 4)
     assert it.enforcer.outcomes == {Reason.NORMAL: 1}
+
+
+def test_a_flow_that_lives_for_a_while_is_reported_as_open_once() -> None:
+    it = desk()
+    flow = it.open()
+    flow.address = ipaddress.ip_address("10.0.0.5")
+    it.clock.advance(1.5)
+    it.enforcer.tick()
+    assert len(it.enforcer.records) == 0  # the resource has not accepted yet
+    flow.accepted = True
+    it.clock.advance(1.0)
+    it.enforcer.tick()
+    it.enforcer.tick()
+    batch = it.enforcer.records.next_batch()
+    (opened,) = batch.opened
+    assert (batch.records, opened.flow, opened.address, opened.path) == ((), flow_id(1), "10.0.0.5", "relay")
+    it.enforcer.records.acknowledged()
+    it.clock.advance(9)
+    it.enforcer.close(flow.flow, Reason.NORMAL)
+    (ended,) = it.records()
+    assert (ended.started_ms, ended.token) == (opened.started_ms, opened.token)
+    assert ended.token
+    assert ended.ended_ms - ended.started_ms == 11_500
+
+
+def test_a_short_flow_is_reported_at_its_end_only() -> None:
+    it = desk()
+    flow = it.open()
+    flow.accepted = True
+    it.clock.advance(0.9)
+    it.enforcer.close(flow.flow, Reason.NORMAL)
+    it.clock.advance(1)
+    it.enforcer.tick()
+    batch = it.enforcer.records.next_batch()
+    assert (len(batch.records), batch.opened) == (1, ())
 
 
 def test_each_refusal_leaves_one_record() -> None:

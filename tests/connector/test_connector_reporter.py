@@ -1,0 +1,97 @@
+"""The reporter: records wait for company, a full batch and an ending connector do not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from test_connector_records import record
+
+from connector import reporter as module
+from connector.core.records import BATCH_MAX, RecordQueue
+from connector.reporter import Reporter
+from protocol.control import Message, Records, RecordsAccepted
+from protocol.errors import RemoteError
+from protocol.reasons import Reason
+from runtime.tasks import TaskScope
+
+
+@dataclass
+class Link:
+    """The link to the controller: answers at once, or fails as told."""
+
+    sent: list[Records] = field(default_factory=list)
+    failures: list[Reason] = field(default_factory=list)
+    state: "Link" = field(init=False)
+    connected: bool = True
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.state = self
+
+    def next_id(self) -> int:
+        return len(self.sent) + 1
+
+    async def request(self, message: Message) -> Message:
+        assert isinstance(message, Records)
+        self.sent.append(message)
+        self.arrived.set()
+        await asyncio.sleep(0)
+        if self.failures:
+            raise RemoteError(self.failures.pop(0), "")
+        return RecordsAccepted(message.id)
+
+    async def wait(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.sent) < count:
+                self.arrived.clear()
+                await self.arrived.wait()
+
+
+@asynccontextmanager
+async def running(queue: RecordQueue, link: Link) -> AsyncIterator[Reporter]:
+    reporter = Reporter(queue, link, on_progress=lambda: None)  # type: ignore[arg-type]
+    async with TaskScope("test") as scope:
+        scope.spawn(reporter.run(), name="reporter")
+        yield reporter
+        scope.cancel()
+
+
+async def test_records_wait_for_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 0.05)
+    queue, link = RecordQueue(), Link()
+    async with running(queue, link) as reporter:
+        for number in range(3):
+            queue.add(record(number))
+            reporter.wake()
+            await asyncio.sleep(0)
+        await link.wait(1)
+    assert [len(message.records) for message in link.sent] == [3]
+
+
+async def test_a_full_batch_goes_at_once_and_the_rest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 3600.0)
+    queue, link = RecordQueue(), Link()
+    async with running(queue, link) as reporter:
+        for number in range(2 * BATCH_MAX + 1):
+            queue.add(record(number))
+            reporter.wake()
+        await link.wait(2)
+        assert len(queue) == BATCH_MAX + 1  # the second one is on its way
+        reporter.hurry()
+        await link.wait(3)
+    assert [len(message.records) for message in link.sent] == [BATCH_MAX, BATCH_MAX, 1]
+
+
+async def test_a_batch_that_got_no_answer_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    monkeypatch.setattr(module.Backoff, "next", lambda _self: 0.0)
+    queue, link = RecordQueue(), Link(failures=[Reason.TIMEOUT, Reason.CONTROLLER_UNREACHABLE])
+    async with running(queue, link) as reporter:
+        queue.add(record(1))
+        reporter.wake()
+        await link.wait(3)
+        await asyncio.sleep(0.01)
+    assert [message.records for message in link.sent] == [(record(1),)] * 3
+    assert len(queue) == 0
