@@ -60,7 +60,10 @@ class Goodbye(Message):
 
 @dataclass(frozen=True, slots=True)
 class Hello(Message):
-    """First message of an agent. ``epoch`` and ``revision``: what it enforces at the moment (0 when nothing)."""
+    """First message of an agent. ``epoch`` and ``revision``: what it enforces at the moment (0 when nothing).
+
+    ``facts``: a client's, see DeviceReport.
+    """
 
     TYPE: ClassVar[str] = "hello"
     protocol: int
@@ -181,6 +184,14 @@ class SignOut(Message):
     """Client: end my session. The controller answers with Revoked and closes."""
 
     TYPE: ClassVar[str] = "sign_out"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReport(Message):
+    """Client: how this device is set up (``protocol.device_facts``), when it changed and every FACTS_INTERVAL_S."""
+
+    TYPE: ClassVar[str] = "facts"
+    facts: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,3 +323,7 @@ class ExplainReply(Message):
     """For each grant: the name of the group, user or service account that it was given to."""
     ask: tuple[str, ...] = ()
     revision: Revision = NO_REVISION
+    missing: tuple[str, ...] = ()
+    """What the nearest grant asks for and is not so, in words."""
+    changes_at: int | None = None
+    """When time alone mends that (Unix seconds)."""

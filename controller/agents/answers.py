@@ -41,7 +41,8 @@ class Answerer:
         head = self._hub.head
         try:
             subject = self._subject(head, agent, now)
-            entry = may_reach(head.state, subject.device, request.resource, now)
+            source = self._hub.place_of(subject.device)
+            entry = may_reach(head.state, subject.device, request.resource, now, source=source)
             if isinstance(entry, Deny):
                 raise RefusedError(entry.reason)
             hops = paths_to(head.state, self._presence, entry.resource.network, subject.device, now)
@@ -63,7 +64,8 @@ class Answerer:
             if dict(request.jwk) != agent.key.to_jwk():
                 raise RefusedError(Reason.PROOF_INVALID, "the key is not the device's")
             floor = self._hub.not_before(subject.device)
-            token = self._signer.access(head, subject, connector, request.jwk, now, not_before=floor)
+            source = self._hub.place_of(subject.device)
+            token = self._signer.access(head, subject, connector, request.jwk, now, not_before=floor, source=source)
         except OstiaryError as error:
             return AccessTokenReply(request.id, reason=error.reason.code)
         return AccessTokenReply(request.id, token=token)
@@ -75,7 +77,8 @@ class Answerer:
             wanted = _request(request)
         except (LocalError, ValueError):
             return Explanation(Deny(Reason.INVALID_INPUT))
-        return explain(state, DeviceId(agent.id), wanted, now)
+        device = DeviceId(agent.id)
+        return explain(state, device, wanted, now, source=self._hub.place_of(device))
 
     def _subject(self, head: Head, agent: Agent, now: float) -> Subject:
         subject = subject_of_device(head.state, DeviceId(agent.id), now)
@@ -113,6 +116,8 @@ def explain_reply(state: PolicyState, request_id: int, explanation: Explanation,
         resource_name=known.name if known is not None else "",
         ask=ask,
         revision=state.position,
+        missing=tuple(failure.detail for failure in explanation.missing),
+        changes_at=explanation.changes_at,
     )
 
 

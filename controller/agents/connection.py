@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from controller.agents.answers import Answerer, explain_reply, people_in
 from controller.agents.authentication import Agent
+from controller.agents.device_facts import FactsRecorder
 from controller.agents.presence import Presence
 from controller.agents.reports import own_records
 from controller.agents.tally import Tally
@@ -25,6 +26,7 @@ from controller.store import Store, credentials, records
 from protocol.control import (
     AccessTokenRequest,
     AuthoriseRequest,
+    DeviceReport,
     Enforced,
     ExplainRequest,
     Goodbye,
@@ -54,7 +56,7 @@ PAUSE_AFTER_OFFENCE_S: Final = 30.0
 LOST_AFTER_S: Final = 15.0
 """After a connector has said what is open: then its records of the time before have arrived."""
 
-_CLIENT_ONLY = (AuthoriseRequest, AccessTokenRequest, ExplainRequest, SignOut)
+_CLIENT_ONLY = (AuthoriseRequest, AccessTokenRequest, DeviceReport, ExplainRequest, SignOut)
 _CONNECTOR_ONLY = (LiveFlows,)
 
 _log = structlog.get_logger(__name__)
@@ -73,6 +75,7 @@ class Connection:
         answerer: Answerer,
         presence: Presence,
         limiter: RateLimiter,
+        facts: FactsRecorder,
         clock: Clock,
         tally: Tally,
     ) -> None:
@@ -83,6 +86,7 @@ class Connection:
         self._answerer = answerer
         self._presence = presence
         self._limiter = limiter
+        self._facts = facts
         self._clock = clock
         self._tally = tally
         self._alive: set[FlowId] = set()
@@ -175,7 +179,7 @@ class Connection:
                 self._reply(self._answerer.access(self._agent, message, now))
             case LiveFlows():
                 self._judge(message, now)
-            case Records() | ExplainRequest() | SignOut():
+            case Records() | ExplainRequest() | SignOut() | DeviceReport():
                 self._queue(message)
             case Goodbye(reason):
                 _log.info("agent.said_goodbye", agent=self._agent.id, reason=reason)
@@ -184,7 +188,9 @@ class Connection:
     def _judge(self, message: LiveFlows, now: float) -> None:
         state = self._hub.head.state
         connector = state.connectors.get(ConnectorId(self._agent.id))
-        allowed = allowed_flows(state, connector, message.flows, now) if connector is not None else ()
+        allowed: tuple[FlowId, ...] = ()
+        if connector is not None:
+            allowed = allowed_flows(state, connector, message.flows, now, self._hub.place_of)
         _log.info("agent.live_flows", agent=self._agent.id, flows=len(message.flows), allowed=len(allowed))
         self._reply(LiveVerdict(message.id, state.position, allowed))
         self._alive.update(flow.flow for flow in message.flows)
@@ -196,7 +202,7 @@ class Connection:
         try:
             self._slow.put_nowait(message)
         except asyncio.QueueFull:
-            if isinstance(message, Records):
+            if isinstance(message, Records | DeviceReport):
                 return
             raise RefusedError(Reason.RATE_LIMITED, "too many requests at once") from None
 
@@ -213,6 +219,8 @@ class Connection:
                         await self._explain(message)
                     case SignOut():
                         await self._sign_out()
+                    case DeviceReport(facts):
+                        await self._facts.record(DeviceId(self._agent.id), facts)
             except OstiaryError as error:
                 if error.reason is not Reason.UNAVAILABLE:
                     raise

@@ -7,6 +7,7 @@ to be told why (Revoked), and no further.
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection
+from ipaddress import ip_address
 from typing import Final
 
 import structlog
@@ -16,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from controller.agents.answers import Answerer
 from controller.agents.authentication import Agent, authenticate
 from controller.agents.connection import Connection, receive
+from controller.agents.device_facts import FactsRecorder
 from controller.agents.presence import Presence
 from controller.agents.replay import ReplayCache
 from controller.agents.tally import Tally
@@ -24,7 +26,7 @@ from controller.domain.state import PolicyState
 from controller.identity.rate_limit import RateLimitedError, RateLimiter
 from controller.publish import AgentKind, Hub, Signer, verification_keys
 from controller.store import Store, credentials
-from protocol.acl.model import Deny
+from protocol.acl.model import Deny, IPAddress
 from protocol.control import Goodbye, Hello, Message, Revoked, Welcome
 from protocol.control_codec import encode
 from protocol.errors import LocalError, OstiaryError, RemoteProtocolError
@@ -65,6 +67,7 @@ class AgentEndpoint:
         self._audiences = audiences or self._own_names
         self._answerer = Answerer(hub, signer, presence)
         self._replays = ReplayCache()
+        self._facts = FactsRecorder(store, clock)
         self.tally = Tally()
         self._connects = RateLimiter("connect", per_minute=CONNECTS_PER_MINUTE, burst=CONNECTS_BURST)
         self._messages = RateLimiter("message", per_minute=MESSAGES_PER_MINUTE, burst=MESSAGES_BURST)
@@ -98,6 +101,9 @@ class AgentEndpoint:
             return
         welcome = await self._welcome(hello, standing)
         await websocket.send_text(encode(welcome))
+        if agent.kind is AgentKind.CLIENT and hello.facts:
+            # Before its first snapshot is made, so that what it may reach does not come and go.
+            await self._facts.record(DeviceId(agent.id), hello.facts)
         connection = Connection(
             websocket,
             agent,
@@ -106,6 +112,7 @@ class AgentEndpoint:
             answerer=self._answerer,
             presence=self._presence,
             limiter=self._messages,
+            facts=self._facts,
             clock=self._clock,
             tally=self.tally,
         )
@@ -117,6 +124,7 @@ class AgentEndpoint:
             revision=hello.revision,
             welcomed=welcome.revision,
             wake=connection.wake,
+            address=_address_of(websocket),
         )
         self._presence.arrived(agent.id, agent.kind, hello, self._clock.wall())
         _log.info("agent.attached", agent=agent.id, kind=agent.kind.value, software=hello.software)
@@ -195,6 +203,14 @@ class AgentEndpoint:
         body = {"type": "about:blank", "title": error.reason.sentence, "status": status, "code": error.reason.code}
         _log.warning("agent.not_authenticated", reason=error.reason.code, detail=error.detail)
         await websocket.send_denial_response(JSONResponse(body, status, headers, media_type="application/problem+json"))
+
+
+def _address_of(websocket: WebSocket) -> IPAddress | None:
+    """Where the connection comes from; behind a trusted proxy, what that says. None when it cannot be told."""
+    try:
+        return ip_address(websocket.client.host.partition("%")[0]) if websocket.client is not None else None
+    except ValueError:
+        return None
 
 
 async def _say_last(websocket: WebSocket, message: Message) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from controller.domain.commands import Command
-from controller.domain.conditions import Conditions, DeviceFacts
+from controller.domain.conditions import Conditions
 from controller.domain.model import SubjectKind
+from protocol.device_facts import DeviceFacts
 from protocol.ids import DeviceId, ExclusionId, PolicyId, ResourceId
 
 
@@ -67,7 +68,7 @@ class UntrustDevice(Command):
 
 @dataclass(frozen=True, slots=True)
 class ReportDeviceFacts(Command):
-    """The device says how it is set up, at ``at_s`` (Unix s, the controller's clock).
+    """The device says how it is set up, at ``at_s`` (Unix s, the controller's clock). ``facts`` are as the protocol read them.
 
     Leads to no event when nothing changed and no policy needs a younger report than the one that is known.
     """

@@ -7,8 +7,9 @@ does not judge, so the log is then newer than this code.
 from collections.abc import Callable
 from typing import Any, Final
 
-from controller.domain.conditions import FACTS_MAX_AGE_DEFAULT_S, Conditions, DeviceFacts, SystemRule
+from controller.domain.conditions import FACTS_MAX_AGE_DEFAULT_S, Conditions, SystemRule
 from controller.domain.hours import Hours, Window
+from protocol.device_facts import DeviceFacts
 
 Json = Any
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from controller.domain.hours import Hours, state_of
 from protocol.acl.names import unmapped
+from protocol.device_facts import DeviceFacts
 from protocol.reasons import Reason
 
 FACTS_MAX_AGE_DEFAULT_S: Final = 24 * 3600
@@ -29,23 +30,6 @@ class Assumed(Enum):
 
 Source = IPv4Address | IPv6Address | Assumed | None
 """Where a device's control connection comes from; None when it is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceFacts:
-    """What a device says of itself. None and empty texts: it could not be found out. A report, not a measurement."""
-
-    os: str
-    """The kernel's name in lower case: ``linux``."""
-    distribution: str
-    """ID of os-release(5): ``debian``."""
-    version: str
-    """VERSION_ID of os-release(5): ``12``."""
-    kernel: str
-    client: str
-    """The client's version."""
-    disk_encrypted: bool | None
-    firewall: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from controller.domain.conditions import Conditions
 from controller.domain.handlers import Decided, Handlers, about, handles
 from controller.domain.model import SubjectKind
 from controller.domain.rules import RuleBrokenError, fresh, known
-from controller.domain.rules_conditions import conditions, device_facts
+from controller.domain.rules_conditions import conditions
 from controller.domain.state import PolicyState
 from protocol.ids import PolicyId
 from protocol.reasons import Reason
@@ -106,11 +106,10 @@ def _untrust_device(state: PolicyState, command: UntrustDevice) -> Decided:
 @handles(HANDLERS, ReportDeviceFacts)
 def _report_facts(state: PolicyState, command: ReportDeviceFacts) -> Decided:
     device = known(state.devices, command.device, "device")
-    facts = device_facts(command.facts)
     at_s = rules.unix_time(command.at_s, "at_s")
-    if facts == device.facts and device.facts_s is not None and at_s - device.facts_s < _refresh_after(state):
+    if command.facts == device.facts and device.facts_s is not None and at_s - device.facts_s < _refresh_after(state):
         return about(command.device)
-    return about(command.device, e.DeviceFactsReported(command.device, facts, at_s))
+    return about(command.device, e.DeviceFactsReported(command.device, command.facts, at_s))
 
 
 def _refresh_after(state: PolicyState) -> float:

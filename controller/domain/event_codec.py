@@ -16,10 +16,11 @@ from controller.domain.condition_codec import (
     facts_from_json,
     facts_to_json,
 )
-from controller.domain.conditions import Conditions, DeviceFacts
+from controller.domain.conditions import Conditions
 from controller.domain.events import EVENT_TYPES, Event
 from controller.domain.model import PublicKey, Role, SubjectKind
 from protocol.acl.model import PortRange, Ports
+from protocol.device_facts import DeviceFacts
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 

@@ -67,12 +67,6 @@ def state_of(hours: Hours, now: float) -> OpenState:
     return _state_in_minute(hours, int(now // 60))
 
 
-def is_open(hours: Hours, now: float) -> bool:
-    """The first half of ``state_of``."""
-    zone = _zone(hours.zone)
-    return zone is not None and _shows(hours, datetime.fromtimestamp(now, zone))
-
-
 @lru_cache(maxsize=1024)
 def _state_in_minute(hours: Hours, minute: int) -> OpenState:
     """Windows begin and end, and offsets change, at whole minutes: thousands of devices share one answer."""

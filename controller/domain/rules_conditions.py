@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from controller.domain.conditions import Conditions, DeviceFacts, SystemRule, version_of
+from controller.domain.conditions import Conditions, SystemRule, version_of
 from controller.domain.hours import DAY_MIN, Hours, Window, is_zone
 from controller.domain.rules import WORD_MAX, RuleBrokenError, printable, word
 from protocol.acl.model import CidrPattern
@@ -33,22 +33,6 @@ def conditions(asked: Conditions) -> Conditions:
         sources=_sources(asked.sources),
         hours=None if asked.hours is None else _hours(asked.hours),
     )
-
-
-def device_facts(said: DeviceFacts) -> DeviceFacts:
-    """What a device says, with bounded plain texts: it is shown to people and stored for ever (T-74)."""
-    return replace(
-        said,
-        os=_said(said.os).lower(),
-        distribution=_said(said.distribution).lower(),
-        version=_said(said.version),
-        kernel=_said(said.kernel),
-        client=_said(said.client),
-    )
-
-
-def _said(text: str) -> str:
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text[:WORD_MAX])
 
 
 def _age(seconds: int | None, field: str, least: int = AGE_MIN_S) -> None:

@@ -2,29 +2,33 @@
 
 For every change, in this order: cut-offs are made for what devices lost and handed to the connectors concerned at once;
 then, coalesced over FAN_OUT_COALESCE_S, new configs and snapshots. Agents that lost their standing are told so and closed.
-Time is a change as well: grants and sessions that end are found by their timers. The hub of each replica follows the log by
+Time is a change as well: grants, sessions and conditions that end are found by their timers. So is coming from another place:
+a client's address is known while it is attached (``watch``). The hub of each replica follows the log by
 itself and serves the agents that are attached to it.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from controller.domain.affected import Affected, affected_by
-from controller.domain.evaluate import next_change_at, subject_of_device
+from controller.domain.conditions import Source
+from controller.domain.evaluate import subject_of_device
 from controller.domain.log import Change, Head, Resync
-from controller.domain.losses import Loss, losses_by, losses_of
+from controller.domain.losses import Loss
 from controller.domain.model import PublicKey
 from controller.publish.attachment import AgentKind, Attachment
 from controller.publish.cutoffs import KEEP_S, PER_CONFIG, CutoffLedger, Noted
 from controller.publish.enforcement import EnforcementTable
-from controller.publish.signer import Signer
-from controller.publish.timers import Timers
-from protocol.acl.model import Deny
+from controller.publish.following import ChangeFeed
+from controller.publish.signer import Signer, verification_keys
+from controller.publish.watch import Watch
+from protocol.acl.model import Deny, IPAddress
 from protocol.control import Goodbye, Message, PushConfig, PushSnapshot, Revoked
+from protocol.control_keys import KeysChanged
 from protocol.errors import OstiaryError
 from protocol.ids import ConnectorId, DeviceId, Epoch, Revision
 from protocol.limits import CONNECTOR_TICKET_LIFE_S, FAN_OUT_COALESCE_S, SNAPSHOT_LIFE_S
@@ -38,41 +42,12 @@ YIELD_EVERY: Final = 100
 """Devices judged in one go before other tasks get their turn."""
 RETRY_S: Final = 1.0
 """After a token could not be made."""
-REKEY_SPREAD_S: Final = 20.0
-"""Agents learn new keys by reconnecting; a key is added long before it signs, so they need not all come at once."""
-DISTRUST_SPREAD_S: Final = 1.0
 CHECKPOINT_SPREAD_S: Final = 20.0
 """Connectors witness a new checkpoint within this time; configs of all of them are not signed at once."""
 DUPLICATE_PAUSE_S: Final = 30.0
 """Two processes with one identity must not throw each other out many times a second."""
 
 _log = structlog.get_logger(__name__)
-
-
-class ChangeReader(Protocol):
-    """A place in the log (``controller.store.feed.Subscription``)."""
-
-    async def next(self) -> tuple[Change, ...] | Resync:
-        """Waits for what follows and returns all of it."""
-        ...
-
-
-class ChangeFeed(Protocol):
-    """The live end of the log (``controller.store.feed.Feed``)."""
-
-    @property
-    def head(self) -> Head:
-        """The end of the log."""
-        ...
-
-    @property
-    def recent(self) -> tuple[Change, ...]:
-        """The last changes, oldest first."""
-        ...
-
-    def subscribe(self, after: Revision | None = None) -> ChangeReader:
-        """Returns a reader that starts behind ``after``."""
-        ...
 
 
 class Hub:
@@ -90,7 +65,7 @@ class Hub:
         self._issued: dict[str, Revision] = {}
         self._touched: dict[str, Revision] = {}
         self._ledger = CutoffLedger()
-        self._timers = Timers()
+        self._watch = Watch(clock.wall())
         self._timer_set = asyncio.Event()
         self._checkpoint = ""
         self.enforcement = EnforcementTable()
@@ -118,10 +93,11 @@ class Hub:
         revision: Revision,
         welcomed: Revision,
         wake: Callable[[], None],
+        address: IPAddress | None = None,
     ) -> Attachment:
         """Takes an authenticated agent in. An older connection of the same agent is told goodbye (T-20's rule).
 
-        ``epoch`` and ``revision`` are what the agent enforces, ``welcomed`` is the revision of its Welcome. A client that missed nothing since this process made its
+        ``address`` is where it comes from. ``epoch`` and ``revision`` are what the agent enforces, ``welcomed`` is the revision of its Welcome. A client that missed nothing since this process made its
         snapshot is not sent another one.
         """
         now = self._clock.wall()
@@ -130,10 +106,18 @@ class Hub:
             older.end(Goodbye(Reason.DUPLICATE_AGENT.code, retry_after_s=DUPLICATE_PAUSE_S))
         attachment = self._attached[agent] = Attachment(agent, kind, key, now, wake)
         attachment.welcomed = welcomed
+        if welcomed < self._keys_since:
+            attachment.mark_keys_due()
         attachment.refresh_at = now + self._refresh_after(kind)
+        moved = False
+        if kind is AgentKind.CLIENT:
+            moved, losses = self._watch.arrive(self._head.state, DeviceId(agent), address, now)
+            self._cut_off(losses, self._head.position)
+            self._timer_set.set()
         current = (
             kind is AgentKind.CLIENT
             and older is None
+            and not moved
             and agent not in self._stale
             and epoch == self.head.state.epoch
             and self._issued.get(agent) == revision
@@ -156,8 +140,16 @@ class Hub:
 
     def detach(self, attachment: Attachment) -> None:
         """The socket is gone."""
-        if self._attached.get(attachment.agent) is attachment:
-            del self._attached[attachment.agent]
+        if self._attached.get(attachment.agent) is not attachment:
+            return
+        del self._attached[attachment.agent]
+        if attachment.kind is AgentKind.CLIENT:
+            self._watch.leave(self._head.state, DeviceId(attachment.agent), self._clock.wall())
+            self._timer_set.set()
+
+    def place_of(self, device: DeviceId) -> Source:
+        """Where the device is now, as far as that is known here."""
+        return self._watch.place_of(device, self._clock.wall())
 
     def is_attached(self, agent: str) -> bool:
         """Whether the agent is attached to this replica."""
@@ -172,6 +164,9 @@ class Hub:
         """Returns the next message for the agent, made from the state of this moment; None when there is nothing."""
         if attachment.ended:
             return None
+        if attachment.take_keys_due():
+            # Before what a new key signed; and an agent that still believes a distrusted one is the more urgent case.
+            return KeysChanged(verification_keys(self._feed.head.state).to_jwks())
         message: Message | None = attachment.take_cutoffs()
         if message is not None:
             return message
@@ -209,7 +204,7 @@ class Hub:
             before, after, event = change.before, change.after.state, change.event
             affected = affected_by(before, after, event)
             self._head = change.after
-            await self._judge(affected.devices, partial(losses_by, before, after, event))
+            await self._judge(affected.devices, partial(self._watch.losses_by, change))
             self._touch(affected, change.position)
             total |= affected
         return total
@@ -219,7 +214,7 @@ class Hub:
         after = news.head.state
         devices = frozenset(before.devices) | frozenset(after.devices)
         connectors = frozenset(before.connectors) | frozenset(after.connectors)
-        await self._judge(devices, lambda device, now: losses_of(before, after, device, was=now, now=now))
+        await self._judge(devices, partial(self._watch.losses_between, before, after))
         keys = frozenset(before.signing_keys) != frozenset(after.signing_keys)
         affected = Affected(devices, connectors, everybody=True, keys=keys, relays=True)
         self._touch(affected, news.head.position)
@@ -235,7 +230,7 @@ class Hub:
             losses: list[Loss] = []
             for device in ordered[start : start + YIELD_EVERY]:
                 losses += losses_by(device, now)
-                self._timers.set(device, next_change_at(self._head.state, device, now))
+                self._watch.set_timer(self._head.state, device, now)
             self._cut_off(losses, self._head.position)
             await asyncio.sleep(0)
         self._timer_set.set()
@@ -295,15 +290,14 @@ class Hub:
                 if attachment.kind is kind and (gone or attachment.agent in self._stale):
                     attachment.mark_dirty()
         if affected.keys:
-            spread = DISTRUST_SPREAD_S if affected.everybody else REKEY_SPREAD_S
             for attachment in self.attached:
                 if attachment.welcomed < self._keys_since:
-                    attachment.end(Goodbye(Reason.NORMAL.code, retry_after_s=round(self._jitter(spread), 3)))
+                    attachment.mark_keys_due()
 
     async def _keep_time(self) -> None:
         while True:
             self.tick()
-            due = self._timers.next()
+            due = self._watch.next()
             wait = TICK_S if due is None else min(TICK_S, max(0.0, due - self._clock.wall()))
             self._timer_set.clear()
             try:
@@ -315,11 +309,7 @@ class Hub:
     def tick(self) -> None:
         """Handles what the clock has brought: ended grants and sessions, tokens that are to be renewed."""
         now = self._clock.wall()
-        state = self._head.state
-        for device, when in self._timers.take_due(now):
-            # Ends are whole seconds and nothing else changes between two of them.
-            losses = losses_of(state, state, device, was=when - 0.5, now=now)
-            self._timers.set(device, next_change_at(state, device, now))
+        for device, losses in self._watch.take_due(self._head.state, now):
             self._cut_off(losses, self._head.position)
             self._mark(device, self._head.position, even_if_newer=True)
             if device in self._attached:
@@ -354,7 +344,7 @@ class Hub:
         if isinstance(subject, Deny):
             attachment.end(Revoked(subject.reason.code))
             return None
-        return PushSnapshot(self._signer.snapshot(head, subject, now))
+        return PushSnapshot(self._signer.snapshot(head, subject, now, source=self._watch.place_of(subject.device, now)))
 
     def _config(self, attachment: Attachment, head: Head, now: float) -> Message | None:
         connector = head.state.connectors.get(ConnectorId(attachment.agent))
@@ -381,7 +371,7 @@ class Hub:
                 continue
             before, after = change.before, change.after.state
             for device in affected_by(before, after, change.event).devices:
-                self._ledger.note(losses_by(before, after, change.event, device, at), at)
+                self._ledger.note(self._watch.losses_by(change, device, at), at)
         state = self._head.state
         for device in state.devices:
-            self._timers.set(device, next_change_at(state, device, now))
+            self._watch.set_timer(state, device, now)

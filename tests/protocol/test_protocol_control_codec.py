@@ -17,6 +17,7 @@ from protocol.control import (
     AuthoriseRequest,
     ConnectionRecord,
     Cutoff,
+    DeviceReport,
     Enforced,
     ExplainReply,
     ExplainRequest,
@@ -97,6 +98,7 @@ MESSAGES_BY_NAME: dict[str, Message] = {
     "live_flows, more to come": LiveFlows(4, (), more=True),
     "live_flows": LiveFlows(4, (LiveFlow(FLOW, DEVICE, RESOURCE, "icmp", None),)),
     "sign_out": SignOut(),
+    "facts": DeviceReport({"os": "linux", "distribution": "debian", "disk_encrypted": "yes"}),
     "explain": ExplainRequest(5, "db.corp", "tcp", 5432),
     "welcome": Welcome(1, "0.1.0", 1, 1, Revision(7), {"keys": [JWK]}, "usr_" + "U" * 22, "Ada", 1_760_000_000),
     "snapshot": PushSnapshot("a.b.c"),
@@ -129,6 +131,9 @@ MESSAGES_BY_NAME: dict[str, Message] = {
     ),
     "access_requests, refused": AccessRequests(7, reason="limit_exceeded"),
     "explained, refused": ExplainReply(5, allowed=False, reason="no_grant", ask=("Ada",)),
+    "explained, not now": ExplainReply(
+        5, allowed=False, reason="outside_hours", missing=("Mon 08:00-18:00 (UTC)",), changes_at=1_760_000_000
+    ),
 }
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

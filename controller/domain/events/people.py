@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from controller.domain.conditions import DeviceFacts
 from controller.domain.events.base import Event
 from controller.domain.model import PublicKey, Role, SubjectKind
+from protocol.device_facts import DeviceFacts
 from protocol.ids import (
     DeviceId,
     GrantId,
