@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from connector.cli_witness import witness
 from connector.daemon import Daemon
 from connector.enrol import enrol
 from connector.identity import Identity, load_identity
@@ -65,6 +66,7 @@ app = command_group(
     """,
     name="ostiary-connector",
 )
+app.add_typer(witness, name="witness")
 
 
 def main() -> None:

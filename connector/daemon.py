@@ -22,6 +22,7 @@ from connector.resolver import Resolver
 from connector.settings import Settings
 from connector.streams import StreamServer
 from connector.uplink import Uplink, Uplinks
+from connector.witnessing import Observer
 from protocol.control import (
     Enforced,
     Goodbye,
@@ -76,6 +77,7 @@ class Daemon:
         self.problem: OstiaryError | None = None
         """Why the last config was refused, or our standing lost; None when all is well."""
         self.draining = False
+        self.observer = Observer(identity.issuer, state)
         self._state = state
         self._context = identity.context()
         self._next_number = 0
@@ -194,6 +196,7 @@ class Daemon:
         match message:
             case Revoke(revision, cutoffs):
                 self.enforcer.revoke(revision, cutoffs)
+                self.observer.witness.note_cutoffs(self.enforcer.keeper.floor[0], revision, cutoffs)
             case PushConfig(token):
                 self._take_config(token)
             case Revoked(code):
@@ -219,6 +222,12 @@ class Daemon:
     def _take_config(self, token: str) -> None:
         try:
             config = self._verify(token)
+            try:
+                self.observer.observe(config, self.trust.keys, self.clock.wall())
+            except OstiaryError:
+                # Whatever its log says: access that it takes away is taken away.
+                self.enforcer.revoke(config.revision, config.cutoffs)
+                raise
             self._enforce(config)
         except OstiaryError as error:
             self._complain("config.refused", error)

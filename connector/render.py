@@ -19,6 +19,17 @@ def render_status(answer: Mapping[str, Any]) -> None:
         print_lines(f"config      revision {config['revision']}, {config['resources']} resources{expired}")
         if config["egress_allow"]:
             print_lines(f"            egress rules lifted for {', '.join(config['egress_allow'])}")
+    witness = answer["witness"]
+    if witness["newest"] is not None:
+        newest = witness["newest"]
+        print_lines(
+            f"witness     event {newest['position']} of epoch {newest['epoch']}, {witness['checkpoints']} checkpoints"
+        )
+    if witness["conflicts"]:
+        print_lines(
+            f"            THE CONTROLLER'S LOG WAS REWRITTEN: {witness['last_conflict']}",
+            "            keep the evidence: ostiary-connector witness export --output FILE",
+        )
     if answer["problem"]:
         problem = answer["problem"]
         print_lines(f"problem     {problem['sentence']} ({problem['detail']})", f"            {problem['next']}")

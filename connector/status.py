@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from connector.core.witness import Witness
 from connector.daemon import Daemon
 from connector.probe import parse_target, probe
 from protocol.errors import LocalError, OstiaryError
@@ -87,6 +88,7 @@ def describe(daemon: Daemon) -> dict[str, Any]:
             reason.code: count for reason, count in sorted(enforcer.outcomes.items(), key=lambda item: -item[1])
         },
         "cutoffs": len(enforcer.cutoffs),
+        "witness": _witness(daemon.observer.witness),
         "records": {"waiting": len(enforcer.records), "dropped": enforcer.records.dropped},
         "resolvers": list(daemon.resolver.servers()),
     }
@@ -122,6 +124,17 @@ def _config(daemon: Daemon) -> dict[str, Any] | None:
         "expired": served.expired(daemon.clock.wall()),
         "resources": len(config.acl.entries),
         "egress_allow": list(config.egress_allow),
+    }
+
+
+def _witness(witness: Witness) -> dict[str, Any]:
+    newest = witness.newest
+    return {
+        "checkpoints": len(witness.checkpoints),
+        "newest": None if newest is None else {"epoch": newest.epoch, "position": newest.position, "hash": newest.hash},
+        "conflicts": len(witness.conflicts),
+        "last_conflict": None if not witness.conflicts else witness.conflicts[-1].detail,
+        "refused": witness.conflict_count,
     }
 
 

@@ -26,7 +26,7 @@ from runtime.clock import SystemClock
 from runtime.files import StateDir
 from runtime.status_socket import call
 
-COMMANDS = ("enroll", "run", "status", "health", "test", "check-config", "version")
+COMMANDS = ("enroll", "run", "status", "health", "test", "check-config", "version", "witness export")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def invoke(env: dict[str, str], *argv: str, stdin: str | None = None) -> tuple[i
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches_itself(command: str) -> None:
-    code, out, _ = invoke({}, command, "--help")
+    code, out, _ = invoke({}, *command.split(), "--help")
     assert code == 0
     assert "Usage:" in out
     assert len(out) > 150
@@ -191,6 +191,13 @@ def test_status_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         "bytes_up": 999,
         "bytes_down": 12_345_678,
         "records": {"waiting": 1, "dropped": 2},
+        "witness": {
+            "checkpoints": 3,
+            "newest": {"epoch": 1, "position": 7, "hash": "h"},
+            "conflicts": 1,
+            "last_conflict": "event 5 has another hash",
+            "refused": 2,
+        },
         "relays": [{**relay, "attached": True}, {**relay, "attached": False, "error": error}],
         "tunnels": [{"device": "dev_1", "user": "usr_1", "relay": "rel_1", "streams": 3, "rtt_ms": None}],
     }
@@ -199,6 +206,8 @@ def test_status_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("ready, up 1 h 6 min", "clock -12 ms", "revision 7", "lifted for 127.0.0.1/32", "12.3 MB down"):
         assert part in out
     for part in ("attached for 1 min", "not attached: No relay could be reached.", "2 dropped", "dev_1"):
+        assert part in out
+    for part in ("event 7 of epoch 1, 3 checkpoints", "REWRITTEN: event 5 has another hash", "witness export"):
         assert part in out
     away = {**controller, "connected": False, "error": error, "heard_s_ago": 200_000.0}
     render_status({**answer, "controller": away, "config": None, "ready": False, "problem": None, "tunnels": []})
