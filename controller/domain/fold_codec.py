@@ -5,15 +5,19 @@ is made of texts, numbers, enums, dataclasses, tuples, sets, networks and persis
 versions: whoever keeps it notes by which code it was made, and folds the log again with any other.
 
 The first line holds the fields that are no maps; each further line a part of one map, so that neither side ever holds the
-whole text.
+whole text. Within a part values are written field by field (all ids, then all names, ...): that is three times quicker to
+read than one list for each value, and a start waits for it.
 """
 
 import ipaddress
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from itertools import islice
+from operator import attrgetter, itemgetter
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
@@ -28,7 +32,10 @@ Coder = Callable[[Any], Any]
 Codec = tuple[Coder | None, Coder | None]
 """How a value is written and read; None where it is its own JSON form."""
 
-PART: Final = 2_000
+ColumnCodec = tuple[Callable[[list[Any]], Json], Callable[[Json], list[Any]]]
+"""How many values of one type are written and read together."""
+
+PART: Final = 5_000
 """Entries of a map in one line."""
 _ITSELF: Final[Codec] = (None, None)
 _write_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -36,18 +43,13 @@ _write_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_
 
 def fold_to_lines(state: PolicyState) -> Iterator[str]:
     """Writes a fold, line by line."""
-    codecs = _state_codecs()
-    plain = {name: _apply(codec[0], getattr(state, name)) for name, codec in codecs.items() if name not in _maps()}
-    yield _write_json(plain)
-    for name, (key, value) in _maps().items():
-        part: list[Json] = []
-        for one, other in getattr(state, name).items():
-            part.append((_apply(key[0], one), _apply(value[0], other)))
-            if len(part) == PART:
-                yield _write_json((name, part))
-                part = []
-        if part:
-            yield _write_json((name, part))
+    codecs = _plain()
+    yield _write_json({name: _apply(codec[0], getattr(state, name)) for name, codec in codecs.items()})
+    for name, ((write_keys, _), (write_values, _)) in _maps().items():
+        entries = iter(getattr(state, name).items())
+        while part := list(islice(entries, PART)):
+            keys, values = [key for key, _ in part], [value for _, value in part]
+            yield _write_json((name, len(part), write_keys(keys), write_values(values)))
 
 
 def fold_from_lines(lines: Iterable[str]) -> PolicyState:
@@ -57,19 +59,21 @@ def fold_from_lines(lines: Iterable[str]) -> PolicyState:
         LocalError: STATE_CORRUPT when it is something else.
     """
     reader = iter(lines)
-    codecs, maps = _state_codecs(), _maps()
+    plain, maps = _plain(), _maps()
+    built: dict[str, dict[Any, Any]] = {name: {} for name in maps}
+    promised = Counter[str]()
     try:
-        plain = json.loads(next(reader))
-        values: dict[str, Any] = {name: _apply(codecs[name][1], plain[name]) for name in codecs if name not in maps}
-        built: dict[str, dict[Any, Any]] = {name: {} for name in maps}
+        first = json.loads(next(reader))
+        values: dict[str, Any] = {name: _apply(codec[1], first[name]) for name, codec in plain.items()}
         for line in reader:
-            name, part = json.loads(line)
-            (_, read_key), (_, read_value) = maps[name]
-            keys = (one for one, _ in part) if read_key is None else (read_key(one) for one, _ in part)
-            others = (other for _, other in part) if read_value is None else (read_value(other) for _, other in part)
-            built[name].update(zip(keys, others, strict=True))
+            name, count, keys, others = json.loads(line)
+            (_, read_keys), (_, read_values) = maps[name]
+            built[name].update(zip(read_keys(keys), read_values(others), strict=True))
+            promised[name] += count
     except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as exc:
         raise LocalError(Reason.STATE_CORRUPT, f"a saved fold: {type(exc).__name__}: {exc}") from exc
+    if any(len(built[name]) != count for name, count in promised.items()):
+        raise LocalError(Reason.STATE_CORRUPT, "a saved fold: entries are missing")
     return PolicyState(**values, **{name: Map(one) for name, one in built.items()})
 
 
@@ -78,20 +82,56 @@ def _apply(coder: Coder | None, value: Any) -> Any:
 
 
 @cache
-def _state_codecs() -> dict[str, Codec]:
+def _plain() -> dict[str, Codec]:
     hints = get_type_hints(PolicyState)
-    return {field.name: _codec(hints[field.name]) for field in fields(PolicyState)}
+    return {field.name: _codec(hints[field.name]) for field in fields(PolicyState) if field.name not in _maps()}
 
 
 @cache
-def _maps() -> dict[str, tuple[Codec, Codec]]:
+def _maps() -> dict[str, tuple[ColumnCodec, ColumnCodec]]:
     hints = get_type_hints(PolicyState)
     found = {}
     for field in fields(PolicyState):
         if get_origin(hints[field.name]) is Map:
             key, value = get_args(hints[field.name])
-            found[field.name] = (_codec(key), _codec(value))
+            found[field.name] = (_column(key), _column(value))
     return found
+
+
+def _column(hint: Any) -> ColumnCodec:
+    if isinstance(hint, NewType):
+        return _column(hint.__supertype__)
+    if isinstance(hint, type) and is_dataclass(hint):
+        hints = get_type_hints(hint)
+        names = [field.name for field in fields(hint)]
+        return _columns([_column(hints[name]) for name in names], attrgetter, names, hint)
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple and Ellipsis not in arguments:
+        parts = [_column(argument) for argument in arguments]
+        return _columns(parts, itemgetter, list(range(len(parts))), lambda *values: values)
+    write, read = _codec(hint)
+    return (
+        list if write is None else lambda values: [write(value) for value in values],
+        list if read is None else lambda values: [read(value) for value in values],
+    )
+
+
+def _columns(
+    parts: list[ColumnCodec], getter: Callable[[Any], Callable[[Any], Any]], names: list[Any], make: Callable[..., Any]
+) -> ColumnCodec:
+    """Values of several fields each: one column per field."""
+    getters = [getter(name) for name in names]
+
+    def write(values: list[Any]) -> list[Json]:
+        return [part[0](list(map(get, values))) for part, get in zip(parts, getters, strict=True)]
+
+    def read(columns: Json) -> list[Any]:
+        whole = [part[1](column) for part, column in zip(parts, columns, strict=True)]
+        if len({len(column) for column in whole}) > 1:
+            raise ValueError("columns of different lengths")
+        return list(map(make, *whole))
+
+    return write, read
 
 
 @cache
@@ -112,7 +152,7 @@ def _codec(hint: Any) -> Codec:
     if origin in {Map, dict, Mapping}:
         return _mapping(Map if origin is Map else dict, _codec(arguments[0]), _codec(arguments[1]))
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return (lambda value: value.name), hint.__getitem__
+        return (lambda value: value.name), dict(hint.__members__).__getitem__
     if hint in {ipaddress.IPv4Network, ipaddress.IPv6Network, ipaddress.IPv4Address, ipaddress.IPv6Address}:
         return str, hint
     if isinstance(hint, type) and is_dataclass(hint):

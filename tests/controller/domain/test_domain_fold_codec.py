@@ -43,7 +43,7 @@ def test_a_map_is_written_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_field_of_the_state_has_a_form() -> None:
-    assert set(fold_codec._state_codecs()) == {field.name for field in fields(PolicyState)}
+    assert {*fold_codec._plain(), *fold_codec._maps()} == {field.name for field in fields(PolicyState)}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"position": 1}'])
@@ -55,7 +55,14 @@ def test_something_else_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ['["networks", [["net_x", ["net_x"]]]]', '["nothing", []]', '["users", [["usr_x", ["usr_x", "KING", 1, false]]]]'],
+    [
+        '["networks", 1, ["net_x"], [["net_x"]]]',
+        '["networks", 1, ["net_x"], [["net_x"], ["a", "b"], [1], [[]]]]',
+        '["networks", 2, ["net_x"], [["net_x"], ["a"], [1], [[]]]]',
+        '["networks", 1, ["net_x"]]',
+        '["nothing", 0, [], []]',
+        '["users", 1, ["usr_x"], [["usr_x"], ["KING"], [1], [false]]]',
+    ],
 )
 def test_damage_inside_is_refused(line: str) -> None:
     with pytest.raises(LocalError) as refused:
@@ -94,6 +101,8 @@ def test_every_kind_of_part_has_a_form() -> None:
     assert write is not None
     assert read is not None
     assert read(json.loads(json.dumps(write(value)))) == value
+    write, read = fold_codec._column(tuple[Everything, str])
+    assert read(json.loads(json.dumps(write([(value, "x")] * 3)))) == [(value, "x")] * 3
 
 
 def test_a_type_without_a_form_is_named() -> None:
