@@ -153,12 +153,15 @@ class FrameReader:
             return 0
         second = view[position + 1]
         short = second & 0x7F
-        if (second >= 0x80) != self._masked or short < 126:
+        if (second >= 0x80) != self._masked or not short:
             return 0
-        start = position + (10 if short == 127 else 4)
-        length = int.from_bytes(view[position + 2 : start], "big")
-        if not (65536 if short == 127 else 126) <= length <= LEG_MESSAGE_MAX_BYTES:
-            return 0
+        if short < 126:
+            start, length = position + 2, short
+        else:
+            start = position + (10 if short == 127 else 4)
+            length = int.from_bytes(view[position + 2 : start], "big")
+            if not (65536 if short == 127 else 126) <= length <= LEG_MESSAGE_MAX_BYTES:
+                return 0
         if self._masked:
             self._mask = bytes(view[start : start + 4])
             start += 4

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from client.daemon.opening import Opened, begin
+from client.daemon.opening import Opened, Opening, begin
 from protocol.acl.decide import decide
 from protocol.acl.match import AclIndex
 from protocol.acl.model import Permit, Request
@@ -127,12 +127,15 @@ class ConnectorTunnel:
         self._number += 1
         self._accepted = self.standing
 
-    async def open(self, header: StreamHeader) -> Opened:
-        """Opens a stream and waits for its answer; doubts a silent tunnel in time.
+    def begin(self, header: StreamHeader) -> Opening:
+        """Opens a stream; ``finish`` waits for its answer. Raises OstiaryError when the tunnel takes none."""
+        return begin(self.tunnel.open_stream(), header)
+
+    async def finish(self, opening: Opening) -> Opened:
+        """Waits for the answer of a stream that was begun here; doubts a silent tunnel in time.
 
         Raises as ``Opening.wait``; the caller sets the deadline.
         """
-        opening = begin(self.tunnel.open_stream(), header)
         try:
             opened = await opening.wait_for(DOUBT_AFTER_S)
             if opened is None:

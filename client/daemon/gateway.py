@@ -11,7 +11,7 @@ from client.daemon.denials import Denials
 from client.daemon.flows import FlowRegistry, OpenFlow
 from client.daemon.opening import ConnectorRefusedError, Opened
 from client.daemon.policy import Policy
-from client.daemon.tunnels import Tunnels, Wanted
+from client.daemon.tunnels import Begun, Tunnels, Wanted
 from protocol.acl.model import Transport
 from protocol.errors import OstiaryError, RefusedError, RemoteError
 from protocol.ids import FlowId
@@ -32,25 +32,38 @@ class Gateway:
         self.tunnels: Tunnels | None = None
         self._clock = clock
 
-    async def open(self, target: Target, flow: FlowId) -> tuple[Opened, ConnectorTunnel]:
-        """Opens a stream for ``target`` and judges once more before anything flows.
+    def begin_open(self, target: Target, flow: FlowId) -> Begun | None:
+        """Opens a stream without waiting for anything, where that is possible.
+
+        ``accept`` takes it when it is accepted, ``open`` in every other case.
+        """
+        return None if self.tunnels is None else self.tunnels.begin(_wanted(target), flow)
+
+    async def open(self, target: Target, flow: FlowId, begun: Begun | None = None) -> tuple[Opened, ConnectorTunnel]:
+        """Opens a stream for ``target``, or goes on with one that was begun, and judges once more before anything flows.
 
         Raises:
             OstiaryError: why not; it has been remembered, and reported if no connector did it.
         """
-        wanted = Wanted(_KINDS[target.transport], target.host, target.port, target.entry)
         try:
-            opened, tunnel = await self._open(wanted, flow)
+            opened, tunnel = await self._open(_wanted(target), flow, begun)
         except OstiaryError as error:
             denial = Denial(target.host, target.transport, target.port, error.reason, target.resource)
             self.denials.refused(denial, reached_connector=isinstance(error, ConnectorRefusedError), flow=flow)
             raise
+        return self._judged(target, flow, opened), tunnel
+
+    def accept(self, target: Target, flow: FlowId, begun: Begun) -> Opened:
+        """Takes a stream that was begun and is accepted. Raises OstiaryError as ``open``."""
+        return self._judged(target, flow, begun.opening.result())
+
+    def _judged(self, target: Target, flow: FlowId, opened: Opened) -> Opened:
         endings = reevaluate([(flow, target)], self.policy.index, self._clock.wall())
         if endings:
             opened.stream.reset(endings[0].reason)
             self.denials.cut(target.host, target.transport, target.port, endings[0].reason, target.resource)
             raise RefusedError(endings[0].reason, "the policy changed meanwhile")
-        return opened, tunnel
+        return opened
 
     async def ask(self, wanted: Wanted) -> Opened:
         """Opens a stream for a question about a name. Raises OstiaryError."""
@@ -67,15 +80,19 @@ class Gateway:
         if reason.number in _TOLD:
             self.denials.cut(target.host, target.transport, target.port, reason, target.resource)
 
-    async def _open(self, wanted: Wanted, flow: FlowId) -> tuple[Opened, ConnectorTunnel]:
+    async def _open(self, wanted: Wanted, flow: FlowId, begun: Begun | None = None) -> tuple[Opened, ConnectorTunnel]:
         tunnels = self.tunnels
         if tunnels is None:
             raise RefusedError(self.policy.classifier.blocked or Reason.SIGN_IN_REQUIRED, "no session")
         try:
             async with asyncio.timeout(HOLD_DEADLINE_S - 1):
-                return await tunnels.open(wanted, flow)
+                return await tunnels.open(wanted, flow, begun)
         except TimeoutError as exc:
             raise RemoteError(Reason.TIMEOUT, "nobody accepted in time") from exc
+
+
+def _wanted(target: Target) -> Wanted:
+    return Wanted(_KINDS[target.transport], target.host, target.port, target.entry)
 
 
 _TOLD: Final = frozenset({*range(20, 70), Reason.TUNNEL_LOST.number, Reason.PEER_SILENT.number})

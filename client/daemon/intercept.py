@@ -27,8 +27,11 @@ from client.core.commands import (
 )
 from client.core.flows import TcpFlow
 from client.core.intercept import Interceptor
+from client.daemon.connector_tunnel import DOUBT_AFTER_S, ConnectorTunnel
 from client.daemon.datagrams import DatagramStream
 from client.daemon.gateway import Gateway
+from client.daemon.opening import Opened
+from client.daemon.tunnels import Begun
 from client.host.tun import TunDevice
 from protocol.acl.model import Transport
 from protocol.errors import OstiaryError
@@ -78,6 +81,8 @@ class Interception:
         self._clock = clock
         self._scope = scope
         self._tcp = interceptor.tcp
+        self._begun: dict[TcpFlow, Begun] = {}
+        """Flows whose stream went out on a warm tunnel: no task waits for the answer, it calls back."""
         self._asking: dict[TcpFlow, asyncio.Task[None]] = {}
         self._ready: dict[TcpFlow, tuple[FlowId, TunnelStream]] = {}
         """Streams of flows whose SYN was released and whose socket was not accepted yet."""
@@ -97,6 +102,9 @@ class Interception:
             if listener.fileno() >= 0:
                 loop.remove_reader(listener.fileno())
                 listener.close()
+        begun, self._begun = self._begun, {}
+        for each in begun.values():
+            each.opening.abandon()
         for _, stream in self._ready.values():
             stream.reset(Reason.SHUTTING_DOWN)
         self._ready.clear()
@@ -120,7 +128,7 @@ class Interception:
                 case WriteFrame(frame):
                     self._device.write(frame)
                 case AskAccess(flow):
-                    self._asking[flow] = self._scope.spawn(self._ask(flow), name="hold", on_crash=self._crashed)
+                    self._ask(flow)
                 case AbandonFlow(flow, reason):
                     self._abandon(flow, reason)
                 case OpenAssociation(association):
@@ -138,15 +146,51 @@ class Interception:
 
     # TCP
 
-    async def _ask(self, flow: TcpFlow) -> None:
+    def _ask(self, flow: TcpFlow) -> None:
         number = FlowId(new_id("flow"))
+        begun = self._gateway.begin_open(flow.target, number)
+        if begun is None:
+            self._wait(flow, number, None)
+            return
+        self._begun[flow] = begun
+        doubt = asyncio.get_running_loop().call_later(DOUBT_AFTER_S, self._wait, flow, number, begun)
+
+        def answered() -> None:
+            doubt.cancel()
+            if self._begun.get(flow) is not begun:
+                return  # abandoned, or a task waits for it already
+            if begun.opening.accepted:
+                self._accepted(flow, number, begun)
+            else:
+                self._wait(flow, number, begun)
+
+        begun.opening.on_answer(answered)
+
+    def _accepted(self, flow: TcpFlow, number: FlowId, begun: Begun) -> None:
+        del self._begun[flow]
         try:
-            opened, tunnel = await self._gateway.open(flow.target, number)
+            opened = self._gateway.accept(flow.target, number, begun)
+        except OstiaryError as error:
+            self._execute(self._tcp.refuse(flow, error.reason, self._clock.monotonic()))
+        else:
+            self._release(flow, number, opened, begun.tunnel)
+
+    def _wait(self, flow: TcpFlow, number: FlowId, begun: Begun | None) -> None:
+        """What takes longer, or goes wrong, is a task's work."""
+        self._begun.pop(flow, None)
+        self._asking[flow] = self._scope.spawn(self._open(flow, number, begun), name="hold", on_crash=self._crashed)
+
+    async def _open(self, flow: TcpFlow, number: FlowId, begun: Begun | None) -> None:
+        try:
+            opened, tunnel = await self._gateway.open(flow.target, number, begun)
         except OstiaryError as error:
             self._execute(self._tcp.refuse(flow, error.reason, self._clock.monotonic()))
             return
         finally:
             self._asking.pop(flow, None)
+        self._release(flow, number, opened, tunnel)
+
+    def _release(self, flow: TcpFlow, number: FlowId, opened: Opened, tunnel: ConnectorTunnel) -> None:
         self._ready[flow] = (number, opened.stream)
         self._gateway.begin(number, flow.target, tunnel, lambda reason: self._cut(flow, reason))
         commands = self._tcp.release(flow, self._clock.monotonic())
@@ -155,6 +199,9 @@ class Interception:
         self._execute(commands)
 
     def _abandon(self, flow: TcpFlow, reason: Reason) -> None:
+        begun = self._begun.pop(flow, None)
+        if begun is not None:
+            begun.opening.abandon()
         task = self._asking.pop(flow, None)
         if task is not None:
             task.cancel()

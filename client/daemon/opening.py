@@ -1,6 +1,7 @@
 """One stream of a tunnel, from its header to the connector's answer (protocol.streams; C20)."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol.errors import RefusedError, RemoteError, RemoteProtocolError
@@ -30,6 +31,18 @@ class Opening:
         self._answer: asyncio.Future[StreamAnswer] = asyncio.get_running_loop().create_future()
         stream.set_receiver(self)
 
+    @property
+    def accepted(self) -> bool:
+        """The answer is there, and it is yes."""
+        answer = self._answer
+        return (
+            answer.done() and not answer.cancelled() and answer.exception() is None and answer.result().reason is None
+        )
+
+    def on_answer(self, callback: Callable[[], None]) -> None:
+        """Calls back in a turn of its own when the answer is there, or will not come."""
+        self._answer.add_done_callback(lambda _: callback())
+
     async def wait_for(self, seconds: float) -> Opened | None:
         """Waits for the answer, as ``wait`` does, but returns None when it is not there after ``seconds``."""
         await asyncio.wait((self._answer,), timeout=seconds)
@@ -47,6 +60,13 @@ class Opening:
         except BaseException:
             self._stream.reset(Reason.CANCELLED)
             raise
+        return self._result(answer)
+
+    def result(self) -> Opened:
+        """Returns the stream of an ``accepted`` opening."""
+        return self._result(self._answer.result())
+
+    def _result(self, answer: StreamAnswer) -> Opened:
         if answer.reason is not None:
             reason = reason_from_code(answer.reason)
             self._stream.reset(reason)

@@ -16,7 +16,7 @@ from client.core.paths import PathMemory
 from client.daemon.connector_tunnel import ConnectorTunnel
 from client.daemon.control import ControlLink
 from client.daemon.dialling import DialContext, Dialling
-from client.daemon.opening import ConnectorRefusedError, Opened
+from client.daemon.opening import ConnectorRefusedError, Opened, Opening
 from client.daemon.policy import Policy
 from protocol.acl.model import Entry, IPAddress, Request, Transport
 from protocol.errors import OstiaryError, RefusedError, RemoteError
@@ -79,6 +79,14 @@ class Wanted:
         return StreamHeader(self.kind, str(self.host), self.port, flow, self.resource)
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A stream whose answer is still to come."""
+
+    opening: Opening
+    tunnel: ConnectorTunnel
+
+
 class Tunnels:
     """All tunnels of one identity; ends with its scope.
 
@@ -134,8 +142,20 @@ class Tunnels:
         """Returns the newest usable tunnel into a remote network."""
         return next((each for each in reversed(self._tunnels) if each.network == network and each.usable), None)
 
-    async def open(self, wanted: Wanted, flow: FlowId) -> tuple[Opened, ConnectorTunnel]:
-        """Opens a stream; the caller sets the deadline.
+    def begin(self, wanted: Wanted, flow: FlowId) -> Begun | None:
+        """Opens a stream at once where a warm tunnel serves it; None: only ``open`` can tell."""
+        if self._policy.refusal_of(wanted.entry, self._link.away_s()) is not None:
+            return None
+        tunnel = self.find(wanted.network)
+        if tunnel is None or not self._serves(tunnel, wanted) or not self._fresh(tunnel):
+            return None
+        try:
+            return Begun(tunnel.begin(wanted.header(flow)), tunnel)
+        except OstiaryError:
+            return None
+
+    async def open(self, wanted: Wanted, flow: FlowId, begun: Begun | None = None) -> tuple[Opened, ConnectorTunnel]:
+        """Opens a stream, beginning with what ``begin`` returned; the caller sets the deadline.
 
         Raises:
             ConnectorRefusedError: the connector said no.
@@ -146,9 +166,10 @@ class Tunnels:
             reason = self._policy.refusal_of(wanted.entry, self._link.away_s())
             if reason is not None:
                 raise RefusedError(reason, "by this host's snapshot")
-            tunnel = await self._tunnel_for(wanted)
+            tunnel = await self._tunnel_for(wanted) if begun is None else begun.tunnel
             try:
-                return await tunnel.open(wanted.header(flow)), tunnel
+                opening = tunnel.begin(wanted.header(flow)) if begun is None else begun.opening
+                return await tunnel.finish(opening), tunnel
             except ConnectorRefusedError as refused:
                 if refused.reason not in _STALE or refreshed or not self._link.connected:
                     raise
@@ -158,6 +179,7 @@ class Tunnels:
             except RemoteError as error:
                 if attempt + 1 == ATTEMPTS or (tunnel.usable and error.reason not in _LOST):
                     raise
+            begun = None
         raise RemoteError(Reason.TUNNEL_LOST, "again and again")
 
     async def reach(self, entry: Entry) -> ConnectorTunnel:

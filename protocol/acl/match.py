@@ -105,7 +105,11 @@ def refusal(entry: Entry, request: Request, now: float) -> Reason | None:
 
 
 def _within(port: int | None, ranges: tuple[PortRange, ...]) -> bool:
-    return port is not None and any(ports.first <= port <= ports.last for ports in ranges)
+    if port is not None:
+        for ports in ranges:
+            if ports.first <= port <= ports.last:
+                return True
+    return False
 
 
 def _resource_id(entry: Entry) -> str:

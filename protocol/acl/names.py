@@ -9,6 +9,7 @@ A name whose last label is a number is refused: resolvers read ``127.1`` or ``0x
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 
 import idna
@@ -33,9 +34,7 @@ _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 
 def is_canonical_name(text: str) -> bool:
     """Tells whether ``text`` has the shape that ``normalise_name`` returns; cheap, for the path of every connection."""
-    if not 0 < len(text) <= NAME_MAX_CHARS or _NAME.match(text) is None:
-        return False
-    return _NUMBER.match(text[text.rfind(".") + 1 :]) is None
+    return 0 < len(text) <= NAME_MAX_CHARS and _has_shape(text)
 
 
 def is_display_name(text: str) -> bool:
@@ -116,6 +115,12 @@ def unmapped(address: IPAddress) -> IPAddress:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+@lru_cache(maxsize=4096)
+def _has_shape(text: str) -> bool:
+    """Remembered, because every connection asks three times for the same few names."""
+    return _NAME.match(text) is not None and _NUMBER.match(text[text.rfind(".") + 1 :]) is None
 
 
 def _a_label(label: str, text: str) -> str:

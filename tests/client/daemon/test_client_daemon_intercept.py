@@ -25,6 +25,7 @@ from client.daemon.flows import FlowRegistry
 from client.daemon.gateway import Gateway
 from client.daemon.intercept import Interception
 from client.daemon.opening import Opened
+from client.daemon.tunnels import Begun
 from client.host.tun import TunDevice
 from client.packet.model import Echo, PacketDrop, TcpFlag, TcpSegment, UdpDatagram
 from client.packet.parse import parse
@@ -105,6 +106,9 @@ class FakeDevice:
         return packet if isinstance(found, PacketDrop) else found
 
 
+TUNNEL = cast(ConnectorTunnel, type("T", (), {"path": type("P", (), {"connector": "con_1"})}))
+
+
 class FakeGateway(Gateway):
     """``verdicts`` are given one after the other: a stream, or the reason of a refusal."""
 
@@ -116,7 +120,12 @@ class FakeGateway(Gateway):
         self.asked: list[Target] = []
         self.cancelled = 0
 
-    async def open(self, target: Target, flow: FlowId) -> tuple[Opened, ConnectorTunnel]:
+    def begin_open(self, target: Target, flow: FlowId) -> Begun | None:
+        return None
+
+    async def open(self, target: Target, flow: FlowId, begun: Begun | None = None) -> tuple[Opened, ConnectorTunnel]:
+        if begun is not None:
+            raise RefusedError(cast(Any, begun.opening).refusal)
         self.asked.append(target)
         try:
             verdict = await self.verdicts.get()
@@ -125,14 +134,52 @@ class FakeGateway(Gateway):
             raise
         if isinstance(verdict, Reason):
             raise RefusedError(verdict)
-        tunnel = cast(Any, type("T", (), {"path": type("P", (), {"connector": "con_1"})}))
-        return Opened(cast(Any, verdict), StreamAnswer()), tunnel
+        return Opened(cast(Any, verdict), StreamAnswer()), TUNNEL
+
+
+class FakeOpening:
+    """A stream on a warm tunnel; its answer is the gateway's next verdict."""
+
+    def __init__(self, gateway: FakeGateway) -> None:
+        self._gateway = gateway
+        self._verdict: asyncio.Task[FakeStream | Reason] = asyncio.create_task(gateway.verdicts.get())
+
+    @property
+    def accepted(self) -> bool:
+        return isinstance(self._verdict.result(), FakeStream)
+
+    @property
+    def refusal(self) -> Reason:
+        verdict = self._verdict.result()
+        assert isinstance(verdict, Reason)
+        return verdict
+
+    def on_answer(self, callback: Callable[[], None]) -> None:
+        self._verdict.add_done_callback(lambda _: callback())
+
+    def result(self) -> Opened:
+        return Opened(cast(Any, self._verdict.result()), StreamAnswer())
+
+    def abandon(self) -> None:
+        self._gateway.cancelled += 1
+        self._verdict.cancel()
+
+
+class WarmGateway(FakeGateway):
+    """Has a tunnel for everything: streams begin without a task that waits."""
+
+    def begin_open(self, target: Target, flow: FlowId) -> Begun | None:
+        self.asked.append(target)
+        return Begun(cast(Any, FakeOpening(self)), TUNNEL)
+
+    def accept(self, target: Target, flow: FlowId, begun: Begun) -> Opened:
+        return begun.opening.result()
 
 
 class World:
-    def __init__(self, scope: TaskScope) -> None:
+    def __init__(self, scope: TaskScope, gateway: FakeGateway) -> None:
         self.device = FakeDevice()
-        self.gateway = FakeGateway()
+        self.gateway = gateway
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.listener.bind((str(PLAN.own_v4), 0))
         self.listener.listen(64)
@@ -194,9 +241,9 @@ async def expect_reset(sock: socket.socket, world: World) -> None:
 
 
 @asynccontextmanager
-async def intercepting() -> AsyncIterator[World]:
+async def intercepting(kind: type[FakeGateway] = FakeGateway) -> AsyncIterator[World]:
     async with TaskScope("test") as scope:
-        world = World(scope)
+        world = World(scope, kind())
         try:
             yield world
         finally:
@@ -205,8 +252,12 @@ async def intercepting() -> AsyncIterator[World]:
             await asyncio.sleep(0)
 
 
-async def test_c10_nothing_is_answered_before_the_connector_has() -> None:
-    async with intercepting() as world:
+cold_and_warm = pytest.mark.parametrize("kind", [FakeGateway, WarmGateway], ids=["cold", "warm"])
+
+
+@cold_and_warm
+async def test_c10_nothing_is_answered_before_the_connector_has(kind: type[FakeGateway]) -> None:
+    async with intercepting(kind) as world:
         syn = Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame()
         world.device.inject(syn)
         world.device.inject(syn)
@@ -216,8 +267,9 @@ async def test_c10_nothing_is_answered_before_the_connector_has() -> None:
         assert str(world.gateway.asked[0].host) == SERVER
 
 
-async def test_c20_bytes_flow_both_ways_after_the_release() -> None:
-    async with intercepting() as world:
+@cold_and_warm
+async def test_c20_bytes_flow_both_ways_after_the_release(kind: type[FakeGateway]) -> None:
+    async with intercepting(kind) as world:
         loop = asyncio.get_running_loop()
         stream = FakeStream()
         sock = await world.connect(stream)
@@ -231,8 +283,9 @@ async def test_c20_bytes_flow_both_ways_after_the_release() -> None:
         sock.close()
 
 
-async def test_both_ends_in_order_leave_no_flow() -> None:
-    async with intercepting() as world:
+@cold_and_warm
+async def test_both_ends_in_order_leave_no_flow(kind: type[FakeGateway]) -> None:
+    async with intercepting(kind) as world:
         loop = asyncio.get_running_loop()
         stream = FakeStream()
         sock = await world.connect(stream)
@@ -249,8 +302,9 @@ async def test_both_ends_in_order_leave_no_flow() -> None:
         sock.close()
 
 
-async def test_c23_an_open_flow_is_reset_by_policy() -> None:
-    async with intercepting() as world:
+@cold_and_warm
+async def test_c23_an_open_flow_is_reset_by_policy(kind: type[FakeGateway]) -> None:
+    async with intercepting(kind) as world:
         stream = FakeStream()
         sock = await world.connect(stream)
         world.gateway.flows.end_all(Reason.ACCESS_REVOKED)
@@ -260,8 +314,9 @@ async def test_c23_an_open_flow_is_reset_by_policy() -> None:
         sock.close()
 
 
-async def test_a_flow_cut_between_release_and_accept_is_reset_when_it_arrives() -> None:
-    async with intercepting() as world:
+@cold_and_warm
+async def test_a_flow_cut_between_release_and_accept_is_reset_when_it_arrives(kind: type[FakeGateway]) -> None:
+    async with intercepting(kind) as world:
         stream = FakeStream()
         world.gateway.verdicts.put_nowait(stream)
         world.device.inject(Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame())
@@ -272,8 +327,9 @@ async def test_a_flow_cut_between_release_and_accept_is_reset_when_it_arrives() 
             await expect_reset(sock, world)
 
 
-async def test_c20_a_refusal_reaches_the_application_at_once() -> None:
-    async with intercepting() as world:
+@cold_and_warm
+async def test_c20_a_refusal_reaches_the_application_at_once(kind: type[FakeGateway]) -> None:
+    async with intercepting(kind) as world:
         world.gateway.verdicts.put_nowait(Reason.CONNECTION_REFUSED)
         world.device.inject(Tcp(APP, SERVER, 50_000, 443, sequence=77, flags=int(TcpFlag.SYN)).frame())
         reset = await world.device.next()
@@ -290,8 +346,9 @@ async def test_a_port_outside_the_policy_never_reaches_the_gateway_and_is_rememb
         assert [item.reason for item in world.gateway.denials.recent(5)] == [Reason.PORT_NOT_ALLOWED]
 
 
-async def test_an_application_that_gives_up_stops_the_work_for_it() -> None:
-    async with intercepting() as world:
+@cold_and_warm
+async def test_an_application_that_gives_up_stops_the_work_for_it(kind: type[FakeGateway]) -> None:
+    async with intercepting(kind) as world:
         world.device.inject(Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame())
         await world.asked()
         world.device.inject(Tcp(APP, SERVER, 50_000, 443, sequence=1, flags=int(TcpFlag.RST)).frame())
@@ -364,3 +421,11 @@ async def test_echo_requests_travel_with_identifier_and_sequence() -> None:
         reply = await world.device.next()
         assert isinstance(reply, Echo)
         assert (reply.reply, reply.identifier, reply.sequence) == (True, 7, 3)
+
+
+async def test_a_stream_begun_on_a_warm_tunnel_is_given_up_when_the_mode_stops() -> None:
+    async with intercepting(WarmGateway) as world:
+        world.device.inject(Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame())
+        await world.asked()
+        world.interception.stop()
+        assert world.gateway.cancelled == 1
