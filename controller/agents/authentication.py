@@ -14,18 +14,23 @@ from protocol.errors import RefusedError, RemoteError
 from protocol.ids import ConnectorId, DeviceId
 from protocol.reasons import Reason
 from protocol.tokens.claims import Assertion
-from protocol.tokens.keys import key_from_jwk_untrusted
+from protocol.tokens.jws import Kind, unverified_key_id
+from protocol.tokens.keys import key_from_jwk_untrusted, thumbprint
 from protocol.tokens.verify import unverified_agent, verify_assertion
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An authenticated agent. ``refused`` is set when it has no standing any more."""
+    """An authenticated agent. ``refused`` is set when it has no standing any more.
+
+    ``switching``: a connector that used the key which it has announced; from now on that one counts (F-23).
+    """
 
     id: str
     kind: AgentKind
     key: PublicKey
     refused: Reason | None = None
+    switching: bool = False
 
 
 def authenticate(
@@ -45,7 +50,7 @@ def authenticate(
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise RefusedError(Reason.TOKEN_MALFORMED, "no bearer assertion")
-    agent = _known(unverified_agent(token), state)
+    agent = _known(unverified_agent(token), unverified_key_id(Kind.ASSERTION, token), state)
     key = key_from_jwk_untrusted(agent.key.to_jwk())
     mismatch: RemoteError | None = None
     for audience in audiences:
@@ -58,12 +63,15 @@ def authenticate(
     raise mismatch or RefusedError(Reason.TOKEN_AUDIENCE, "this controller has no name yet")
 
 
-def _known(name: str, state: PolicyState) -> Agent:
+def _known(name: str, kid: str, state: PolicyState) -> Agent:
     device = state.devices.get(DeviceId(name))
     if device is not None:
         return Agent(name, AgentKind.CLIENT, device.key)
     connector = state.connectors.get(ConnectorId(name))
     if connector is not None and connector.key is not None:
+        following = connector.next_key
+        if following is not None and thumbprint(following.to_jwk()) == kid:
+            return Agent(name, AgentKind.CONNECTOR, following, switching=True)
         return Agent(name, AgentKind.CONNECTOR, connector.key)
     former = state.former_agents.get(name)
     if former is not None:

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from controller.agents.answers import Answerer, explain_reply, people_in
 from controller.agents.authentication import Agent
 from controller.agents.device_facts import FactsRecorder
+from controller.agents.errands import OF_CLIENTS, OF_CONNECTORS, Errands
 from controller.agents.presence import Presence
 from controller.agents.reports import own_records
 from controller.agents.tally import Tally
@@ -56,8 +57,8 @@ PAUSE_AFTER_OFFENCE_S: Final = 30.0
 LOST_AFTER_S: Final = 15.0
 """After a connector has said what is open: then its records of the time before have arrived."""
 
-_CLIENT_ONLY = (AuthoriseRequest, AccessTokenRequest, DeviceReport, ExplainRequest, SignOut)
-_CONNECTOR_ONLY = (LiveFlows,)
+_CLIENT_ONLY = (AuthoriseRequest, AccessTokenRequest, DeviceReport, ExplainRequest, SignOut, *OF_CLIENTS)
+_CONNECTOR_ONLY = (LiveFlows, *OF_CONNECTORS)
 
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ class Connection:
         presence: Presence,
         limiter: RateLimiter,
         facts: FactsRecorder,
+        errands: Errands,
         clock: Clock,
         tally: Tally,
     ) -> None:
@@ -87,6 +89,7 @@ class Connection:
         self._presence = presence
         self._limiter = limiter
         self._facts = facts
+        self._errands = errands
         self._clock = clock
         self._tally = tally
         self._alive: set[FlowId] = set()
@@ -181,6 +184,8 @@ class Connection:
                 self._judge(message, now)
             case Records() | ExplainRequest() | SignOut() | DeviceReport():
                 self._queue(message)
+            case _ if isinstance(message, OF_CLIENTS + OF_CONNECTORS):
+                self._queue(message)
             case Goodbye(reason):
                 _log.info("agent.said_goodbye", agent=self._agent.id, reason=reason)
                 raise WebSocketDisconnect
@@ -221,6 +226,8 @@ class Connection:
                         await self._sign_out()
                     case DeviceReport(facts):
                         await self._facts.record(DeviceId(self._agent.id), facts)
+                    case _ if (answer := await self._errands.serve(self._agent, message)) is not None:
+                        self._reply(answer)
             except OstiaryError as error:
                 if error.reason is not Reason.UNAVAILABLE:
                     raise

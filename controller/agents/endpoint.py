@@ -18,6 +18,7 @@ from controller.agents.answers import Answerer
 from controller.agents.authentication import Agent, authenticate
 from controller.agents.connection import Connection, receive
 from controller.agents.device_facts import FactsRecorder
+from controller.agents.errands import ANNOUNCE_S, Errands
 from controller.agents.presence import Presence
 from controller.agents.replay import ReplayCache
 from controller.agents.tally import Tally
@@ -48,7 +49,11 @@ _log = structlog.get_logger(__name__)
 
 
 class AgentEndpoint:
-    """The WebSocket route of one application. ``audiences`` returns the names of this controller in assertions."""
+    """The WebSocket route of one application.
+
+    ``audiences`` returns the names of this controller in assertions; ``announce_s`` is how long a connector waits before it uses
+    a key that it has announced.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class AgentEndpoint:
         presence: Presence,
         clock: Clock,
         audiences: Callable[[], Collection[str]] | None = None,
+        announce_s: float = ANNOUNCE_S,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -68,6 +74,7 @@ class AgentEndpoint:
         self._answerer = Answerer(hub, signer, presence)
         self._replays = ReplayCache()
         self._facts = FactsRecorder(store, clock)
+        self._errands = Errands(store, clock, self._audiences, announce_s=announce_s)
         self.tally = Tally()
         self._connects = RateLimiter("connect", per_minute=CONNECTS_PER_MINUTE, burst=CONNECTS_BURST)
         self._messages = RateLimiter("message", per_minute=MESSAGES_PER_MINUTE, burst=MESSAGES_BURST)
@@ -76,6 +83,8 @@ class AgentEndpoint:
         """Handles one upgrade request until its connection ends."""
         try:
             agent = self._authenticate(websocket)
+            if agent.switching:
+                await self._errands.switch(agent)
         except OstiaryError as error:
             await self._refuse(websocket, error)
             return
@@ -113,6 +122,7 @@ class AgentEndpoint:
             presence=self._presence,
             limiter=self._messages,
             facts=self._facts,
+            errands=self._errands,
             clock=self._clock,
             tally=self.tally,
         )

@@ -36,7 +36,7 @@ class Attachment:
         self.key = key
         """With which the agent authenticated: when another one takes its place, this connection has no standing."""
         self.welcomed = Revision(0)
-        """The revision whose keys the agent was told; when they changed since, it must come again."""
+        """The revision whose keys the agent was told in its Welcome; when they changed since, it is told again."""
         self.attached_at = attached_at
         """Unix seconds."""
         self.refresh_at = attached_at
@@ -45,6 +45,7 @@ class Attachment:
         """A last message was taken: close the socket behind it."""
         self._wake = wake
         self._dirty = False
+        self._keys_due = False
         self._revision = Revision(0)
         self._cutoffs: dict[tuple[DeviceId, ResourceId | None], Cutoff] = {}
         self._last: Message | None = None
@@ -63,6 +64,16 @@ class Attachment:
     def mark_clean(self) -> None:
         """It was made."""
         self._dirty = False
+
+    def mark_keys_due(self) -> None:
+        """The keys that the agent must believe are others now."""
+        self._keys_due = True
+        self._wake()
+
+    def take_keys_due(self) -> bool:
+        """Whether they are to be told, once."""
+        due, self._keys_due = self._keys_due, False
+        return due
 
     def add_cutoffs(self, revision: Revision, cutoffs: list[Cutoff]) -> None:
         """Cut-offs go before everything else (C23)."""

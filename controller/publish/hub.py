@@ -151,6 +151,12 @@ class Hub:
         """Where the device is now, as far as that is known here."""
         return self._watch.place_of(device, self._clock.wall())
 
+    def moved(self, agent: str) -> None:
+        """The agent attached to another replica since: what it left here is told goodbye, as ``attach`` does (T-20's rule)."""
+        attachment = self._attached.get(agent)
+        if attachment is not None:
+            attachment.end(Goodbye(Reason.DUPLICATE_AGENT.code, retry_after_s=DUPLICATE_PAUSE_S))
+
     def is_attached(self, agent: str) -> bool:
         """Whether the agent is attached to this replica."""
         return agent in self._attached

@@ -163,7 +163,7 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """An agent says that ``jwk`` is its next key; signed by the key that it has (C5). The receiver spends ``jti`` once."""
+    """An agent says that ``jwk`` is its next key; signed by the key that it has (C5)."""
 
     agent: str
     audience: str

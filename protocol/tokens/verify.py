@@ -192,7 +192,7 @@ def verify_assertion(token: str, *, key: ec.EllipticCurvePublicKey, audience: st
 
 
 def verify_rotation(token: str, *, key: ec.EllipticCurvePublicKey, audience: str, now: float) -> Rotation:
-    """Verifies an agent's statement about its next key with the key that it has (C5). The caller spends ``jti`` once."""
+    """Verifies an agent's statement about its next key with the key that it has (C5). Said again, it says the same."""
     claims = _of_agent(Kind.ROTATION, token, _ROTATION, key=key, audience=audience, now=now)
     jwk = public_jwk(claims.parsed("jwk", key_from_jwk_untrusted))
     issued_at, expires = claims.integer("iat"), claims.integer("exp")

@@ -48,7 +48,15 @@ class Ring:
 class Peer:
     """An attached agent: takes what the hub has for it."""
 
-    def __init__(self, office: "Office", agent: str, kind: AgentKind, key: PublicKey, revision: int = 0) -> None:
+    def __init__(
+        self,
+        office: "Office",
+        agent: str,
+        kind: AgentKind,
+        key: PublicKey,
+        revision: int = 0,
+        welcomed: Revision | None = None,
+    ) -> None:
         self._hub = office.hub
         self._ready = asyncio.Event()
         self.attachment: Attachment = office.hub.attach(
@@ -57,7 +65,7 @@ class Peer:
             key,
             epoch=Epoch(1),
             revision=Revision(revision),
-            welcomed=office.head.position,
+            welcomed=office.head.position if welcomed is None else welcomed,
             wake=self._ready.set,
         )
 
@@ -118,9 +126,9 @@ class Office:
         """A new hub over the same log, as after a crash."""
         self.hub = Hub(self.feed, self.signer, self.clock, jitter=lambda _: 0.0)
 
-    def client(self, device: str, *, revision: int = 0) -> Peer:
+    def client(self, device: str, *, revision: int = 0, welcomed: Revision | None = None) -> Peer:
         """Attaches a device."""
-        return Peer(self, device, AgentKind.CLIENT, PublicKey("x", "y"), revision)
+        return Peer(self, device, AgentKind.CLIENT, PublicKey("x", "y"), revision, welcomed)
 
     def connector(self, connector: str, key: PublicKey | None = None) -> Peer:
         """Attaches a connector with the key that it enrolled with, or another one."""

@@ -1,9 +1,10 @@
 """Which ways are offered, and in which order (C11, C5)."""
 
-from policy_world import PIN, START, World
+from policy_world import PIN, START, World, fresh_key
 
 from controller.agents.paths import PATHS_MAX, paths_to
 from controller.agents.presence import Presence
+from controller.domain.commands_connector_keys import AnnounceConnectorKey, RotateConnectorKey
 from controller.publish import AgentKind, Hop
 from protocol.control import Heartbeat, Hello
 from protocol.ids import ConnectorId, DeviceId, NetworkId, RelayId, SpkiPin, relay_hash
@@ -146,12 +147,14 @@ def test_paths_are_bounded() -> None:
     assert len(site.paths()) == PATHS_MAX
 
 
-def test_pins_are_those_that_the_connector_says_or_enrolled_with() -> None:
+def test_f23_pins_are_those_that_the_connector_has_proven_whatever_it_says() -> None:
     site = Site()
     connector, relay = site.world.connector(site.network), site.world.relay()
     site.reported(relay, connector)
-    assert site.hops()[0].pins == (PIN,)
     site.attached(connector, relay, pins=(OTHER_PIN, PIN))
-    assert site.hops()[0].pins == (OTHER_PIN, PIN)
-    site.attached(connector, relay)
     assert site.hops()[0].pins == (PIN,)
+    key = fresh_key()
+    site.world.do(AnnounceConnectorKey(connector, key, OTHER_PIN))
+    assert site.hops()[0].pins == (PIN, OTHER_PIN)
+    site.world.do(RotateConnectorKey(connector, key, int(NOW)))
+    assert site.hops()[0].pins == (OTHER_PIN, PIN)

@@ -11,9 +11,12 @@ from controller.domain import commands as c
 from controller.publish import hub as hub_module
 from controller.store import feed as feed_module
 from protocol.control import Goodbye, Message, PushConfig, PushSnapshot, Revoke, Revoked
+from protocol.control_keys import KeysChanged
 from protocol.ids import ConnectorId, DeviceId, Epoch, GrantId, GroupId, NetworkId, ResourceId, Revision, UserId
 from protocol.limits import ACCESS_LIFE_S, CONNECTOR_TICKET_LIFE_S
 from protocol.tokens.claims import Config, Snapshot
+from protocol.tokens.jws import Kind, unverified_key_id
+from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import verify_config, verify_snapshot
 
 
@@ -366,17 +369,69 @@ async def test_the_table_says_who_enforces_what_since_when() -> None:
         assert (line.revision, line.since) == (revision, office.clock.wall())
 
 
-async def test_t64_new_keys_make_agents_come_again() -> None:
+async def test_t64_new_keys_are_told_before_they_sign_and_nobody_has_to_come_again() -> None:
     company = Company.make()
     office = company.office
-    peer = office.client(company.laptop)
-    peer.take_all()
+    peers = office.client(company.laptop), office.connector(company.connector)
+    for peer in peers:
+        peer.take_all()
+    async with office.running():
+        added = office.add_key()
+        office.commit()
+        for peer in peers:
+            (told,) = await peer.next()
+            assert isinstance(told, KeysChanged)
+            assert added in VerificationKeys.from_jwks_untrusted(told.jwks).keys
+        office.world.do(c.ActivateSigningKey(added))
+        office.world.resource(company.network)
+        office.commit()
+        (config,) = await peers[1].next()
+        assert company.config(config)
+
+
+async def test_t64_an_agent_that_was_welcomed_before_a_new_key_is_told_when_it_is_attached() -> None:
+    company = Company.make()
+    office = company.office
+    before = office.head.position
     async with office.running():
         office.add_key()
         office.commit()
-        (goodbye,) = await peer.next()
-        assert isinstance(goodbye, Goodbye)
-        assert goodbye.reason == "normal"
+        await settled(office)
+        late = office.client(company.laptop, welcomed=before)
+        assert isinstance(late.take_all()[0], KeysChanged)
+
+
+async def test_t64_f22_a_distrusted_key_is_told_first_and_everything_is_signed_anew() -> None:
+    company = Company.make()
+    office = company.office
+    following = office.add_key()
+    office.commit()
+    peers = office.client(company.laptop), office.connector(company.connector)
+    for peer in peers:
+        peer.take_all()
+    async with office.running():
+        office.give(c.ActivateSigningKey(following), c.DistrustSigningKey(office.kid))
+        for peer in peers:
+            told, token = await peer.next()
+            assert isinstance(told, KeysChanged)
+            assert set(VerificationKeys.from_jwks_untrusted(told.jwks).keys) == {following}
+            assert isinstance(token, PushSnapshot | PushConfig)
+            kind = Kind.SNAPSHOT if isinstance(token, PushSnapshot) else Kind.CONFIG
+            assert unverified_key_id(kind, token.token) == following
+
+
+async def test_f23_a_new_enrolment_makes_clients_ask_again() -> None:
+    """Their next access token names the new certificate only, and so ends the tunnels to the former key."""
+    company = Company.make()
+    office = company.office
+    laptop, connector = office.client(company.laptop), office.connector(company.connector)
+    for peer in (laptop, connector):
+        peer.take_all()
+    async with office.running():
+        office.give(c.EnrolConnector(company.connector, fresh_key(), PIN))
+        (ended,) = await connector.next()
+        assert isinstance(ended, Revoked)
+        assert isinstance((await laptop.next())[0], PushSnapshot)
 
 
 async def test_without_a_signing_key_agents_wait_for_one() -> None:
