@@ -23,6 +23,7 @@ _SECRET_KEY: Final = re.compile(
 _SECRET_VALUE: Final = re.compile(
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # a compact JWS
     r"|otk_[A-Za-z0-9_-]{8,}"  # an enrolment token
+    r"|ost_(?:api_)?[A-Za-z0-9_-]{40,}"  # a session's or an API token's secret
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
     r"|(?i:bearer) [A-Za-z0-9._~+/=-]{8,}"
 )

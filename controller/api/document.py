@@ -113,6 +113,7 @@ class ControllerApi(FastAPI):
             )
             _add_schemas(document)
             _name_problems(document)
+            _name_bounds(document)
             name_permissions(document, (module.router for module in _MODULES))
             self.openapi_schema = document
         return self.openapi_schema
@@ -150,6 +151,17 @@ def _add_schemas(document: dict[str, Any]) -> None:
         for name, inner in schema.pop("$defs", {}).items():
             schemas.setdefault(name, inner)
         schemas[model.__name__] = schema
+
+
+def _name_bounds(document: dict[str, Any]) -> None:
+    """Names what the outermost layer and the framework answer to any operation, whatever it does (D10, T-12)."""
+    problem = {problems.PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    texts = {"400": "The request is malformed.", "431": "The request's headers or its query are too large."}
+    with_body = {"408": "The body did not arrive in time.", "413": "The body is too large."}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, text in {**texts, **(with_body if "requestBody" in operation else {})}.items():
+                operation["responses"].setdefault(status, {"description": text, "content": problem})
 
 
 def _name_problems(document: dict[str, Any]) -> None:

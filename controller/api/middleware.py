@@ -99,7 +99,7 @@ class Bounds:
             await self._app(scope, receive, send)
             return
         if not _head_is_small(scope):
-            await self._refuse(scope, receive, send, 431, "The request's headers are too large.")
+            await self._refuse(scope, receive, send, 431, "The request's headers or its query are too large.")
             return
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             # No database stores it and no id holds it.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.logging import REDACTED, configure, redact
 
+API_TOKEN, SESSION = "ost_api_" + "apiSecret" * 5, "ost_" + "sesSecret" * 5
 JWS = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 
 
@@ -39,6 +40,7 @@ def test_own_and_foreign_records_look_alike(out: io.StringIO) -> None:
         {"detail": f"got {JWS} there"},
         {"nested": {"authorization": "Bearer abcdefghijkl"}},
         {"items": ["otk_eyJ2IjoxfQabcdef", "-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----"]},
+        {"items": [f"the API token {API_TOKEN}", f"the session {SESSION}"]},
         {"error": ValueError(f"bad token {JWS}")},
         {"header": "authorization: Bearer abcdefghijkl"},
     ],
@@ -47,7 +49,7 @@ def test_t11_secrets_never_reach_a_line(out: io.StringIO, fields: dict[str, obje
     structlog.get_logger("x").warning("event", **fields)
     line = out.getvalue()
     assert REDACTED in line
-    for secret in ("c2lnbmF0dXJl", "opaque", "abcdefghijkl", "eyJ2IjoxfQ", "MIGH"):
+    for secret in ("c2lnbmF0dXJl", "opaque", "abcdefghijkl", "eyJ2IjoxfQ", "MIGH", "apiSecret", "sesSecret"):
         assert secret not in line
 
 
