@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from controller.domain import commands as c
 from controller.domain import commands_connector_keys as ck
+from controller.domain import commands_personal as pd
 from controller.domain import commands_policies as k
 from controller.domain import commands_requests as r
 from controller.domain import commands_sign_in as s
@@ -99,6 +100,8 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     c.DisableUser: Rule(P.PEOPLE_WRITE),
     c.EnableUser: Rule(P.PEOPLE_WRITE),
     c.RemoveUser: Rule(P.PEOPLE_WRITE),
+    pd.RenameUser: Rule(P.PEOPLE_WRITE, P.SELF_WRITE, _named_user),
+    pd.ErasePersonalData: Rule(P.PEOPLE_WRITE),
     c.CreateGroup: Rule(P.GROUPS_WRITE),
     c.RenameGroup: Rule(P.GROUPS_WRITE),
     c.RemoveGroup: Rule(P.GROUPS_WRITE),

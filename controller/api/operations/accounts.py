@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 from controller.api.problems import FieldError
 from controller.domain.commands import CreateUser, RemoveUser, SetUserPassword
+from controller.domain.commands_personal import ErasePersonalData, RenameUser
 from controller.domain.model import Role, SubjectKind, SubjectRef
 from controller.domain.rules import RuleBrokenError, clean_name
 from controller.identity.passwords import Passwords, check_new_password
-from controller.store import Unit, api_tokens, credentials, web_sessions
-from protocol.errors import RefusedError
+from controller.store import Unit, api_tokens, credentials, erasure, web_sessions
 from protocol.ids import UserId
-from protocol.reasons import Reason
 from runtime.entropy import new_id
 
 EMAIL_MAX = 254
@@ -60,10 +59,12 @@ async def set_password(unit: Unit, user: UserId, password_hash: str) -> None:
 async def rename(unit: Unit, user: UserId, name: str) -> None:
     """Gives the account another display name."""
     known = await credentials.get_personal_data(unit.connection, user)
-    email = known.email if known is not None else None
-    await credentials.set_personal_data(
-        unit.connection, user, fields={"name": check_name(name)}, email=email, now=unit.now
-    )
+    fields, email = (known.fields, known.email) if known is not None else ({}, None)
+    renamed = {**fields, "name": check_name(name)}
+    if renamed == fields:
+        return
+    await unit.execute(RenameUser(user))
+    await credentials.set_personal_data(unit.connection, user, fields=renamed, email=email, now=unit.now)
 
 
 async def remove(unit: Unit, user: UserId) -> None:
@@ -81,19 +82,13 @@ async def remove(unit: Unit, user: UserId) -> None:
 
 
 async def erase(unit: Unit, user: UserId) -> None:
-    """Erases what is known about the person; the log keeps ids only.
+    """Erases what is known about the person; the log keeps ids only, and says that and by whom it was erased.
 
     Raises:
-        RefusedError: IN_USE while the account can still sign in.
+        RefusedError: IN_USE while the account can still sign in, NOT_FOUND, FORBIDDEN.
     """
-    account = unit.state.users.get(user)
-    if account is not None and not account.disabled:
-        raise RefusedError(Reason.IN_USE, "the account is in use; disable or remove it first")
-    await credentials.erase_personal_data(unit.connection, user)
-    await credentials.delete_password(unit.connection, user)
-    await web_sessions.revoke_all(unit.connection, user, unit.now)
-    for device in unit.state.devices_of.get(SubjectRef(SubjectKind.USER, user), ()):
-        await credentials.erase_personal_data(unit.connection, device)
+    await unit.execute(ErasePersonalData(user))
+    await erasure.erase(unit.connection, user)
 
 
 def check_email(email: str) -> str:

@@ -22,7 +22,6 @@ from controller.identity.passwords import check_new_password, generate_password
 from controller.store import Unit, api_tokens, credentials, web_sessions
 from protocol.errors import RefusedError
 from protocol.ids import UserId
-from protocol.reasons import Reason
 
 router = APIRouter(prefix="/users", tags=["users"])
 
@@ -144,8 +143,6 @@ async def erase_user_data(call: Write, user: IdInPath) -> None:
     async with call.write() as unit:
         target = unit.state.users.get(UserId(user))
         actor = access.require_standing(unit.state, call.actor)
-        if target is None and (unit.state.version_of(user) == 0 or not user.startswith("usr_")):
-            raise RefusedError(Reason.NOT_FOUND)
         if target is not None:
             access.require_power_over(actor, target)
         await accounts.erase(unit, UserId(user))

@@ -45,6 +45,7 @@ from controller.domain.events.people import (
     UserRemoved,
     UserRoleChanged,
 )
+from controller.domain.events.personal import UserPersonalDataErased, UserRenamed
 from controller.domain.events.places import (
     ConnectorCreated,
     ConnectorEnrolled,
@@ -123,6 +124,8 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     UserDisabled,
     UserEnabled,
     UserRemoved,
+    UserRenamed,
+    UserPersonalDataErased,
     GroupCreated,
     GroupRenamed,
     GroupRemoved,
@@ -247,9 +250,11 @@ __all__ = [
     "UserIdentityLinked",
     "UserIdentityUnlinked",
     "UserPasswordSet",
+    "UserPersonalDataErased",
     "UserRecoveryCodeUsed",
     "UserRecoveryCodesMade",
     "UserRemoved",
+    "UserRenamed",
     "UserRoleChanged",
     "UserSecondFactorAdded",
     "UserSecondFactorRemoved",
