@@ -14,6 +14,7 @@ from controller.api.routes import (
     activity,
     agents,
     api_tokens,
+    connections,
     connectors,
     device_pages,
     devices,
@@ -85,6 +86,7 @@ _MODULES: Final = (
     relays,
     resources,
     grants,
+    connections,
     activity,
     agents,
 )

@@ -1,21 +1,21 @@
-"""What happened and what is in force: connections, the audit trail, enforcement, signing keys."""
+"""What happened and what is in force: the audit trail, enforcement, signing keys."""
 
-from datetime import datetime
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
-from controller.api import views
+from controller.api import exports, views
 from controller.api.calls import SignedCall, permits
 from controller.api.operations import keys
-from controller.api.paging import decode_cursor, encode_cursor, page_of
-from controller.api.problems import FieldError
-from controller.api.routes.common import SIGNED, STAFF, Window, problems
+from controller.api.paging import encode_cursor, page_of
+from controller.api.routes.common import STAFF, Since, Until, Window, position_before, problems, to_ms
 from controller.api.schemas.activity import (
     AgentEnforcement,
-    ConnectionPage,
     Enforcement,
+    Event,
     EventPage,
     KeyPage,
 )
@@ -23,84 +23,74 @@ from controller.api.schemas.common import PAGE_MAX, from_s
 from controller.api.writes import WriteOnce
 from controller.domain.permissions import Permission
 from controller.domain.state import PolicyState
-from controller.store import EventFilter, Unit, credentials, records
+from controller.store import EventFilter, Unit, credentials
 from controller.store import events as stored_events
-from controller.store.records import RecordFilter
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
 
 router = APIRouter(tags=["activity"])
 
-ReadConnections = Annotated[SignedCall, permits(Permission.CONNECTIONS_READ, own=Permission.SELF_READ)]
 ReadEvents = Annotated[SignedCall, permits(Permission.AUDIT_READ)]
 ReadEnforcement = Annotated[SignedCall, permits(Permission.ENFORCEMENT_READ)]
 ReadKeys = Annotated[SignedCall, permits(Permission.KEYS_READ)]
 WriteKeys = Annotated[SignedCall, permits(Permission.KEYS_WRITE)]
 
-_POSITION_MAX = (1 << 63) - 1
 
-Since = Annotated[datetime | None, Query(description="Only from this moment on (RFC 3339).")]
-Until = Annotated[datetime | None, Query(description="Only before this moment (RFC 3339).")]
-IdFilter = Annotated[str | None, Query(max_length=64)]
+@dataclass(frozen=True, slots=True)
+class EventFilters:
+    """Which events are asked for."""
 
+    stream: Annotated[str | None, Query(max_length=64, description="Only those about this thing.")] = None
+    actor: Annotated[str | None, Query(max_length=64, description="Only those that this one caused.")] = None
+    type: Annotated[
+        str | None, Query(max_length=64, description="Only types that begin so: `grant.`, `sign_in.failed`.")
+    ] = None
+    since: Since = None
+    until: Until = None
 
-@router.get("/connections", responses=problems(*SIGNED), summary="List connections, served and denied")
-async def list_connections(
-    call: ReadConnections,
-    window: Annotated[Window, Depends()],
-    user: IdFilter = None,
-    device: IdFilter = None,
-    resource: IdFilter = None,
-    network: IdFilter = None,
-    connector: IdFilter = None,
-    outcome: Annotated[str | None, Query(max_length=64, description="Reason code, for example `no_grant`.")] = None,
-    denied: Annotated[bool | None, Query(description="Only those that were (not) denied.")] = None,
-    since: Since = None,
-    until: Until = None,
-) -> ConnectionPage:
-    """Newest first. Members see their own."""
-    everybodys = call.may(Permission.CONNECTIONS_READ)
-    where = RecordFilter(
-        user=user if everybodys else call.user.id,
-        device=device,
-        resource=resource,
-        network=network,
-        connector=connector,
-        outcome=outcome,
-        denied=denied,
-        since_ms=_ms(since),
-        until_ms=_ms(until),
-    )
-    if not everybodys and user not in (None, call.user.id):
-        return ConnectionPage(items=[], next_cursor=None)
-    async with call.services.store.read() as connection:
-        found = await records.page(connection, before=_before(window), limit=window.limit + 1, where=where)
-    page = found[: window.limit]
-    following = encode_cursor((page[-1].id,)) if len(found) > window.limit else None
-    return ConnectionPage(items=[views.connection(item) for item in page], next_cursor=following)
+    @property
+    def where(self) -> EventFilter:
+        """As the store takes it."""
+        return EventFilter(self.stream, self.actor, self.type, to_ms(self.since), to_ms(self.until))
 
 
 @router.get("/events", responses=problems(*STAFF), summary="Read the audit trail")
 async def list_events(
-    call: ReadEvents,
-    window: Annotated[Window, Depends()],
-    stream: Annotated[str | None, Query(max_length=64, description="Only those about this thing.")] = None,
-    actor: Annotated[str | None, Query(max_length=64, description="Only those that this one caused.")] = None,
-    type: Annotated[  # noqa: A002 - the parameter's name
-        str | None, Query(max_length=64, description="Only types that begin so: `grant.`, `sign_in.failed`.")
-    ] = None,
-    since: Since = None,
-    until: Until = None,
+    call: ReadEvents, window: Annotated[Window, Depends()], filters: Annotated[EventFilters, Depends()]
 ) -> EventPage:
     """Newest first. Names of people and devices are joined in as far as they are not erased."""
-    where = EventFilter(stream=stream, actor=actor, type_prefix=type, since_ms=_ms(since), until_ms=_ms(until))
+    found = await _events(call, filters, before=position_before(window), limit=window.limit + 1)
+    following = encode_cursor((found[window.limit - 1].position,)) if len(found) > window.limit else None
+    return EventPage(items=found[: window.limit], next_cursor=following)
+
+
+@router.get(
+    "/events/export",
+    responses={**problems(*STAFF), **exports.DESCRIPTION},
+    response_class=StreamingResponse,
+    summary="Export the audit trail",
+)
+async def export_events(
+    call: ReadEvents,
+    filters: Annotated[EventFilters, Depends()],
+    format: exports.Format = "jsonl",  # noqa: A002 - the parameter's name
+) -> StreamingResponse:
+    """All events that pass the filters, newest first, as JSON lines or CSV."""
+
+    async def next_page(before: int | None) -> tuple[Sequence[dict[str, Any]], int | None]:
+        found = await _events(call, filters, before=before, limit=stored_events.PAGE_MAX)
+        rows = [item.model_dump(mode="json") for item in found]
+        return rows, found[-1].position if len(found) == stored_events.PAGE_MAX else None
+
+    return exports.stream(next_page, format=format, columns=tuple(Event.model_fields), name="events")
+
+
+async def _events(call: SignedCall, filters: EventFilters, *, before: int | None, limit: int) -> list[Event]:
     async with call.services.store.read() as connection:
-        found = await stored_events.page(connection, before=_before(window), limit=window.limit + 1, where=where)
-        page = found[: window.limit]
+        page = await stored_events.page(connection, before=before, limit=limit, where=filters.where)
         subjects = [subject for item in page for subject in views.subjects_of(item)]
         personal = await credentials.get_many(connection, subjects)
-    following = encode_cursor((page[-1].position,)) if len(found) > window.limit else None
-    return EventPage(items=[views.event(item, personal) for item in page], next_cursor=following)
+    return [views.event(item, personal) for item in page]
 
 
 @router.get("/enforcement", responses=problems(*STAFF), summary="Which agent enforces which revision?")
@@ -167,18 +157,3 @@ async def distrust_key(call: WriteKeys, once: WriteOnce, kid: str) -> Response:
 def _key_page(state: PolicyState, *, cursor: str | None = None, limit: int = PAGE_MAX) -> KeyPage:
     items, following = page_of(views.keys(state), views.key_order, cursor=cursor, limit=limit)
     return KeyPage(items=items, next_cursor=following)
-
-
-def _before(window: Window) -> int | None:
-    if window.cursor is None:
-        return None
-    (position,) = decode_cursor(window.cursor, like=(0,))
-    return max(0, min(int(position), _POSITION_MAX))
-
-
-def _ms(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        raise FieldError("since", "the time needs an offset, for example 2026-11-22T12:00:00Z")
-    return int(moment.timestamp() * 1000)

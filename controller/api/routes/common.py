@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Path, Query
 
-from controller.api.problems import PROBLEM_MEDIA_TYPE, Problem
+from controller.api.paging import decode_cursor
+from controller.api.problems import PROBLEM_MEDIA_TYPE, FieldError, Problem
 from controller.api.schemas.common import PAGE_DEFAULT, PAGE_MAX
 from controller.domain.state import fold_name
 from protocol.errors import RefusedError
@@ -39,6 +41,10 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 SIGNED: Final = (401, 403, 429, 503)
 STAFF: Final = SIGNED
 
+Since = Annotated[datetime | None, Query(description="Only from this moment on (RFC 3339).")]
+Until = Annotated[datetime | None, Query(description="Only before this moment (RFC 3339).")]
+_POSITION_MAX: Final = (1 << 63) - 1
+
 IdInPath = Annotated[str, Path(min_length=1, max_length=64, description="Its id.")]
 
 
@@ -50,6 +56,23 @@ class Window:
         str | None, Query(max_length=512, description="`next_cursor` of the page before.", examples=["WzQyXQ"])
     ] = None
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="Items per page.")] = PAGE_DEFAULT
+
+
+def position_before(window: Window) -> int | None:
+    """Where a page of a list of numbered things starts. Raises FieldError."""
+    if window.cursor is None:
+        return None
+    (position,) = decode_cursor(window.cursor, like=(0,))
+    return max(0, min(int(position), _POSITION_MAX))
+
+
+def to_ms(moment: datetime | None) -> int | None:
+    """Unix milliseconds of a moment that the caller named. Raises FieldError when it has no offset."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise FieldError("since", "the time needs an offset, for example 2026-11-22T12:00:00Z")
+    return int(moment.timestamp() * 1000)
 
 
 NameFilter = Annotated[
