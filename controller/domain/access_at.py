@@ -8,13 +8,14 @@ rests on, and the flips that time brings between them (``next_change_at``).
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
-from functools import cache
 from itertools import islice
 from math import inf, nextafter
 from typing import Final
 
+from controller.domain.conditions import Assumed
 from controller.domain.evaluate import may_reach, next_change_at
-from controller.domain.events import Event
+from controller.domain.events import EVENT_TYPES, Event
+from controller.domain.held import grants_of
 from controller.domain.log import Change
 from controller.domain.model import Grant, SubjectKind, SubjectRef
 from controller.domain.state import PolicyState
@@ -106,9 +107,12 @@ class Span:
 def ask(state: PolicyState, device: DeviceId, resource: ResourceId, now: float) -> Answer:
     """Returns the evaluator's answer. ``now`` in Unix seconds."""
     found = may_reach(state, device, resource, now)
-    if isinstance(found, Deny):
-        return Answer(Verdict.DENIED, reason=found.reason)
-    return Answer(Verdict.PERMITTED, found.grants, found.resource.ports)
+    if not isinstance(found, Deny):
+        return Answer(Verdict.PERMITTED, found.grants, found.resource.ports)
+    from_there = may_reach(state, device, resource, now, source=Assumed.MET)
+    if isinstance(from_there, Deny):
+        return Answer(Verdict.DENIED, reason=from_there.reason)
+    return Answer(Verdict.CONDITIONAL, from_there.grants, from_there.resource.ports, found.reason)
 
 
 def who_reaches(state: PolicyState, resource: ResourceId, now: float) -> Iterator[Line]:
@@ -123,8 +127,7 @@ def who_reaches(state: PolicyState, resource: ResourceId, now: float) -> Iterato
 
 def what_reaches(state: PolicyState, owner: SubjectRef, now: float) -> Iterator[Line]:
     """Yields a line for each device of ``owner`` and each resource that a grant leads to."""
-    subjects = [owner, *_groups(state, owner)]
-    resources = {state.grants[grant].resource for item in subjects for grant in state.grants_to.get(item, ())}
+    resources = {grant.resource for grant in grants_of(state, owner)}
     for device in sorted(state.devices_of.get(owner, ())):
         for resource in sorted(resources):
             yield Line(owner, device, resource, ask(state, device, resource, now))
@@ -141,6 +144,9 @@ def footing(state: PolicyState, owner: SubjectRef, resource: ResourceId) -> froz
             ids.add(session)
     for grant in _grants_on(state, resource):
         ids.add(grant.id)
+        if grant.policy is not None:
+            ids.add(grant.policy)
+    ids.update(state.exclusions_on.get(resource, ()))
     return frozenset(ids)
 
 
@@ -170,7 +176,7 @@ class Stretch:
 def mentioned(event: Event) -> set[str]:
     """Returns the texts in an event: among them the ids of everything that it is about."""
     found: set[str] = set()
-    for name in _fields_of(type(event)):
+    for name in _FIELDS[type(event)]:
         value = getattr(event, name)
         if isinstance(value, str):
             found.add(value)
@@ -247,7 +253,7 @@ def _answers(
         now: float | None = max(begin, moment.at)
         while now is not None and (made is not None or end is None or now < end):
             yield now, made, ask(moment.state, device, resource, now)
-            now, made = next_change_at(moment.state, device, now), None
+            now, made = _next_flip(moment.state, device, now), None
 
 
 def _maker(
@@ -284,17 +290,16 @@ def _unbroken(state: PolicyState, device: DeviceId, resource: ResourceId, low: f
             since = None
         elif since is None:
             since = now
-        now = next_change_at(state, device, now)
+        now = _next_flip(state, device, now)
     return since
+
+
+def _next_flip(state: PolicyState, device: DeviceId, now: float) -> int | None:
+    return next_change_at(state, device, now, source=Assumed.MET)
 
 
 def _grants_on(state: PolicyState, resource: ResourceId) -> Iterator[Grant]:
     return (state.grants[grant] for grant in state.grants_on.get(resource, ()))
-
-
-def _groups(state: PolicyState, owner: SubjectRef) -> list[SubjectRef]:
-    groups = state.groups_of.get(UserId(owner.id), ()) if owner.kind is SubjectKind.USER else ()
-    return [SubjectRef(SubjectKind.GROUP, group) for group in groups]
 
 
 def _owners(state: PolicyState, subject: SubjectRef) -> Iterator[SubjectRef]:
@@ -305,6 +310,4 @@ def _owners(state: PolicyState, subject: SubjectRef) -> Iterator[SubjectRef]:
         yield SubjectRef(SubjectKind.USER, user)
 
 
-@cache
-def _fields_of(event: type[Event]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(event))
+_FIELDS: Final = {event: tuple(field.name for field in fields(event)) for event in EVENT_TYPES}
