@@ -12,13 +12,14 @@ is theirs, nothing else.
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import structlog
 from fastapi import Depends, Header, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from controller.api.operations import api_tokens, sessions
+from controller.api.origins import require_same_origin
 from controller.api.paging import check_version, parse_if_match
 from controller.api.problems import request_id_of
 from controller.api.services import Services
@@ -28,7 +29,8 @@ from controller.domain.standing import Standing
 from controller.domain.state import PolicyState
 from controller.identity import access
 from controller.identity.api_tokens import is_token
-from controller.identity.web_sessions import Origin
+from controller.identity.rate_limit import address_key
+from controller.identity.web_sessions import CONSOLE_COOKIE, Origin
 from controller.store import Unit
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
@@ -39,6 +41,14 @@ BEARER = HTTPBearer(
     description="The token that `POST /api/v1/sessions` returned, or an API token.",
     bearerFormat="ost_… or ost_api_…",
 )
+
+COOKIE = APIKeyCookie(
+    name=CONSOLE_COOKIE,
+    auto_error=False,
+    scheme_name="console",
+    description="The cookie of a sign-in with `kind` console. Writes are taken from the controller's own pages only.",
+)
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,12 @@ class SignedCall(Call):
         """Whether the caller is an admin or an owner in person. Ask ``may`` instead."""
         return self.session is not None and self.user.role in (Role.ADMIN, Role.OWNER)
 
+    def require_session(self) -> sessions.Principal:
+        """Returns the session that the request uses. Raises RefusedError(FORBIDDEN) for an API token."""
+        if self.session is None:
+            raise RefusedError(Reason.FORBIDDEN, "an API token cannot do this; sign in")
+        return self.session
+
     def may(self, permission: Permission) -> bool:
         """Whether the caller holds the permission: by his role and, with a token, by its scopes too."""
         return self.standing.may(permission)
@@ -118,10 +134,16 @@ class SignedCall(Call):
             raise RefusedError(Reason.NOT_FOUND)
 
 
-async def anonymous(request: Request) -> Call:
-    """The call of somebody who need not be signed in."""
+async def any_call(request: Request) -> Call:
+    """A request by anybody, not limited yet."""
     services: Services = request.app.state.services
     return Call(services, request_id_of(request), origin_of(request), services.clock.wall())
+
+
+async def anonymous(call: Annotated[Call, Depends(any_call)]) -> Call:
+    """The call of somebody who need not be signed in. Raises RateLimitedError: strangers are slowed down everywhere."""
+    call.services.limits.public.spend(address_key(call.origin.address), call.now)
+    return call
 
 
 def origin_of(request: Request) -> Origin:
@@ -131,46 +153,84 @@ def origin_of(request: Request) -> Origin:
 
 
 async def authenticated(
-    call: Annotated[Call, Depends(anonymous)],
+    request: Request,
+    call: Annotated[Call, Depends(any_call)],
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+    cookie: Annotated[str | None, Depends(COOKIE)],
 ) -> SignedCall:
-    """The call of somebody with a session or an API token. Raises RefusedError(SIGN_IN_REQUIRED)."""
-    if credentials is None:
-        raise RefusedError(Reason.SIGN_IN_REQUIRED)
-    principal = None
-    if is_token(credentials.credentials):
-        actor = await api_tokens.authenticate(call.services, credentials.credentials, call.now)
-    else:
-        principal = await sessions.authenticate(call.services, credentials.credentials, "api", call.now)
-        actor = principal.user
-    standing = access.require_standing(call.state, actor)
+    """The call of somebody with a session or an API token.
+
+    Raises:
+        RefusedError: SIGN_IN_REQUIRED; FORBIDDEN for a cookie that another site sends along.
+        RateLimitedError: too many requests from this address whose credentials were none.
+    """
+    # He may have written at another replica a moment ago, or have lost a right there.
+    await call.services.store.freshen()
+    try:
+        actor, principal = await _who(request, call, credentials, cookie)
+        standing = access.require_standing(call.state, actor)
+    except RefusedError as exc:
+        if exc.reason is Reason.SIGN_IN_REQUIRED:
+            call.services.limits.failed_session.spend(address_key(call.origin.address), call.now)
+        raise
     structlog.contextvars.bind_contextvars(user=standing.user.id)
     return SignedCall(call.services, call.request_id, call.origin, call.now, standing, principal)
 
 
+async def _who(
+    request: Request, call: Call, credentials: HTTPAuthorizationCredentials | None, cookie: str | None
+) -> tuple[str, sessions.Principal | None]:
+    if credentials is not None:
+        if is_token(credentials.credentials):
+            return await api_tokens.authenticate(call.services, credentials.credentials, call.now), None
+        principal = await sessions.authenticate(call.services, credentials.credentials, "api", call.now)
+    elif cookie is not None:
+        # A browser sends the cookie with whatever any page makes it ask.
+        if request.method not in SAFE_METHODS:
+            require_same_origin(request.headers, call.services.audiences)
+        principal = await sessions.authenticate(call.services, cookie, "console", call.now)
+    else:
+        raise RefusedError(Reason.SIGN_IN_REQUIRED)
+    return principal.user, principal
+
+
+def require_second_factor(call: SignedCall) -> None:
+    """Raises RefusedError(SECOND_FACTOR_REQUIRED) when the rules want one and this session has passed none."""
+    if call.session is None or call.session.session.how.mfa_s is not None:
+        return
+    if access.needs_second_factor(call.state, call.user):
+        raise RefusedError(Reason.SECOND_FACTOR_REQUIRED)
+
+
 async def signed_in(call: Annotated[SignedCall, Depends(authenticated)]) -> SignedCall:
     """The call of somebody with a session. Raises RefusedError(FORBIDDEN) for an API token."""
-    if call.session is None:
-        raise RefusedError(Reason.FORBIDDEN, "an API token cannot do this; sign in")
+    call.require_session()
+    require_second_factor(call)
     return call
 
 
 @dataclass(frozen=True, slots=True)
 class Permits:
-    """A dependency that lets those pass who hold ``permission``, or ``own`` for what is theirs."""
+    """A dependency that lets those pass who hold ``permission``, or ``own`` for what is theirs.
+
+    ``early``: also for somebody who must set up or pass a second factor and has not yet.
+    """
 
     permission: Permission
     own: Permission | None = None
+    early: bool = False
 
     async def __call__(self, call: Annotated[SignedCall, Depends(authenticated)]) -> SignedCall:
-        """Raises RefusedError(FORBIDDEN)."""
+        """Raises RefusedError: FORBIDDEN, SECOND_FACTOR_REQUIRED."""
         access.require(call.standing, self.permission, own=self.own)
+        if not self.early:
+            require_second_factor(call)
         return call
 
 
-def permits(permission: Permission, *, own: Permission | None = None) -> Any:
+def permits(permission: Permission, *, own: Permission | None = None, early: bool = False) -> Any:
     """Names the permission that an operation needs; the API document shows it as ``x-permission``."""
-    return Depends(Permits(permission, own))
+    return Depends(Permits(permission, own, early))
 
 
 async def staff(call: Annotated[SignedCall, Depends(signed_in)]) -> SignedCall:

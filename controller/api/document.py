@@ -24,6 +24,7 @@ from controller.api.routes import (
     public,
     relays,
     resources,
+    second_factors,
     service_accounts,
     sessions,
     users,
@@ -57,7 +58,8 @@ member of the input at fault.
 """
 
 _TAGS: Final = (
-    ("sessions", "Your own sign-ins to this API."),
+    ("sessions", "Sign-ins of people to API, console and sign-in page."),
+    ("second factors", "One-time codes, recovery codes, and who needs them."),
     ("api tokens", "Credentials for programs, with scopes and an end."),
     ("users", "People. Names and e-mail addresses can be erased; the audit trail keeps ids."),
     ("groups", "Sets of users that grants can be given to."),
@@ -76,6 +78,7 @@ _TAGS: Final = (
 
 _MODULES: Final = (
     sessions,
+    second_factors,
     api_tokens,
     users,
     groups,

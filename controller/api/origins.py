@@ -1,6 +1,6 @@
 """Cross-site request forgery (T-72): a form is taken only from a page of our own.
 
-The session cookie is ``SameSite=Strict`` already; this check does not rely on it. Both headers are set by the browser and
+The session cookies are ``SameSite=Lax``, which stops forms of other sites already; this check does not rely on it. Both headers are set by the browser and
 cannot be set by a page. A request that carries neither comes from no browser that we know, and is refused too: programs
 use the API with a bearer token.
 """

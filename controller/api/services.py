@@ -31,7 +31,7 @@ class Limits:
     sign_in_account: RateLimiter = field(default_factory=_limiter("sign-in of this account", 6, 10))
     second_factor: RateLimiter = field(default_factory=_limiter("one-time code", 0.5, 10))
     """By account. Three codes in a million are right at any time: at this rate a guesser needs ten months for even odds."""
-    failed_session: RateLimiter = field(default_factory=_limiter("sign-in", 60, 60))
+    failed_session: RateLimiter = field(default_factory=_limiter("sign-in", 600, 600))
     """Requests whose session or token is none, by address."""
     public: RateLimiter = field(default_factory=_limiter("request", 600, 300))
     """What needs no session, by address, whatever else limits it."""

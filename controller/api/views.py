@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from controller.api.operations.sessions import Principal
 from controller.api.presence import AgentPresence, RelayPresence
-from controller.api.schemas import activity, people, places
+from controller.api.schemas import activity, people, places, sessions
 from controller.api.schemas.common import Ports, from_ms, from_s
 from controller.domain import model
 from controller.domain.event_codec import event_to_json
 from controller.domain.state import PolicyState
-from controller.identity.web_sessions import Origin
+from controller.identity.web_sessions import Origin, is_complete
 from controller.store import StoredEvent
 from controller.store.credentials import PersonalData
 from controller.store.records import StoredRecord
@@ -93,6 +93,7 @@ def user(state: PolicyState, item: model.User, personal: PersonalData | None) ->
         name=personal.fields.get("name") if personal else None,
         role=item.role.value,
         disabled=item.disabled,
+        second_factor=item.second_factor,
         created_at=from_ms(item.created_ms),
         version=state.version_of(item.id),
     )
@@ -161,12 +162,18 @@ def grant(state: PolicyState, item: model.Grant, now: float) -> people.Grant:
     )
 
 
-def session(item: Principal, *, seen: float, current: bool) -> people.Session:
-    """A sign-in to API or page."""
-    origin = Origin.of_label(item.session.label)
-    return people.Session(
+def session(item: Principal, *, seen: float, current: bool) -> sessions.Session:
+    """A complete sign-in."""
+    origin, how = Origin.of_label(item.session.label), item.session.how
+    if not is_complete(item.kind):
+        raise ValueError(f"a {item.kind} session is not shown")
+    return sessions.Session(
         id=item.id,
+        user=item.user,
         kind=item.kind,
+        method=how.method,
+        authenticated_at=from_s(how.authenticated_s),
+        second_factor_at=None if how.mfa_s is None else from_s(how.mfa_s),
         created_at=from_s(item.session.created_at),
         seen_at=from_s(seen),
         expires_at=from_s(item.session.expires),

@@ -196,8 +196,10 @@ def _not_above(state: PolicyState, standing: Standing, command: c.Command) -> bo
         case c.SetUserPassword(user=target) | s.LinkIdentity(user=target) | s.RemoveSecondFactor(user=target):
             # Setting somebody's password is becoming him: not through a token.
             return standing.may(P.CREDENTIALS_WRITE) and _is_below(state, standing, target)
-        case s.UnlinkIdentity(user=target) | s.RecordSignInEnd(user=target):
+        case s.UnlinkIdentity(user=target):
             return _is_below(state, standing, target)
+        case s.RecordSignInEnd(user=target):
+            return target == standing.user.id or _is_below(state, standing, target)
         case c.DisableUser(user=target) | c.EnableUser(user=target) | c.RemoveUser(user=target):
             return _is_below(state, standing, target)
         case t.RevokeApiToken(token=token):

@@ -6,7 +6,7 @@ module is for what is no command (passwords, personal data, lists) and for answe
 Access to resources has nothing to do with roles: it comes from grants only.
 """
 
-from controller.domain.model import User
+from controller.domain.model import Role, User
 from controller.domain.permissions import Permission
 from controller.domain.standing import Standing, standing_of
 from controller.domain.state import PolicyState
@@ -51,3 +51,13 @@ def require_power_over(actor: Standing, target: User) -> None:
         raise RefusedError(Reason.FORBIDDEN, f"this needs the permission {Permission.PEOPLE_WRITE.value}")
     if not actor.outranks(target.role):
         raise RefusedError(Reason.FORBIDDEN, f"the role {target.role.value} is not below yours")
+
+
+def needs_second_factor(state: PolicyState, user: User) -> bool:
+    """Whether the rules let ``user`` use the controller only after a second factor."""
+    match state.second_factor_for:
+        case "everybody":
+            return True
+        case "staff":
+            return user.role is not Role.MEMBER
+    return False

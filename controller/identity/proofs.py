@@ -48,3 +48,25 @@ def verify_key_proof(proof: str, jwk: Mapping[str, str], *, audiences: Sequence[
 def key_id(key: PublicKey) -> str:
     """The thumbprint of a key (RFC 7638)."""
     return thumbprint(key.to_jwk())
+
+
+def verify_agent_proof(proof: str, key: PublicKey, agent: str, *, audiences: Sequence[str], now: float) -> None:
+    """Accepts ``proof`` when the holder of ``key`` made it in the name of ``agent``, for this controller.
+
+    Raises:
+        RemoteError: TOKEN_* or PROOF_INVALID.
+    """
+    refusal: RemoteError | None = None
+    for audience in audiences:
+        try:
+            assertion = verify_assertion(proof, key=key_from_jwk_untrusted(key.to_jwk()), audience=audience, now=now)
+        except RemoteError as exc:
+            if exc.reason is not Reason.TOKEN_AUDIENCE:
+                raise
+            refusal = exc
+            continue
+        if assertion.agent != agent:
+            raise RefusedError(Reason.PROOF_INVALID, "proof: its subject is another agent")
+        return
+    assert refusal is not None
+    raise refusal

@@ -34,7 +34,9 @@ def new_secret() -> str:
 
 def provisioning_uri(secret: str, account: str, host: str) -> str:
     """Returns the ``otpauth://`` URI that an app scans; ``account`` and ``host`` are what it shows."""
-    return pyotp.TOTP(secret, digits=DIGITS, interval=STEP_S).provisioning_uri(account, issuer_name=f"{ISSUER} {host}")
+    return pyotp.TOTP(secret, digits=DIGITS, interval=STEP_S).provisioning_uri(
+        name=account, issuer_name=f"{ISSUER} {host}"
+    )
 
 
 def matching_step(secret: str, code: str, now: float) -> int | None:

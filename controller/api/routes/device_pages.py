@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from controller.api import pages
 from controller.api.calls import Anonymous, Call
+from controller.api.cookies import delete_cookie, set_cookie
 from controller.api.forms import read_form
 from controller.api.operations import device_sign_in, sessions
 from controller.api.operations.sessions import Principal
@@ -103,9 +104,7 @@ async def sign_in(call: Anonymous, form: OwnForm) -> Response:
     except RefusedError as exc:
         return _sign_in_page(typed, email=email, error=exc)
     response = _to_code(typed)
-    response.set_cookie(
-        COOKIE, signed.secret, max_age=PAGE_LIFE_S, path="/", secure=True, httponly=True, samesite="strict"
-    )
+    set_cookie(response, COOKIE, signed.secret, life_s=PAGE_LIFE_S)
     return response
 
 
@@ -115,7 +114,7 @@ async def sign_out(call: Anonymous, visitor: SomeVisitor, form: OwnForm) -> Resp
     if visitor is not None:
         await sessions.end(call.services, visitor.principal.session.hash, visitor.user.id, call.now)
     response = _to_code(form.get("user_code", "")[:CODE_MAX])
-    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    delete_cookie(response, COOKIE)
     return response
 
 

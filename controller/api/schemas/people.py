@@ -18,6 +18,7 @@ from controller.api.schemas.common import (
     example,
     input_example,
 )
+from controller.api.schemas.sessions import EMAIL_MAX, Session
 from controller.identity.passwords import PASSWORD_MAX
 
 _USER = "usr_q1w2e3r4t5y6u7i8o9p0aA"
@@ -25,53 +26,6 @@ _GROUP = "grp_q1w2e3r4t5y6u7i8o9p0aA"
 _DEVICE = "dev_q1w2e3r4t5y6u7i8o9p0aA"
 _SERVICE = "svc_q1w2e3r4t5y6u7i8o9p0aA"
 _RESOURCE = "res_q1w2e3r4t5y6u7i8o9p0aA"
-EMAIL_MAX = 254
-"""RFC 5321 section 4.5.3.1.3, less the angle brackets."""
-
-
-class SessionCreate(Input):
-    """Credentials of a local account."""
-
-    model_config = input_example(email="ada@corp.example", password="correct horse battery staple")  # noqa: S106 - an example
-
-    email: Text = Field(min_length=1, max_length=EMAIL_MAX)
-    password: Text = Field(min_length=1, max_length=PASSWORD_MAX, json_schema_extra={"format": "password"})
-
-
-class Session(Output):
-    """One sign-in to the API or to the sign-in page."""
-
-    model_config = example(
-        id="tok_q1w2e3r4t5y6u7i8o9p0aA",
-        kind="api",
-        created_at="2026-11-22T12:00:00Z",
-        seen_at="2026-11-22T12:30:00Z",
-        expires_at="2026-11-23T00:00:00Z",
-        address="198.51.100.7",
-        agent="ostiary/0.1.0",
-        current=True,
-    )
-
-    id: str
-    kind: Literal["api", "page"]
-    created_at: datetime
-    seen_at: datetime
-    expires_at: datetime
-    address: str = Field(description="Where it was made from.")
-    agent: str = Field(description="The User-Agent that made it.")
-    current: bool = Field(description="Whether this very request uses it.")
-
-
-class SessionCreated(Session):
-    """The new session with its bearer token, which is shown this once."""
-
-    token: str
-    user: str
-    role: Role
-
-
-class SessionPage(Page[Session]):
-    """One page of sessions."""
 
 
 class User(Output):
@@ -83,6 +37,7 @@ class User(Output):
         name="Grace",
         role="member",
         disabled=False,
+        second_factor="totp",
         created_at="2026-11-22T12:00:00Z",
         version=1,
     )
@@ -92,6 +47,7 @@ class User(Output):
     name: str | None
     role: Role
     disabled: bool
+    second_factor: str | None = Field(None, description="What is asked for besides the password; null: nothing.")
     created_at: datetime
     version: int
 

@@ -16,6 +16,8 @@ from controller.domain.permissions import ROLE_PERMISSIONS, Permission
 
 ANYBODY = {
     "create_session",
+    "complete_session",
+    "step_up_device",
     "enroll",
     "device_authorization",
     "token",

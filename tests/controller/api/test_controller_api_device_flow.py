@@ -73,7 +73,7 @@ async def test_a_device_is_signed_in_by_a_person_on_the_page(controller: Control
     assert (signed.status_code, signed.headers["location"]) == (303, f"/device?user_code={started['user_code']}")
     cookie = signed.headers["set-cookie"]
     assert cookie.startswith("__Host-ostiary=")
-    for attribute in ("Secure", "HttpOnly", "SameSite=strict", "Path=/"):
+    for attribute in ("Secure", "HttpOnly", "SameSite=lax", "Path=/"):
         assert attribute in cookie
     assert "Domain" not in cookie
 
