@@ -132,11 +132,6 @@ def evaluate(conditions: Conditions, facts: Facts, now: float) -> Outcome:
     return Outcome(tuple(failures), min(changes, default=None))
 
 
-def without_source(conditions: Conditions, facts: Facts, now: float) -> bool:
-    """Whether the source is all that is missing."""
-    return [failure.condition for failure in evaluate(conditions, facts, now).failures] == ["sources"]
-
-
 def _judge(conditions: Conditions, facts: Facts, now: float) -> Iterator[_Judged]:
     if conditions.hours is not None:
         state = state_of(conditions.hours, now)

@@ -6,14 +6,29 @@ from hypothesis import strategies as st
 from policy_world import START, World, fresh_id, fresh_key
 
 from controller.domain import commands as c
+from controller.domain.commands_policies import (
+    ChangePolicy,
+    CreateExclusion,
+    CreatePolicy,
+    RemoveExclusion,
+    RemovePolicy,
+    ReportDeviceFacts,
+    TrustDevice,
+    UntrustDevice,
+)
+from controller.domain.conditions import Conditions, SystemRule
+from controller.domain.hours import Hours, Window
 from controller.domain.model import PublicKey, Role, SubjectKind
 from protocol.acl.model import PortRange, Ports
+from protocol.device_facts import DeviceFacts
 from protocol.ids import (
     ConnectorId,
     DeviceId,
+    ExclusionId,
     GrantId,
     GroupId,
     NetworkId,
+    PolicyId,
     ResourceId,
     ServiceAccountId,
     SessionId,
@@ -39,6 +54,8 @@ class Pool:
         self.devices = [DeviceId(fresh_id("device")) for _ in range(POOL)]
         self.sessions = [SessionId(fresh_id("session")) for _ in range(POOL)]
         self.grants = [GrantId(fresh_id("grant")) for _ in range(POOL * 2)]
+        self.policies = [PolicyId(fresh_id("policy")) for _ in range(POOL)]
+        self.exclusions = [ExclusionId(fresh_id("exclusion")) for _ in range(POOL)]
         self.keys: list[PublicKey] = [fresh_key() for _ in range(POOL)]
 
 
@@ -51,6 +68,23 @@ PORTS = st.sampled_from(
         Ports(udp=(PortRange(53, 53),), icmp=True),
         Ports(tcp=(PortRange(9, 8),)),
     ]
+)
+CONDITIONS = st.sampled_from(
+    [
+        Conditions(),
+        Conditions(sign_in_max_age_s=60),
+        Conditions(mfa_max_age_s=90),
+        Conditions(device_trusted=True),
+        Conditions(disk_encrypted=True, facts_max_age_s=1800),
+        Conditions(systems=(SystemRule("debian", "12"),)),
+        Conditions(sources=("10.0.0.0/8",)),
+        # The worlds begin on a Friday at 08:00 in UTC.
+        Conditions(hours=Hours("UTC", (Window((5,), 480, 481),))),
+        Conditions(hours=Hours("UTC", (Window((5,), 481, 600),)), device_trusted=True),
+    ]
+)
+FACTS = st.sampled_from(
+    [DeviceFacts("linux", "debian", "12", disk_encrypted=True), DeviceFacts("linux", "debian", "11"), DeviceFacts()]
 )
 EXPIRIES = st.one_of(st.none(), st.integers(START - 10, START + 100))
 
@@ -67,8 +101,12 @@ def commands_in(_world: World) -> st.SearchStrategy[c.Command]:
         st.tuples(st.just(SubjectKind.GROUP), one(pool.groups)),
         st.tuples(st.just(SubjectKind.SERVICE_ACCOUNT), one(pool.accounts)),
     )
-    grants = st.tuples(one(pool.grants), subjects, one(pool.resources), EXPIRIES).map(
-        lambda item: c.CreateGrant(item[0], item[1][0], item[1][1], item[2], item[3])
+    policies = one(pool.policies)
+    grants = st.tuples(one(pool.grants), subjects, one(pool.resources), EXPIRIES, st.none() | policies).map(
+        lambda item: c.CreateGrant(item[0], item[1][0], item[1][1], item[2], item[3], item[4])
+    )
+    exclusions = st.tuples(one(pool.exclusions), subjects, one(pool.resources), EXPIRIES).map(
+        lambda item: CreateExclusion(item[0], item[1][0], item[1][1], item[2], item[3])
     )
     devices = st.tuples(one(pool.devices), subjects, one(pool.keys)).map(
         lambda item: c.RegisterDevice(item[0], item[1][0], item[1][1], item[2], "linux")
@@ -97,8 +135,24 @@ def commands_in(_world: World) -> st.SearchStrategy[c.Command]:
         st.builds(c.RemoveServiceAccount, accounts),
         devices,
         st.builds(c.RevokeDevice, one(pool.devices)),
-        st.builds(c.StartSession, one(pool.sessions), one(pool.devices), users, st.integers(START, START + 100)),
+        st.builds(
+            c.StartSession,
+            one(pool.sessions),
+            one(pool.devices),
+            users,
+            st.integers(START, START + 100),
+            st.none() | st.integers(START - 60, START),
+            st.none() | st.integers(START - 60, START),
+        ),
         st.builds(c.EndSession, one(pool.sessions)),
         grants,
+        st.builds(CreatePolicy, policies, NAMES, CONDITIONS),
+        st.builds(ChangePolicy, policies, NAMES, CONDITIONS),
+        st.builds(RemovePolicy, policies),
+        exclusions,
+        st.builds(RemoveExclusion, one(pool.exclusions)),
+        st.builds(TrustDevice, one(pool.devices)),
+        st.builds(UntrustDevice, one(pool.devices)),
+        st.builds(ReportDeviceFacts, one(pool.devices), FACTS, st.integers(START, START + 100)),
         st.builds(c.RevokeGrant, one(pool.grants)),
     )

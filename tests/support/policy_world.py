@@ -5,6 +5,8 @@ from itertools import count
 from typing import TypeVar
 
 from controller.domain import commands as c
+from controller.domain.commands_policies import CreateExclusion, CreatePolicy
+from controller.domain.conditions import Conditions
 from controller.domain.decide import decide
 from controller.domain.event_codec import event_from_json, event_to_json
 from controller.domain.events import Event
@@ -17,9 +19,11 @@ from protocol.acl.model import PortRange, Ports
 from protocol.ids import (
     ConnectorId,
     DeviceId,
+    ExclusionId,
     GrantId,
     GroupId,
     NetworkId,
+    PolicyId,
     RelayId,
     ResourceId,
     ServiceAccountId,
@@ -35,6 +39,8 @@ START = 1_800_000_000
 FAR = START + 10_000_000
 PIN = SpkiPin("sha256/" + "A" * 43 + "=")
 WEB = Ports(tcp=(PortRange(443, 443),))
+
+KINDS = {"usr": SubjectKind.USER, "grp": SubjectKind.GROUP, "svc": SubjectKind.SERVICE_ACCOUNT}
 
 _numbers = count(1)
 T = TypeVar("T")
@@ -132,6 +138,9 @@ class World:
             self.do(c.AddGroupMember(group, user))
         return group
 
+    def group_member(self, group: GroupId, user: UserId) -> None:
+        self.do(c.AddGroupMember(group, user))
+
     def service_account(self, name: str = "") -> ServiceAccountId:
         account = ServiceAccountId(fresh_id("service_account"))
         self.do(c.CreateServiceAccount(account, name or fresh_name()))
@@ -143,10 +152,17 @@ class World:
         self.do(c.RegisterDevice(device, kind, owner, key or fresh_key(), "linux"))
         return device
 
-    def session(self, device: DeviceId, *, expires: int = FAR) -> SessionId:
+    def session(
+        self,
+        device: DeviceId,
+        *,
+        expires: int = FAR,
+        authenticated_s: int | None = None,
+        mfa_s: int | None = None,
+    ) -> SessionId:
         session = SessionId(fresh_id("session"))
         owner = UserId(self.state.devices[device].owner.id)
-        self.do(c.StartSession(session, device, owner, expires))
+        self.do(c.StartSession(session, device, owner, expires, authenticated_s, mfa_s))
         return session
 
     def laptop(self, user: UserId, key: PublicKey | None = None) -> DeviceId:
@@ -155,8 +171,19 @@ class World:
         self.session(device)
         return device
 
-    def grant(self, subject: str, resource: ResourceId, *, expires: int | None = None) -> GrantId:
+    def grant(
+        self, subject: str, resource: ResourceId, *, expires: int | None = None, policy: PolicyId | None = None
+    ) -> GrantId:
         grant = GrantId(fresh_id("grant"))
-        kinds = {"usr": SubjectKind.USER, "grp": SubjectKind.GROUP, "svc": SubjectKind.SERVICE_ACCOUNT}
-        self.do(c.CreateGrant(grant, kinds[subject[:3]], subject, resource, expires))
+        self.do(c.CreateGrant(grant, KINDS[subject[:3]], subject, resource, expires, policy))
         return grant
+
+    def policy(self, conditions: Conditions) -> PolicyId:
+        policy = PolicyId(fresh_id("policy"))
+        self.do(CreatePolicy(policy, fresh_name(), conditions))
+        return policy
+
+    def exclusion(self, subject: str, resource: ResourceId, *, expires: int | None = None) -> ExclusionId:
+        exclusion = ExclusionId(fresh_id("exclusion"))
+        self.do(CreateExclusion(exclusion, KINDS[subject[:3]], subject, resource, expires))
+        return exclusion

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from policy_world import World
@@ -13,6 +14,7 @@ from controller.domain.model import KeyStatus, PublicKey
 from controller.domain.state import PolicyState
 from controller.publish import AgentKind, Attachment, Hub, Signer, verification_keys
 from controller.store.feed import Feed
+from protocol.acl.model import IPAddress
 from protocol.control import Message
 from protocol.errors import RefusedError
 from protocol.ids import Epoch, Revision
@@ -56,6 +58,7 @@ class Peer:
         key: PublicKey,
         revision: int = 0,
         welcomed: Revision | None = None,
+        address: IPAddress | None = None,
     ) -> None:
         self._hub = office.hub
         self._ready = asyncio.Event()
@@ -67,6 +70,7 @@ class Peer:
             revision=Revision(revision),
             welcomed=office.head.position if welcomed is None else welcomed,
             wake=self._ready.set,
+            address=address,
         )
 
     def take_all(self) -> list[Message]:
@@ -126,9 +130,12 @@ class Office:
         """A new hub over the same log, as after a crash."""
         self.hub = Hub(self.feed, self.signer, self.clock, jitter=lambda _: 0.0)
 
-    def client(self, device: str, *, revision: int = 0, welcomed: Revision | None = None) -> Peer:
-        """Attaches a device."""
-        return Peer(self, device, AgentKind.CLIENT, PublicKey("x", "y"), revision, welcomed)
+    def client(
+        self, device: str, *, revision: int = 0, welcomed: Revision | None = None, address: str | None = None
+    ) -> Peer:
+        """Attaches a device, which comes from ``address``."""
+        where = ip_address(address) if address is not None else None
+        return Peer(self, device, AgentKind.CLIENT, PublicKey("x", "y"), revision, welcomed, where)
 
     def connector(self, connector: str, key: PublicKey | None = None) -> Peer:
         """Attaches a connector with the key that it enrolled with, or another one."""

@@ -161,8 +161,17 @@ def _reaches(state: PolicyState, device: DeviceId, resource: ResourceId, now: fl
     return isinstance(may_reach(state, device, resource, now), Entry)
 
 
+def _lifts_an_exclusion(before: PolicyState, event: e.Event) -> bool:
+    """Whoever leaves a group leaves its exclusions as well."""
+    if not isinstance(event, e.GroupMemberRemoved):
+        return False
+    return SubjectRef(SubjectKind.GROUP, event.group) in before.exclusions_of
+
+
 REVOKING = (
     e.GrantRevoked,
+    e.ExclusionCreated,
+    e.DeviceUntrusted,
     e.UserDisabled,
     e.UserRemoved,
     e.GroupRemoved,
@@ -187,7 +196,7 @@ def test_revoking_never_grants_and_every_entry_has_a_living_grant(data: st.DataO
             world.append(event)
             for device in world.state.devices:
                 old, new = acl_for_device(before, device, now), acl_for_device(world.state, device, now)
-                if isinstance(event, REVOKING):
+                if isinstance(event, REVOKING) and not _lifts_an_exclusion(before, event):
                     assert not diff(old, new).gained
                 reached = {entry.resource.id for entry in new.entries}
                 assert reached == {one for one in world.state.resources if _reaches(world.state, device, one, now)}

@@ -65,6 +65,15 @@ def test_nothing_dangles(data: st.DataObject) -> None:
         assert grant.resource in state.resources
         assert grant.id in state.grants_to[grant.subject]
         assert grant.id in state.grants_on[grant.resource]
+        assert grant.policy is None or grant.id in state.grants_under[grant.policy]
+    for policy, grants in state.grants_under.items():
+        assert policy in state.policies
+        assert all(state.grants[grant].policy == policy for grant in grants)
+    for exclusion in state.exclusions.values():
+        assert exclusion.subject.id in subjects
+        assert exclusion.resource in state.resources
+        assert exclusion.id in state.exclusions_of[exclusion.subject]
+        assert exclusion.id in state.exclusions_on[exclusion.resource]
     for device in state.devices.values():
         assert device.owner.id in subjects
         assert state.device_by_key[device.key] == device.id
@@ -81,6 +90,8 @@ def test_nothing_dangles(data: st.DataObject) -> None:
         assert state.addresses[resource.network, str(resource.address)] == resource.id
     sizes = {sum(map(len, index.values())) for index in (state.grants_to, state.grants_on)}
     assert sizes == {len(state.grants)}
+    sizes = {sum(map(len, index.values())) for index in (state.exclusions_of, state.exclusions_on)}
+    assert sizes == {len(state.exclusions)}
     assert len(state.session_of) == len(state.sessions)
     named = len(state.networks) + len(state.connectors) + len(state.resources)
-    assert len(state.names) == named + len(state.groups) + len(state.service_accounts)
+    assert len(state.names) == named + len(state.groups) + len(state.service_accounts) + len(state.policies)
