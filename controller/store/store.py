@@ -66,7 +66,7 @@ class Store:
         require_file(parsed)
         engine = make_engine(parsed)
         try:
-            with _reachable():
+            with reachable():
                 async with engine.connect() as connection:
                     await connection.run_sync(schema.require_current)
                     if not restored:
@@ -93,7 +93,7 @@ class Store:
         async with _in_time() as deadline:
             await self._take_turn()
             try:
-                with _reachable():
+                with reachable():
                     async with self._writer.connect() as connection, connection.begin():
                         await take_log_lock(connection)
                         missed = [change async for change in events.changes_after(connection, self.feed.head)]
@@ -111,7 +111,7 @@ class Store:
     async def transact(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction for tables other than the log. Raises LocalError(UNAVAILABLE)."""
         async with _in_time() as deadline:
-            with _reachable():
+            with reachable():
                 async with self._writer.connect() as connection, connection.begin():
                     deadline.reschedule(None)
                     yield connection
@@ -120,7 +120,7 @@ class Store:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Opens a read transaction. Raises LocalError(UNAVAILABLE)."""
         async with _in_time() as deadline:
-            with _reachable():
+            with reachable():
                 async with self._engine.connect() as connection:
                     deadline.reschedule(None)
                     yield connection
@@ -181,7 +181,7 @@ async def audit(url: str) -> ChainReport:
     require_file(parsed)
     engine = make_engine(parsed)
     try:
-        with _reachable():
+        with reachable():
             async with engine.connect() as connection:
                 await connection.run_sync(schema.require_current)
                 return await verify(connection, None)
@@ -217,7 +217,7 @@ async def _in_time() -> AsyncIterator[asyncio.Timeout]:
 
 
 @contextlib.contextmanager
-def _reachable() -> Iterator[None]:
+def reachable() -> Iterator[None]:
     """Gives a database that is away, locked or full its reason; statements that are wrong stay crashes."""
     try:
         yield
