@@ -33,6 +33,7 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
     "every": frozenset({"CONFIG", "LOG_LEVEL", "LOG_JSON", "STATE_DIR", "RUNTIME_DIR"}),
     "connector": frozenset({"RESOLVERS", "PARKED_LEGS", "DRAIN_S"}),
     "client": frozenset({"SOCKET", "MODE", "POOL_V4", "POOL_V6", "MTU", "PROXY_LISTEN", "GROUP", "STRICT_DNS"}),
+    "admin": frozenset({"ADMIN_URL", "ADMIN_TOKEN", "ADMIN_CA_FILE"}),
     "relay": frozenset({"LISTEN_HOST", "LISTEN_PORT", "CONNECTIONS_MAX", "CONNECTIONS_PER_ADDRESS", "DRAIN_S"}),
     "controller": frozenset(
         {

@@ -38,6 +38,7 @@ NOUNS: Final = {
         "service_account",
         "Service accounts: servers and jobs without a person.",
     ),
+    "api-token": ("admin_api_tokens", "api_token", "API tokens: credentials for programs, with scopes and an end."),
     "grant": ("admin_grants", "grant", "Grants: who may reach what, perhaps until when."),
     "connection": ("admin_activity", "connection", "Connections: what was served and what was refused."),
     "event": ("admin_activity", "event", "Events: the audit trail."),

@@ -59,6 +59,7 @@ GROUP: Final = Noun("group", "groups", "grp")
 DEVICE: Final = Noun("device", "devices", "dev")
 SERVICE_ACCOUNT: Final = Noun("service-account", "service-accounts", "svc")
 GRANT: Final = Noun("grant", "grants", "gra", "id")
+API_TOKEN: Final = Noun("api-token", "api-tokens", "apt")
 
 
 def chosen(output: Output, *, as_json: bool) -> Output:
@@ -88,7 +89,7 @@ def _print_problem(error: ProblemError, *, as_json: bool) -> None:
 
 @contextmanager
 def administrator(output: Output = Output.TABLE) -> Iterator[Api]:
-    """Gives the API in the name of whoever signed in with `ostiary admin login`."""
+    """Gives the API in the name of whoever signed in with `ostiary admin login`, or of the API token in the environment."""
     with exit_on_problem(output):
         signed_in = load()
         with Api(signed_in.url, signed_in.ca, signed_in.token) as api:

@@ -33,8 +33,9 @@ user = command_group("People: accounts, roles, passwords.")
 user_group = command_group("Groups of users: what grants are usually given to.")
 device = command_group("Devices: installations of the client.")
 
-ROLES = ("owner", "admin", "member")
-RoleOption = Annotated[str, typer.Option("--role", metavar="ROLE", help="owner, admin or member.")]
+ROLES = ("owner", "admin", "network-admin", "access-approver", "auditor", "member")
+_ROLES = f"{', '.join(ROLES[:-1])} or {ROLES[-1]}"
+RoleOption = Annotated[str, typer.Option("--role", metavar="ROLE", help=f"{_ROLES}.")]
 
 
 # --- users -----------------------------------------------------------------------------------------------------------
@@ -113,7 +114,9 @@ def user_enable(email: str, as_json: JsonOption = False, output: OutputOption = 
 
 @user.command("role")
 def user_role(email: str, role: str, as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
-    """Give an account another role: owner, admin or member.
+    """Give an account another role: owner, admin, network-admin, access-approver, auditor or member.
+
+    Nobody gives a role that is not below his own, but owners.
 
     \b
     Example:
@@ -197,7 +200,7 @@ def user_erase(
 
 def _role(text: str) -> str:
     if text not in ROLES:
-        raise LocalError(Reason.INVALID_INPUT, f"{text!r} is not a role; choose owner, admin or member")
+        raise LocalError(Reason.INVALID_INPUT, f"{text!r} is not a role; choose {_ROLES}")
     return text
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from client.cli.admin_settings import AdminSettings, from_environment, read_ca
 from protocol.errors import LocalError, RefusedError, RemoteProtocolError
 from protocol.reasons import Reason, reason_from_code
 from runtime.console import AdviceError
 from runtime.files import StateDir
-from runtime.http import Response, request
+from runtime.http import Response, check_url, request
 
 API: Final = "/api/v1"
 FILE: Final = "admin.json"
@@ -72,7 +73,33 @@ def config_dir(env: Mapping[str, str] | None = None) -> Path:
 
 
 def load() -> SignedIn:
-    """Returns the stored sign-in. Raises LocalError(SIGN_IN_REQUIRED, STATE_CORRUPT)."""
+    """Returns the sign-in: by the API token in the environment, else the stored one.
+
+    Raises:
+        LocalError: SIGN_IN_REQUIRED, STATE_CORRUPT, CONFIG_INVALID.
+    """
+    settings = from_environment(os.environ)
+    return load_stored() if settings is None else _by_token(settings)
+
+
+def _by_token(settings: AdminSettings) -> SignedIn:
+    token = settings.admin_token or ""
+    ca = None if settings.admin_ca_file is None else read_ca(settings.admin_ca_file)
+    try:
+        known = load_stored()
+    except LocalError:
+        known = None
+    url = settings.admin_url or (known.url if known is not None else None)
+    if url is None:
+        raise LocalError(Reason.CONFIG_INVALID, "OSTIARY_ADMIN_URL is missing: where is the controller of this token?")
+    url = check_url(url).geturl().rstrip("/")
+    if ca is None and known is not None and known.url == url:
+        ca = known.ca
+    return SignedIn(url, ca, "", token)
+
+
+def load_stored() -> SignedIn:
+    """Returns the sign-in of `ostiary admin login`. Raises LocalError(SIGN_IN_REQUIRED, STATE_CORRUPT)."""
     stored = StateDir(config_dir()).read_json(FILE)
     if stored is None:
         raise AdviceError(

@@ -16,7 +16,7 @@ from client.cli.admin_common import (
     read_secret,
 )
 from client.cli.admin_output import Output, show_one
-from client.cli.admin_session import Api, SignedIn, forget, load, save
+from client.cli.admin_session import Api, SignedIn, forget, load_stored, save
 from client.cli.sign_in import split_url
 from protocol.errors import LocalError, OstiaryError
 from protocol.ids import SpkiPin
@@ -67,7 +67,7 @@ def logout(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> 
     """
     output = chosen(output, as_json=as_json)
     with exit_on_problem(output):
-        signed_in = load()
+        signed_in = load_stored()
         ended = True
         try:
             with Api(signed_in.url, signed_in.ca, signed_in.token) as api:
@@ -91,8 +91,9 @@ def whoami(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> 
     output = chosen(output, as_json=as_json)
     with administrator(output) as api:
         me = api.get("me")
-        until = me.get("session", {}).get("expires_at", "-")
-        sentence = f"{me.get('email')} ({me.get('role')}) at {api.url} until {until}"
+        session, token = me.get("session") or {}, me.get("api_token")
+        how = f"by API token {token}" if token else f"until {session.get('expires_at', '-')}"
+        sentence = f"{me.get('email')} ({me.get('role')}) at {api.url} {how}"
         show_one({"url": api.url, **me}, output, sentence=sentence)
 
 
@@ -109,7 +110,7 @@ def _controller(url: str | None, ca_pin: str | None) -> tuple[str, str | None]:
         if ca_pin is not None:
             raise LocalError(Reason.INVALID_INPUT, "--ca-pin goes with the controller's URL")
         with contextlib.suppress(OstiaryError):
-            known = load()
+            known = load_stored()
             return known.url, known.ca
         raise LocalError(Reason.INVALID_INPUT, "name the controller: `ostiary admin login https://…`")
     base, pin = split_url(url, ca_pin)
@@ -126,7 +127,7 @@ def _fetch_ca(url: str, pin: str) -> str:
 
 def _known_email() -> str | None:
     with contextlib.suppress(OstiaryError):
-        return load().email
+        return load_stored().email
     return None
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from client.cli.admin_settings import AdminSettings
 from client.daemon.settings import ClientSettings
 from connector.settings import Settings as ConnectorSettings
 from controller.settings import Settings as ControllerSettings
@@ -14,6 +15,7 @@ from runtime.settings import KNOWN_COMPONENTS
 @pytest.mark.parametrize(
     ("component", "settings"),
     [
+        ("admin", AdminSettings),
         ("client", ClientSettings),
         ("connector", ConnectorSettings),
         ("controller", ControllerSettings),
