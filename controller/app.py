@@ -8,6 +8,7 @@ could mean to miss a revocation (T-7).
 import asyncio
 import contextlib
 import random
+import socket
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -16,6 +17,7 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI, WebSocket
 
 from controller.agents import AgentEndpoint, Presence, RelayLinks
+from controller.agents.sharing import ROUND_S, Sharing
 from controller.api.document import build_api
 from controller.api.operations import keys
 from controller.api.operations.checkpoints import Checkpointer
@@ -27,7 +29,7 @@ from controller.identity.passwords import Passwords
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
 from controller.settings import Settings
-from controller.store import Store, enrolments, idempotency, upkeep, web_sessions
+from controller.store import Store, enrolments, idempotency, replicas, upkeep, web_sessions
 from controller.store.retention import purge_connections
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
@@ -126,10 +128,16 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
         scope.spawn(hub.run(), name="hub")
         scope.spawn_supervised(links.run, name="relays")
         scope.spawn_supervised(lambda: lead(services), name="leader")
+        sharing = Sharing(store, presence, hub, clock, replica=token_text(12), hostname=socket.gethostname())
+        if store.shared:
+            scope.spawn_supervised(lambda: share(sharing), name="sharing")
         scope.spawn_supervised(checkpointer.run, name="checkpoints")
         yield endpoint
         await checkpointer.sign_last()
         scope.cancel()
+    if store.shared:
+        with contextlib.suppress(LocalError):
+            await sharing.leave()
 
 
 async def follow_log(store: Store) -> None:
@@ -143,6 +151,22 @@ async def follow_log(store: Store) -> None:
                 raise
             _log.warning("the log cannot be followed", reason=exc.reason.code, detail=exc.detail)
         await asyncio.sleep(backoff.next())
+
+
+async def share(sharing: Sharing) -> None:
+    """Tells the other replicas about this one's agents and hears about theirs; runs until cancelled."""
+    away = False
+    while True:
+        try:
+            await sharing.round()
+            away = False
+        except LocalError as exc:
+            if exc.reason is not Reason.UNAVAILABLE:
+                raise
+            if not away:
+                _log.warning("nothing is shared for now", reason=exc.reason.code, detail=exc.detail)
+            away = True
+        await asyncio.sleep(ROUND_S)
 
 
 async def follow_keys(services: Services) -> None:
@@ -189,6 +213,7 @@ async def keep_house(services: Services) -> None:
             await idempotency.purge(connection, now - IDEMPOTENCY_KEEP_S)
             await web_sessions.purge(connection, now - SPENT_KEEP_S)
             await enrolments.purge(connection, now - SPENT_KEEP_S)
+            await replicas.purge(connection, now)
         settings = services.settings
         await purge_connections(
             services.store,

@@ -21,6 +21,7 @@ from controller.agents.device_facts import FactsRecorder
 from controller.agents.errands import ANNOUNCE_S, Errands
 from controller.agents.presence import Presence
 from controller.agents.replay import ReplayCache
+from controller.agents.sharing import SharedReplays
 from controller.agents.tally import Tally
 from controller.domain.evaluate import Subject, subject_of_device
 from controller.domain.state import PolicyState
@@ -32,14 +33,21 @@ from protocol.control import Goodbye, Hello, Message, Revoked, Welcome
 from protocol.control_codec import encode
 from protocol.errors import LocalError, OstiaryError, RemoteProtocolError
 from protocol.ids import DeviceId, Epoch
+from protocol.limits import CLOCK_LEEWAY_S
 from protocol.reasons import Reason
 from protocol.rendezvous import REASON_HEADER
+from protocol.tokens.claims import Assertion
 from protocol.version import OLDEST_SUPPORTED, PROTOCOL, SOFTWARE
 from runtime.clock import Clock
 
 HELLO_DEADLINE_S: Final = 5.0
 CATCH_UP_S: Final = 2.0
 """How long an agent that knows a newer revision than this replica waits for the replica to learn of it."""
+FRESHEN_DEADLINE_S: Final = 1.0
+NAME_DEADLINE_S: Final = 1.0
+"""An agent gives its connection five seconds: a database that is away must not use them up."""
+FRESHENS_PER_MINUTE: Final = 600
+FRESHENS_BURST: Final = 100
 MESSAGES_PER_MINUTE: Final = 6_000
 MESSAGES_BURST: Final = 2_000
 CONNECTS_PER_MINUTE: Final = 30
@@ -73,6 +81,8 @@ class AgentEndpoint:
         self._audiences = audiences or self._own_names
         self._answerer = Answerer(hub, signer, presence)
         self._replays = ReplayCache()
+        self._shared_replays = SharedReplays(store)
+        self._freshens = RateLimiter("freshen", per_minute=FRESHENS_PER_MINUTE, burst=FRESHENS_BURST)
         self._facts = FactsRecorder(store, clock)
         self._errands = Errands(store, clock, self._audiences, announce_s=announce_s)
         self.tally = Tally()
@@ -82,7 +92,7 @@ class AgentEndpoint:
     async def serve(self, websocket: WebSocket) -> None:
         """Handles one upgrade request until its connection ends."""
         try:
-            agent = self._authenticate(websocket)
+            agent = await self._authenticate(websocket)
             if agent.switching:
                 await self._errands.switch(agent)
         except OstiaryError as error:
@@ -105,6 +115,8 @@ class AgentEndpoint:
             raise RemoteProtocolError(f"protocol {hello.protocol}", Reason.VERSION_UNSUPPORTED)
         await self._catch_up(hello)
         standing = self._standing(agent)
+        if isinstance(standing, Reason) and await self._freshen():
+            standing = self._standing(agent)
         if isinstance(standing, Reason):
             await _say_last(websocket, Revoked(standing.code))
             return
@@ -146,15 +158,32 @@ class AgentEndpoint:
                 self._presence.left(agent.id)
             _log.info("agent.detached", agent=agent.id)
 
-    def _authenticate(self, websocket: WebSocket) -> Agent:
-        now = self._clock.wall()
-        agent, assertion = authenticate(
-            websocket.headers.get("authorization"), self._hub.head.state, audiences=self._audiences(), now=now
-        )
+    async def _authenticate(self, websocket: WebSocket) -> Agent:
+        try:
+            agent, assertion = self._verified(websocket)
+        except OstiaryError as error:
+            # One that another replica has just enrolled or registered.
+            if error.reason is not Reason.TOKEN_KEY_UNKNOWN or not await self._freshen():
+                raise
+            agent, assertion = self._verified(websocket)
         # Its own limit comes before the memory that all agents share: one of them must not fill it (D10).
         self._connects.spend(agent.id, self._clock.monotonic())
-        self._replays.spend(assertion, now)
+        self._replays.spend(assertion, self._clock.wall())
+        await self._shared_replays.spend(assertion, assertion.expires + CLOCK_LEEWAY_S)
         return agent
+
+    def _verified(self, websocket: WebSocket) -> tuple[Agent, Assertion]:
+        header, state = websocket.headers.get("authorization"), self._hub.head.state
+        return authenticate(header, state, audiences=self._audiences(), now=self._clock.wall())
+
+    async def _freshen(self) -> bool:
+        """Looks whether another replica knows more; limited, because strangers can make us ask."""
+        try:
+            self._freshens.spend("", self._clock.monotonic())
+            return await self._store.freshen(start_s=FRESHEN_DEADLINE_S)
+        except OstiaryError as error:
+            _log.warning("agent.not_freshened", reason=error.reason.code, detail=error.detail)
+            return False
 
     def _own_names(self) -> Collection[str]:
         state = self._hub.head.state
@@ -195,7 +224,7 @@ class AgentEndpoint:
     async def _name_of(self, user: str) -> str:
         """A name is a courtesy: an agent connects also while the database is away (C24)."""
         try:
-            async with self._store.read() as connection:
+            async with self._store.read(start_s=NAME_DEADLINE_S) as connection:
                 person = await credentials.get_personal_data(connection, user)
         except LocalError as error:
             _log.warning("agent.name_unknown", reason=error.reason.code, detail=error.detail)

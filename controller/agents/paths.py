@@ -1,8 +1,8 @@
 """Which ways lead to a remote network now, best first (C11).
 
-A connector counts as attached to a relay when it says so over its own connection, or when the relay reports its hash: the
-latter also knows connectors that hang on another replica. Connectors with fewer flows come first, among equals a hash of
-device and connector spreads devices over them; so do relays by their pairs. Connectors take turns in the list, so that the
+A connector counts as attached to a relay when it says so over its own connection, to whichever replica, or when the relay
+reports its hash. Connectors with fewer flows come first, among equals a hash of device and connector spreads devices over
+them; so do relays by their pairs. Connectors take turns in the list, so that the
 second path is another connector where there is one. Pins are those that the log knows (D3): a connector proves a new key
 before it is named, so that what it says of itself in heartbeats is for people.
 """
@@ -41,7 +41,7 @@ def paths_to(
 def _rank(presence: Presence, connector: Connector, device: DeviceId) -> tuple[bool, int, bytes]:
     line = presence.connector(connector.id)
     load = line.flows // LOAD_STEP if line is not None else 0
-    # One that is not attached here is the last resort: it may be cut off from the controller.
+    # One that is attached to no replica is the last resort: it is cut off from the controller.
     return line is None, load, hashlib.sha256(f"{device} {connector.id}".encode()).digest()
 
 

@@ -1,9 +1,11 @@
-"""Who is there: agents attached to this replica, and relays with what they report. In memory only (design section 4).
+"""Who is there: agents attached to this replica or another one, and relays with what they report. In memory (design
+section 4); ``agents.sharing`` brings in what the other replicas know, every replica talks to every relay itself.
 
 What agents say about themselves here (relays, load, software) chooses between paths and is shown to admins; it never gives
 access.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,7 +24,7 @@ TEXT_MAX: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class AgentPresence:
-    """One attached agent. Times are Unix seconds; ``clock_offset_ms`` is its clock minus ours."""
+    """One attached agent, here or at another replica. Times are Unix seconds; ``clock_offset_ms`` is its clock minus ours."""
 
     agent: str
     kind: AgentKind
@@ -54,6 +56,7 @@ class Presence:
 
     def __init__(self) -> None:
         self._agents: dict[str, AgentPresence] = {}
+        self._elsewhere: Mapping[str, AgentPresence] = {}
         self._relays: dict[RelayId, RelayPresence] = {}
 
     # --- agents ------------------------------------------------------------------------------------------------------
@@ -95,19 +98,26 @@ class Presence:
         """The agent's connection is gone and no newer one took its place."""
         self._agents.pop(agent, None)
 
+    def elsewhere(self, lines: Mapping[str, AgentPresence]) -> None:
+        """The other replicas say who is attached to them; replaces what they said before."""
+        self._elsewhere = lines
+
+    def here(self) -> Mapping[str, AgentPresence]:
+        """Returns the agents attached to this replica, by id."""
+        return self._agents
+
     def agent(self, agent: str) -> AgentPresence | None:
         """Returns what is known of an attached agent."""
-        return self._agents.get(agent)
+        return self._agents.get(agent) or self._elsewhere.get(agent)
 
     def agents(self, kind: AgentKind | None = None) -> tuple[AgentPresence, ...]:
         """Returns the attached agents, sorted by id."""
-        return tuple(
-            self._agents[agent] for agent in sorted(self._agents) if kind is None or self._agents[agent].kind is kind
-        )
+        everywhere = {**self._elsewhere, **self._agents}
+        return tuple(everywhere[agent] for agent in sorted(everywhere) if kind in (None, everywhere[agent].kind))
 
     def connector(self, connector: ConnectorId) -> AgentPresence | None:
         """Returns what is known of an attached connector."""
-        return self._agents.get(connector)
+        return self.agent(connector)
 
     # --- relays ------------------------------------------------------------------------------------------------------
 

@@ -90,6 +90,11 @@ async def append(
     return changes
 
 
+async def last_position(connection: AsyncConnection) -> int:
+    """Returns the position of the last event; 0 for an empty log."""
+    return (await connection.execute(sa.select(sa.func.max(EVENTS.c.position)))).scalar_one() or 0
+
+
 async def rows_after(connection: AsyncConnection, position: int, *, limit: int = BATCH) -> list[Row]:
     """Returns at most ``limit`` rows behind ``position``, in order."""
     query = sa.select(EVENTS).where(EVENTS.c.position > position).order_by(EVENTS.c.position).limit(limit)

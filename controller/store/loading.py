@@ -6,7 +6,6 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.domain.bulk_fold import BulkFold
@@ -17,7 +16,6 @@ from controller.store import events, folds
 from controller.store.chain import GENESIS, ChainVerifier, Row
 from controller.store.feed import HISTORY, Feed
 from controller.store.folds import Sealer
-from controller.store.tables import EVENTS
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
@@ -32,7 +30,7 @@ async def load(connection: AsyncConnection, seal: Sealer | None) -> tuple[Feed, 
     """
     with _without_collector():
         base = (await folds.load(connection, seal) if seal is not None else None) or Head(PolicyState())
-        last = (await connection.execute(sa.select(sa.func.max(EVENTS.c.position)))).scalar_one() or 0
+        last = await events.last_position(connection)
         head = await _fold_to(connection, base, last - HISTORY) if last - HISTORY > base.position else base
         recent: deque[Change] = deque(maxlen=HISTORY)
         async for change in events.changes_after(connection, head):

@@ -23,7 +23,7 @@ from controller.domain.log import Head
 from controller.domain.state import PolicyState
 from controller.store import events, follow, leader, restores, schema
 from controller.store.chain import ChainFault, ChainReport, ChainVerifier
-from controller.store.engine import make_engine, parse_url, require_file, take_log_lock, writer_of
+from controller.store.engine import is_sqlite, make_engine, parse_url, require_file, take_log_lock, writer_of
 from controller.store.feed import Feed
 from controller.store.folds import Sealer
 from controller.store.loading import load
@@ -77,6 +77,11 @@ class Store:
             raise
         return cls(parsed, engine, feed, base)
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may serve agents over the same database: SQLite is one process's own."""
+        return not is_sqlite(self._url)
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._engine.dispose()
@@ -117,9 +122,9 @@ class Store:
                     yield connection
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Opens a read transaction. Raises LocalError(UNAVAILABLE)."""
-        async with _in_time() as deadline:
+    async def read(self, *, start_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """Opens a read transaction. Raises LocalError(UNAVAILABLE), after ``start_s`` at the latest."""
+        async with _in_time(start_s) as deadline:
             with reachable():
                 async with self._engine.connect() as connection:
                     deadline.reschedule(None)
@@ -140,6 +145,21 @@ class Store:
             LocalError: UNAVAILABLE when the database is lost; the caller starts again.
         """
         await leader.lead(self._url, duties)
+
+    async def freshen(self, *, start_s: float | None = None) -> bool:
+        """Brings in what other processes had committed by now, when there may be others; tells whether that was anything.
+
+        With it a caller reads at this replica what he has just written at another one. Raises LocalError(UNAVAILABLE).
+        """
+        if not self.shared:
+            return False
+        before = self.feed.head.position
+        async with self.read(start_s=start_s) as connection:
+            if await events.last_position(connection) <= before:
+                return False
+            changes = [change async for change in events.changes_after(connection, self.feed.head)]
+        self.feed.advance(changes)
+        return True
 
     async def catch_up(self) -> None:
         """Reads what is new in the log now."""
@@ -205,10 +225,14 @@ async def verify(connection: AsyncConnection, seen: Head | None) -> ChainReport:
 
 
 @contextlib.asynccontextmanager
-async def _in_time() -> AsyncIterator[asyncio.Timeout]:
-    """Gives a transaction START_S to begin; whoever has begun sets another deadline, or none. Raises UNAVAILABLE."""
+async def _in_time(start_s: float | None = None) -> AsyncIterator[asyncio.Timeout]:
+    """Gives a transaction START_S, or ``start_s``, to begin; whoever has begun sets another deadline.
+
+    Raises:
+        LocalError: UNAVAILABLE.
+    """
     try:
-        async with asyncio.timeout(START_S) as deadline:
+        async with asyncio.timeout(START_S if start_s is None else start_s) as deadline:
             yield deadline
     except TimeoutError as exc:
         if not deadline.expired():

@@ -36,7 +36,6 @@ AGENT_PRESENCE: Final = sa.Table(
     sa.Column("agent", sa.Text, primary_key=True),
     sa.Column("replica", sa.Text, nullable=False),
     sa.Column("attachment", sa.Text, nullable=False),
-    sa.Column("arrived", sa.Double, nullable=False),
     sa.Column("changed", sa.Double, nullable=False),
     sa.Column("online", sa.Boolean, nullable=False),
     sa.Column("line", sa.Text, nullable=False),

@@ -33,7 +33,6 @@ def upgrade() -> None:
         sa.Column("agent", sa.Text(), nullable=False),
         sa.Column("replica", sa.Text(), nullable=False),
         sa.Column("attachment", sa.Text(), nullable=False),
-        sa.Column("arrived", sa.Double(), nullable=False),
         sa.Column("changed", sa.Double(), nullable=False),
         sa.Column("online", sa.Boolean(), nullable=False),
         sa.Column("line", sa.Text(), nullable=False),

@@ -1,0 +1,206 @@
+"""What replicas share about agents, so that any of them answers for all (design section 4, "Scale-out").
+
+Each round says that this replica lives and what has changed about its agents, and reads what the others said. An agent that
+came to another replica has left this one, whether its connection here knows that already or not: it is ended as a second
+connection here would end it (T-20's rule). A replica that falls silent takes its agents along with it.
+
+Without the database nobody learns anything new, and what is known stays: agents' connections do not need it (C24).
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from controller.agents.presence import AgentPresence, Presence
+from controller.publish import AgentKind, Hub
+from controller.store import Store, replicas
+from controller.store.replicas import Held
+from protocol.errors import LocalError, RefusedError
+from protocol.ids import RelayId, SpkiPin
+from protocol.reasons import Reason
+from protocol.tokens.claims import Assertion
+from protocol.version import SOFTWARE
+from runtime.clock import Clock
+
+ROUND_S: Final = 1.0
+FULL_EVERY: Final = 30
+"""Rounds between two readings of everything."""
+LOAD_EVERY_S: Final = 10.0
+"""How often an agent's load alone is worth telling: flows, tunnels, clock."""
+CLAIMS_MAX: Final = 2_000
+"""Agents told in one transaction."""
+SPEND_DEADLINE_S: Final = 1.0
+"""An agent waits five seconds for its connection: a database that is away must not use them up."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Sharing:
+    """One per process, for stores that are shared. ``replica`` names this process among the others."""
+
+    def __init__(
+        self, store: Store, presence: Presence, hub: Hub, clock: Clock, *, replica: str, hostname: str
+    ) -> None:
+        self._store = store
+        self._presence = presence
+        self._hub = hub
+        self._clock = clock
+        self._replica = replica
+        self._hostname = hostname
+        self._told: dict[str, tuple[AgentPresence, float]] = {}
+        self._others: dict[str, tuple[str, AgentPresence]] = {}
+        self._read_up_to: float | None = None
+        self._rounds = 0
+
+    async def round(self) -> None:
+        """Tells and hears once. Raises LocalError(UNAVAILABLE)."""
+        await self._tell()
+        await self._hear()
+
+    async def leave(self) -> None:
+        """Says that this replica ends: its agents are elsewhere soon. Raises LocalError(UNAVAILABLE)."""
+        async with self._store.transact() as connection:
+            await replicas.leave(connection, self._replica)
+
+    async def _tell(self) -> None:
+        now = self._clock.monotonic()
+        here = dict(self._presence.here())
+        new, changed = self._news(here, now)
+        gone = [(agent, _attachment(line)) for agent, (line, _) in self._told.items() if agent not in here]
+        async with self._store.transact() as connection:
+            await replicas.beat(connection, self._replica, hostname=self._hostname, software=SOFTWARE)
+            await replicas.claim(connection, self._replica, _held(new))
+        # Each in a transaction of its own, in order of the agents: replicas never wait for each other in a circle.
+        if changed:
+            async with self._store.transact() as connection:
+                lost = await replicas.refresh(connection, self._replica, _held(changed))
+            self._end(lost)
+        if gone:
+            async with self._store.transact() as connection:
+                await replicas.release(connection, self._replica, gone)
+        for agent, _ in gone:
+            del self._told[agent]
+        for line in (*new, *changed):
+            self._told[line.agent] = (line, now)
+        for line in new:
+            self._others.pop(line.agent, None)
+
+    def _news(self, here: dict[str, AgentPresence], now: float) -> tuple[list[AgentPresence], list[AgentPresence]]:
+        new: list[AgentPresence] = []
+        changed: list[AgentPresence] = []
+        for agent, line in here.items():
+            told, at = self._told.get(agent, (None, 0.0))
+            if told is None or told.since != line.since:
+                new.append(line)
+            elif _steady(told) != _steady(line) or (now - at >= LOAD_EVERY_S and _load(told) != _load(line)):
+                changed.append(line)
+        return new[:CLAIMS_MAX], changed[:CLAIMS_MAX]
+
+    async def _hear(self) -> None:
+        full = self._rounds % FULL_EVERY == 0
+        self._rounds += 1
+        async with self._store.read() as connection:
+            living = {item.id for item in await replicas.living(connection)}
+            rows = await replicas.held_elsewhere(connection, self._replica, None if full else self._read_up_to)
+        if full:
+            self._others.clear()
+        for row in rows:
+            self._read_up_to = max(self._read_up_to or 0.0, row.changed)
+            if row.online:
+                self._others[row.agent] = (row.replica, _line(row.agent, row.line))
+            else:
+                self._others.pop(row.agent, None)
+        self._presence.elsewhere({agent: line for agent, (replica, line) in self._others.items() if replica in living})
+        told = self._told
+        self._end(agent for agent, (replica, _) in self._others.items() if agent in told and replica in living)
+
+    def _end(self, agents: Iterable[str]) -> None:
+        """These were claimed by another replica after this one had claimed them: their connections here are old."""
+        for agent in list(agents):
+            told = self._told.get(agent)
+            line = self._presence.here().get(agent)
+            if told is not None and line is not None and line.since == told[0].since:
+                _log.info("agent.moved", agent=agent)
+                self._hub.moved(agent)
+
+
+class SharedReplays:
+    """Assertions spent at any replica (D7). Without the database this replica's own memory must do (C24).
+
+    What that leaves: while the database is away, an assertion that somebody took out of a TLS connection within the minute
+    that it lives would be good once more at each other replica.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def spend(self, assertion: Assertion, expires: float) -> None:
+        """Uses the assertion up everywhere. Raises RefusedError(TOKEN_REVOKED) when another replica has seen it."""
+        if not self._store.shared:
+            return
+        try:
+            async with asyncio.timeout(SPEND_DEADLINE_S), self._store.transact() as connection:
+                fresh = await replicas.spend_assertion(connection, assertion.agent, assertion.jti, expires)
+        except (LocalError, TimeoutError) as error:
+            detail = error.detail if isinstance(error, LocalError) else "the database does not answer in time"
+            _log.warning("agent.assertion_not_shared", agent=assertion.agent, detail=detail)
+            return
+        if not fresh:
+            raise RefusedError(Reason.TOKEN_REVOKED, "the assertion was used before")
+
+
+def _attachment(line: AgentPresence) -> str:
+    return repr(line.since)
+
+
+def _held(lines: Iterable[AgentPresence]) -> list[Held]:
+    return [Held(line.agent, _attachment(line), _text(line)) for line in lines]
+
+
+def _load(line: AgentPresence) -> tuple[int, int, int]:
+    return line.flows, line.tunnels, line.clock_offset_ms // 100
+
+
+def _steady(line: AgentPresence) -> AgentPresence:
+    return replace(line, last_seen=0.0, flows=0, tunnels=0, clock_offset_ms=0)
+
+
+def _text(line: AgentPresence) -> str:
+    return json.dumps(
+        {
+            "kind": line.kind.value,
+            "since": line.since,
+            "last_seen": line.last_seen,
+            "software": line.software,
+            "hostname": line.hostname,
+            "clock_offset_ms": line.clock_offset_ms,
+            "pin": line.pin,
+            "next_pin": line.next_pin,
+            "relays": line.relays,
+            "flows": line.flows,
+            "tunnels": line.tunnels,
+        },
+        separators=(",", ":"),
+    )
+
+
+def _line(agent: str, text: str) -> AgentPresence:
+    said = json.loads(text)
+    return AgentPresence(
+        agent,
+        AgentKind(said["kind"]),
+        since=said["since"],
+        last_seen=said["last_seen"],
+        software=said["software"],
+        hostname=said["hostname"],
+        clock_offset_ms=said["clock_offset_ms"],
+        pin=SpkiPin(said["pin"]) if said["pin"] is not None else None,
+        next_pin=SpkiPin(said["next_pin"]) if said["next_pin"] is not None else None,
+        relays=tuple(RelayId(relay) for relay in said["relays"]),
+        flows=said["flows"],
+        tunnels=said["tunnels"],
+    )
