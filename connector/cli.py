@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from connector.cli_keys import rotate_key
 from connector.cli_witness import witness
 from connector.daemon import Daemon
 from connector.enrol import enrol
@@ -67,6 +68,7 @@ app = command_group(
     name="ostiary-connector",
 )
 app.add_typer(witness, name="witness")
+app.command("rotate-key")(rotate_key)
 
 
 def main() -> None:

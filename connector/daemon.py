@@ -11,14 +11,17 @@ import hashlib
 import socket
 from collections.abc import Callable, Mapping
 from typing import Final
+from weakref import WeakSet
 
 import structlog
 
 from connector.enforcer import Enforcer
 from connector.identity import Identity, forget_config, load_config, load_floor, save_config, save_keys
+from connector.live_flows import exchange_live_flows
 from connector.peer import Trust, TunnelPeer
 from connector.reporter import Reporter
 from connector.resolver import Resolver
+from connector.rotation import KeyRotation
 from connector.settings import Settings
 from connector.streams import StreamServer
 from connector.uplink import Uplink, Uplinks
@@ -28,18 +31,16 @@ from protocol.control import (
     Goodbye,
     Heartbeat,
     Hello,
-    LiveFlow,
-    LiveFlows,
-    LiveVerdict,
     Message,
     PushConfig,
     Revoke,
     Revoked,
     Welcome,
 )
+from protocol.control_keys import KeysChanged
 from protocol.errors import OstiaryError, RemoteError
 from protocol.ids import RelayId
-from protocol.limits import CLOCK_WARN_S, CONTROL_REQUEST_DEADLINE_S, LEASE_MAX_S
+from protocol.limits import CLOCK_WARN_S, LEASE_MAX_S
 from protocol.reasons import Reason, reason_from_code
 from protocol.tokens.claims import Config, ConfigRelay
 from protocol.tokens.keys import VerificationKeys
@@ -55,9 +56,6 @@ from runtime.tasks import TaskScope
 TICK_S: Final = 0.5
 RECORDS_FLUSH_S: Final = 3.0
 """At the end, for the last records."""
-VERDICT_DEADLINE_S: Final = CONTROL_REQUEST_DEADLINE_S
-LIVE_FLOWS_BATCH: Final = 4096
-"""Flows in one LiveFlows message; about 700 KiB."""
 
 _log = structlog.get_logger(__name__)
 
@@ -92,13 +90,16 @@ class Daemon:
         self.link = AgentLink(
             url=identity.controller_url,
             context=self._context,
-            assertion=lambda: identity.assertion(self.clock.wall()),
+            assertion=lambda: self.identity.assertion(self.clock.wall()),
             hello=self._hello,
             heartbeat=self._heartbeat,
             on_message=self._on_message,
             on_connected=self._on_connected,
             clock=self.clock,
         )
+        self.rotation = KeyRotation(self, self.link, state, self.clock, every_days=settings.key_rotation_days)
+        self._made: WeakSet[TunnelPeer] = WeakSet()
+        """All ends of tunnels, parked ones included."""
         self.reporter = Reporter(self.enforcer.records, self.link, on_progress=self._progress.set)
 
     @property
@@ -119,6 +120,7 @@ class Daemon:
             self._scope.spawn_supervised(self.link.run, name="link")
             self._scope.spawn_supervised(self._tick, name="tick")
             self._scope.spawn_supervised(self.reporter.run, name="records")
+            self._scope.spawn_supervised(self.rotation.run, name="rotation")
             lifecycle.ready("connector started")
             await lifecycle.stop.wait()
             await self._drain(lifecycle)
@@ -128,7 +130,7 @@ class Daemon:
     def make_peer(self, leg: Leg, relay: RelayId) -> TunnelPeer:
         """Makes the connector's end of a tunnel over a leg that is about to be parked."""
         self._next_number += 1
-        return TunnelPeer(
+        peer = TunnelPeer(
             number=self._next_number,
             leg=leg,
             relay=relay,
@@ -137,6 +139,8 @@ class Daemon:
             server=self._server,
             clock=self.clock,
         )
+        self._made.add(peer)
+        return peer
 
     def adopt(self, peer: TunnelPeer) -> None:
         """A client was paired with a parked leg: serves the tunnel to its end."""
@@ -159,6 +163,21 @@ class Daemon:
     def _make_uplink(self, relay: ConfigRelay) -> Uplink:
         return Uplink(relay, context=self._context, host=self, clock=self.clock, parked_legs=self.settings.parked_legs)
 
+    # connector.rotation.Host
+
+    def use_identity(self, identity: Identity) -> None:
+        """Shows another certificate on tunnels that begin and lets those that live go, with what is open in them (F-23)."""
+        self.identity = identity
+        self.trust.key_pem, self.trust.certificate_pem = identity.key_pem, identity.certificate_pem
+        for peer in tuple(self.peers.values()):
+            peer.go_away(Reason.NORMAL)
+
+    def drop_tunnels_of(self, key_pem: bytes) -> None:
+        """Ends what still shows the certificate of a former key."""
+        for peer in tuple(self._made):
+            if peer.key_pem == key_pem:
+                peer.close(Reason.SHUTTING_DOWN)
+
     # The controller's words
 
     def _hello(self) -> Hello:
@@ -174,6 +193,7 @@ class Daemon:
             revision=revision,
             hostname=socket.gethostname()[:255],
             pin=self.identity.pin,
+            next_pin=self.rotation.next_pin,
         )
 
     def _heartbeat(self, clock_ms: int, echo_ms: int | None) -> Heartbeat:
@@ -181,6 +201,7 @@ class Daemon:
             clock_ms,
             echo_ms,
             pin=self.identity.pin,
+            next_pin=self.rotation.next_pin,
             relays=() if self.draining else self.uplinks.attached,
             flows=len(self.enforcer.flows),
             tunnels=sum(1 for peer in self.peers.values() if peer.admitted is not None),
@@ -189,7 +210,7 @@ class Daemon:
     def _on_connected(self, welcome: Welcome) -> None:
         self.enforcer.heard(self.clock.monotonic())
         self._take_keys(welcome.jwks)
-        self._scope.spawn(self._exchange_live_flows(), name="live-flows")
+        self._scope.spawn(exchange_live_flows(self.enforcer, self.link), name="live-flows")
         self.reporter.wake()
 
     def _on_message(self, message: Message) -> None:
@@ -199,6 +220,8 @@ class Daemon:
                 self.observer.witness.note_cutoffs(self.enforcer.keeper.floor[0], revision, cutoffs)
             case PushConfig(token):
                 self._take_config(token)
+            case KeysChanged(jwks):
+                self._take_keys(jwks)
             case Revoked(code):
                 self._lose_standing(reason_from_code(code))
 
@@ -295,33 +318,6 @@ class Daemon:
         _log.error(event, reason=error.reason.code, detail=error.detail)
 
     # Tasks
-
-    async def _exchange_live_flows(self) -> None:
-        """Tells the controller what is open and ends what it does not know (D4).
-
-        A verdict that does not come is asked for again as long as the connection lives: what was revoked while the two
-        were apart may be in no config any more, so that nothing else would end it.
-        """
-        live = self.enforcer.flows.live()
-        for start in range(0, max(len(live), 1), LIVE_FLOWS_BATCH):
-            batch = live[start : start + LIVE_FLOWS_BATCH]
-            verdict = await self._verdict_about(batch, more=start + LIVE_FLOWS_BATCH < len(live))
-            if verdict is None:
-                return
-            self.enforcer.apply_verdict([item.flow for item in batch], verdict.allowed)
-
-    async def _verdict_about(self, flows: tuple[LiveFlow, ...], *, more: bool) -> LiveVerdict | None:
-        """None when the connection was lost: the next Welcome asks again."""
-        while True:
-            try:
-                question = LiveFlows(self.link.next_id(), flows, more)
-                reply = await self.link.request(question, deadline_s=VERDICT_DEADLINE_S)
-            except RemoteError as error:
-                _log.warning("live_flows.unanswered", reason=error.reason.code, flows=len(flows))
-                if error.reason is not Reason.TIMEOUT or not self.link.state.connected:
-                    return None
-            else:
-                return reply if isinstance(reply, LiveVerdict) else None
 
     def _on_record(self) -> None:
         self.reporter.wake()

@@ -86,6 +86,8 @@ class TunnelPeer:
         """Streams opened so far; before the proof it is bounded."""
         self._ended = asyncio.Event()
         self._deadline: asyncio.TimerHandle | None = None
+        self.key_pem = trust.key_pem
+        """Whose certificate this tunnel shows."""
         self._tunnel = Tunnel.server(leg, trust.key_pem, trust.certificate_pem, clock, on_lost=self.lost)
 
     @property

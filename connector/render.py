@@ -19,6 +19,9 @@ def render_status(answer: Mapping[str, Any]) -> None:
         print_lines(f"config      revision {config['revision']}, {config['resources']} resources{expired}")
         if config["egress_allow"]:
             print_lines(f"            egress rules lifted for {', '.join(config['egress_allow'])}")
+    key = answer["key"]
+    if key["phase"] != "idle":
+        print_lines(f"key         another one is {key['phase'].replace('making', 'being made')}: {key['next_pin']}")
     witness = answer["witness"]
     if witness["newest"] is not None:
         newest = witness["newest"]

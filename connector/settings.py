@@ -39,6 +39,14 @@ class Settings:
         default=30.0,
         metadata={"help": "How long open flows may go on after SIGTERM, in seconds.", "min": 0, "max": 3600},
     )
+    key_rotation_days: float = field(
+        default=90.0,
+        metadata={
+            "help": "Age in days at which the connector changes its key by itself; 0: never.",
+            "min": 0,
+            "max": 3650,
+        },
+    )
     log_level: str = field(
         default="info", metadata={"help": "How much is logged.", "choices": ("debug", "info", "warning", "error")}
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from connector.core.witness import Witness
 from connector.daemon import Daemon
+from connector.identity import certificate_made_at
 from connector.probe import parse_target, probe
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
@@ -14,7 +15,7 @@ from runtime.status_socket import Emit, Handler, Peer, Result
 
 
 def status_handler(daemon: Daemon) -> Handler:
-    """Returns the handler of the daemon's status socket; its verbs are status, health and test."""
+    """Returns the handler of the daemon's status socket; its verbs are status, health, rotate-key and test."""
 
     async def handle(verb: str, args: Mapping[str, Any], _peer: Peer, emit: Emit) -> Result:
         match verb:
@@ -22,6 +23,9 @@ def status_handler(daemon: Daemon) -> Handler:
                 return describe(daemon)
             case "health":
                 return {"live": True, "ready": daemon.ready, "why": why_not_ready(daemon)}
+            case "rotate-key":
+                daemon.rotation.ask()
+                return describe_rotation(daemon)
             case "test":
                 target = parse_target(str(args.get("target", "")))
                 return await probe(
@@ -44,6 +48,7 @@ def describe(daemon: Daemon) -> dict[str, Any]:
         "connector": daemon.identity.connector,
         "network": enforcer.network,
         "pin": daemon.identity.pin,
+        "key": describe_rotation(daemon),
         "uptime_s": round(now - daemon.started_at, 1),
         "ready": daemon.ready,
         "draining": daemon.draining,
@@ -124,6 +129,20 @@ def _config(daemon: Daemon) -> dict[str, Any] | None:
         "expired": served.expired(daemon.clock.wall()),
         "resources": len(config.acl.entries),
         "egress_allow": list(config.egress_allow),
+    }
+
+
+def describe_rotation(daemon: Daemon) -> dict[str, Any]:
+    """Returns where the connector's key is in its life; times are Unix seconds."""
+    progress = daemon.rotation.progress
+    return {
+        "pin": daemon.identity.pin,
+        "made_at": certificate_made_at(daemon.identity.certificate_pem),
+        "phase": progress.phase,
+        "next_pin": progress.next_pin,
+        "switch_at": progress.switch_at,
+        "former_until": progress.drop_at,
+        "error": _error(progress.error),
     }
 
 

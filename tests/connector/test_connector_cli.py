@@ -191,6 +191,7 @@ def test_status_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         "bytes_up": 999,
         "bytes_down": 12_345_678,
         "records": {"waiting": 1, "dropped": 2},
+        "key": {"phase": "announced", "next_pin": "sha256/next"},
         "witness": {
             "checkpoints": 3,
             "newest": {"epoch": 1, "position": 7, "hash": "h"},

@@ -17,6 +17,7 @@ from fake_relay import FakeRelay, fake_relay
 from tls_material import tls_material
 
 from connector import daemon as module
+from connector import live_flows
 from connector.daemon import Daemon
 from connector.identity import (
     CONFIG_FILE,
@@ -300,7 +301,7 @@ async def test_d4_after_every_reconnect_the_live_set_is_exchanged(tmp_path: Path
 async def test_d4_t36_a_verdict_that_does_not_come_is_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "VERDICT_DEADLINE_S", 0.05)
+    monkeypatch.setattr(live_flows, "VERDICT_DEADLINE_S", 0.05)
     async with staged(tmp_path) as stage, await echo_server() as server:
         await stage.enforce(stage.config())
         gone = stage.open(await stage.client(), port_of(server), 1, b"x")
