@@ -17,13 +17,17 @@ from controller.api.routes import (
     connections,
     connectors,
     device_pages,
+    device_trust,
     devices,
+    exclusions,
     grants,
     groups,
     networks,
+    policies,
     public,
     relays,
     resources,
+    second_factor_pages,
     second_factors,
     service_accounts,
     sessions,
@@ -70,6 +74,8 @@ _TAGS: Final = (
     ("relays", "Relays join client and connector and see only opaque bytes."),
     ("resources", "What can be granted: names, wildcards, addresses and CIDRs, with ports."),
     ("grants", "Who may reach what, perhaps until when. Nothing is reachable without one."),
+    ("policies", "Conditions under which grants hold: sign-in, device, place, hours."),
+    ("exclusions", "Who may not reach what, whatever grants say."),
     ("activity", "What happened, and what is in force where."),
     ("keys", "The keys that sign tokens."),
     ("agents", "How connectors, relays and devices get an identity."),
@@ -84,11 +90,14 @@ _MODULES: Final = (
     groups,
     service_accounts,
     devices,
+    device_trust,
     networks,
     connectors,
     relays,
     resources,
     grants,
+    policies,
+    exclusions,
     connections,
     activity,
     agents,
@@ -141,6 +150,7 @@ def build_api(**options: Any) -> ControllerApi:
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(public.router)
     app.include_router(device_pages.router)
+    app.include_router(second_factor_pages.router)
     return app
 
 

@@ -154,10 +154,10 @@ async def end_session(call: End, session: IdInPath) -> Response:
 @router.delete("/sessions", responses=problems(*SIGNED, 403, 404), summary="End all sessions of a user")
 async def end_sessions(
     call: EndAll,
-    user: Annotated[str | None, Query(max_length=64, description="Whose; without it, your own.")] = None,
+    user: Annotated[str, Query(min_length=1, max_length=64, description="Whose: an id, or `me`.")],
 ) -> SessionsEnded:
     """All but the one that this request uses. Devices stay signed in: revoke them at the devices."""
-    target = UserId(user) if user is not None else call.user.id
+    target = UserId(user) if user != "me" else call.user.id
     call.require_power(Permission.SESSIONS_WRITE, target, sight=Permission.SESSIONS_READ)
     if target not in call.state.users:
         raise RefusedError(Reason.NOT_FOUND)
