@@ -24,7 +24,7 @@ from runtime.clock import Clock
 from runtime.console import AdviceError
 from runtime.files import StateDir
 from runtime.http import check_url, request_json
-from runtime.trust import client_context, fetch_ca
+from runtime.trust import client_context, fetch_ca, fetch_vouched_ca
 
 ENROL_PATH: Final = "/api/v1/enroll"
 PENDING_KEY_FILE: Final = "enrolling-key.pem"
@@ -69,6 +69,8 @@ async def enrol(
 async def _enrol(token: EnrolmentToken, state: StateDir, clock: Clock, hostname: str) -> Identity:
     base = token.url.rstrip("/")
     ca_pem = None if token.pin is None else await fetch_ca(base, token.pin)
+    # A public CA vouches for the controller then; its relays' certificates may still be from its own.
+    relay_ca_pem = await fetch_vouched_ca(base) if token.pin is None else None
     stored = state.read(PENDING_KEY_FILE)
     key = generate_key() if stored is None else key_from_pem(stored)
     key_pem = key_to_pem(key)
@@ -91,9 +93,8 @@ async def _enrol(token: EnrolmentToken, state: StateDir, clock: Clock, hostname:
     connector, network, issuer, url = parse_names_untrusted(reply)
     check_url(url)
     keys = VerificationKeys.from_jwks_untrusted(reply.get("jwks"))
-    identity = Identity(
-        connector, network, issuer, url, key, key_pem, make_certificate(key, clock.wall()), ca_pem, keys
-    )
+    certificate_pem = make_certificate(key, clock.wall())
+    identity = Identity(connector, network, issuer, url, key, key_pem, certificate_pem, ca_pem, keys, relay_ca_pem)
     save_identity(state, identity)
     state.remove(PENDING_KEY_FILE)
     return identity

@@ -68,6 +68,7 @@ class Identity:
     certificate_pem: bytes
     ca_pem: bytes | None
     keys: VerificationKeys
+    relay_ca_pem: bytes | None = None
 
     @property
     def pin(self) -> SpkiPin:
@@ -102,9 +103,8 @@ def load_identity(state: StateDir) -> Identity:
         keys = VerificationKeys.from_jwks_untrusted(state.read_json(KEYS_FILE))
     except RemoteProtocolError as exc:
         raise LocalError(Reason.STATE_CORRUPT, f"{state.path}: {exc.detail}") from exc
-    return Identity(
-        connector, network, issuer, url, key_from_pem(key_pem), key_pem, certificate_pem, state.read(CA_FILE), keys
-    )
+    key, ca_pem, relay_ca_pem = key_from_pem(key_pem), state.read(CA_FILE), state.read(RELAY_CA_FILE)
+    return Identity(connector, network, issuer, url, key, key_pem, certificate_pem, ca_pem, keys, relay_ca_pem)
 
 
 def save_identity(state: StateDir, identity: Identity) -> None:
@@ -113,10 +113,11 @@ def save_identity(state: StateDir, identity: Identity) -> None:
         state.remove(name)
     state.write(KEY_FILE, identity.key_pem)
     state.write(CERTIFICATE_FILE, identity.certificate_pem)
-    if identity.ca_pem is None:
-        state.remove(CA_FILE)
-    else:
-        state.write(CA_FILE, identity.ca_pem)
+    for name, pem in ((CA_FILE, identity.ca_pem), (RELAY_CA_FILE, identity.relay_ca_pem)):
+        if pem is None:
+            state.remove(name)
+        else:
+            state.write(name, pem)
     save_keys(state, identity.keys)
     names = {
         "connector": identity.connector,

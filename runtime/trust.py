@@ -52,6 +52,17 @@ async def fetch_ca(url: str, pin: SpkiPin, *, deadline_s: float = 10.0, sock_mar
     return check_ca_untrusted(answer.body, pin)
 
 
+async def fetch_vouched_ca(url: str, *, sock_mark: int | None = None) -> bytes | None:
+    """Fetches the controller's CA certificate over TLS that the system's roots vouch for; None when it shows none.
+
+    Raises RemoteError: CERTIFICATE_UNTRUSTED, CONTROLLER_UNREACHABLE, TIMEOUT.
+    """
+    answer = await request(
+        "GET", url + CA_PATH, context=client_context(None), sock_mark=sock_mark, max_bytes=_CA_MAX_BYTES
+    )
+    return answer.body if answer.status == 200 else None
+
+
 def check_ca_untrusted(pem: bytes, pin: SpkiPin) -> bytes:
     """Returns the pinned CA certificate in ``pem``, alone. Raises RemoteError(PIN_MISMATCH), RemoteProtocolError."""
     # Needed once per enrolment or sign-in; it would cost every command that only makes a context a tenth of a second.

@@ -26,8 +26,8 @@ from protocol.tokens.issue import issue_assertion
 from protocol.tokens.keys import VerificationKeys, public_jwk
 from runtime.clock import Clock
 from runtime.entropy import new_id
-from runtime.http import HttpRefusedError, check_url, request, request_json
-from runtime.trust import CA_PATH, client_context, fetch_ca
+from runtime.http import HttpRefusedError, check_url, request_json
+from runtime.trust import fetch_ca, fetch_vouched_ca
 
 API: Final = "/api/v1"
 ENROLMENT_AGENT: Final = "enrolment"
@@ -36,7 +36,6 @@ GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 SLOW_DOWN_S: Final = 5.0
 """RFC 8628 section 3.5."""
 _PASSING: Final = frozenset({Reason.CONTROLLER_UNREACHABLE, Reason.TIMEOUT, Reason.UNAVAILABLE, Reason.RATE_LIMITED})
-_CA_MAX_BYTES: Final = 64 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -73,10 +72,7 @@ async def find_controller(url: str, pin: SpkiPin | None, *, sock_mark: int | Non
     if pin is not None:
         return Controller(url, pin, await fetch_ca(url, pin, sock_mark=sock_mark))
     # Its relays' certificates may still be its own CA's.
-    answer = await request(
-        "GET", url + CA_PATH, context=client_context(None), sock_mark=sock_mark, max_bytes=_CA_MAX_BYTES
-    )
-    return Controller(url, None, answer.body if answer.status == 200 else None)
+    return Controller(url, None, await fetch_vouched_ca(url, sock_mark=sock_mark))
 
 
 def make_assertion(key: ec.EllipticCurvePrivateKey, agent: str, audience: str, wall: float) -> str:

@@ -29,7 +29,7 @@ app = command_group(
 )
 database = command_group("Look after the database schema.")
 keys = command_group("Look after the keys that sign tokens.")
-events = command_group("Check and export the audit trail.")
+events = command_group("Check, export and replay the audit trail.")
 admin = command_group("Help people who are locked out.")
 app.add_typer(database, name="db")
 app.add_typer(keys, name="keys")
@@ -97,6 +97,27 @@ def serve(
     from controller.cli import serve as serving
 
     raise typer.Exit(serving.serve(context.obj, listen_host=listen_host, listen_port=listen_port))
+
+
+@app.command("relay-token")
+def relay_token(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the relay; it is created if there is none.")],
+    fqdn: Annotated[str, typer.Option(help="Host name under which clients and connectors reach it.")],
+    port: Annotated[int, typer.Option(help="Its TCP port.")] = 8444,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File for the token (0600). Default: standard output.")
+    ] = None,
+) -> None:
+    """Make an enrolment token for a relay on this host, without signing in. An unused earlier one is void.
+
+    \b
+    Example, for a set-up without people:
+      ostiary-controller relay-token relay-1 --fqdn relay.example.com --output relay.token
+    """
+    from controller.cli import relay_token as commands
+
+    commands.make(context.obj, name, fqdn=fqdn, port=port, output=output)
 
 
 @app.command("health")
@@ -233,32 +254,82 @@ def keys_distrust(
 
 
 @events.command("verify")
-def events_verify(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Recompute the hash chain of the audit trail; names each event that was changed or removed. Exit code 0 or 1.
+def events_verify(
+    context: typer.Context,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="Audit this export instead of the database.")
+    ] = None,
+    witness: Annotated[
+        list[Path] | None,
+        typer.Option("--witness", metavar="FILE", help="Compare with what a connector witnessed; may be repeated."),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys", metavar="FILE", help="Key set (jwks.json) that was kept elsewhere; it must be the log's."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Audit the log: its hash chain, the signatures of its checkpoints, and what connectors witnessed of it.
+
+    Names each event that was changed, removed, moved or cut off; the first one named is where to look. Exit code 0 or 1.
+    Whoever owns the database and the signing keys can forge a whole log, but not what connectors have witnessed.
 
     \b
-    Example:
+    Examples:
       ostiary-controller events verify
+      ostiary-controller events verify --witness office.witness.json --witness lab.witness.json
+      ostiary-controller events verify --export events.jsonl --keys jwks.json --json
     """
     from controller.cli import events as commands
 
-    commands.verify(context.obj, as_json=as_json)
+    commands.verify(context.obj, export=export, witnesses=witness or [], keys=keys, as_json=as_json)
 
 
 @events.command("export")
 def events_export(
     context: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default: standard output.")] = None,
+    personal_data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write names and e-mail addresses, by id, into a file beside it."),
+    ] = None,
 ) -> None:
-    """Write the audit trail as JSON lines, oldest first, without personal data.
+    """Write the log as JSON lines, oldest first: events with their hashes, checkpoints, public keys. No personal data.
+
+    It works while the controller runs, and also on a damaged log. Auditors check it with `events verify --export`, or
+    without this software with tools/verify_events.py.
 
     \b
-    Example:
+    Examples:
       ostiary-controller events export --output events.jsonl
+      ostiary-controller events export --output events.jsonl --personal-data people.jsonl
     """
     from controller.cli import events as commands
 
-    commands.export(context.obj, output)
+    commands.export(context.obj, output, personal_data)
+
+
+@events.command("replay")
+def events_replay(
+    source: Annotated[Path, typer.Argument(metavar="EXPORT", help="File of `events export`; - reads standard input.")],
+    at: Annotated[
+        int | None, typer.Option(metavar="POSITION", help="Fold up to this event. Default: all.", min=1)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fold an export into the policy that it led to, and show its digest: what the policy was, without a database.
+
+    Two folds of the same events by the same version of this software have the same digest.
+
+    \b
+    Example:
+      ostiary-controller events replay events.jsonl --at 1000
+    """
+    from controller.cli import events as commands
+
+    commands.replay(source, at, as_json=as_json)
 
 
 @admin.command("reset-password")

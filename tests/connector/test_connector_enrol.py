@@ -95,6 +95,28 @@ async def test_c1_c2_a_token_becomes_an_identity(tmp_path: Path, monkeypatch: py
     assert 9.9 < years < 10.1
 
 
+async def test_without_a_pin_the_controller_is_known_by_public_roots_and_its_relays_by_its_own_ca(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, pki = StateDir(tmp_path / "state"), tls_material()
+    roots = tmp_path / "roots.pem"
+    roots.write_bytes(pki.ca_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+    own_ca = tls_material("relays").ca_pem
+
+    async def vouched(url: str) -> bytes:
+        return own_ca
+
+    monkeypatch.setattr("connector.enrol.fetch_vouched_ca", vouched)
+    async with canned_http(b"", tls=server_context(pki.cert_pem, pki.key_pem)) as server:
+        server.answer = reply(server.port)
+        public = encode(EnrolmentToken(f"https://localhost:{server.port}/", None, "connector", SECRET))
+        await enrol(public, state, SystemClock())
+    loaded = load_identity(state)
+    assert (loaded.ca_pem, loaded.relay_ca_pem) == (None, own_ca)
+    assert len(loaded.context().get_ca_certs()) == 2
+
+
 async def test_t42_what_it_keeps_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = StateDir(tmp_path / "state")
     async with controller(monkeypatch) as server:

@@ -22,7 +22,7 @@ from controller.identity.web_sessions import digest
 from controller.store import Unit, credentials, enrolments, idempotency
 from protocol.enrolment import EnrolmentKind
 from protocol.errors import RefusedError
-from protocol.ids import ConnectorId, DeviceId, RelayId, ServiceAccountId
+from protocol.ids import ConnectorId, DeviceId, RelayId, ServiceAccountId, SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.keys import public_jwk
 from runtime.entropy import new_id
@@ -46,8 +46,13 @@ class Request:
 
 async def give_out(services: Services, unit: Unit, kind: EnrolmentKind, target: str) -> NewEnrolment:
     """Makes a token for ``target``; an earlier one that was not used is worth nothing any more. The log says who did it."""
+    return await issue(unit, kind, target, url=services.public_url, pin=services.enrolment_pin)
+
+
+async def issue(unit: Unit, kind: EnrolmentKind, target: str, *, url: str, pin: SpkiPin | None) -> NewEnrolment:
+    """Makes a token that leads to ``url``; ``pin`` is None where a CA that everybody knows vouches for it."""
     await unit.execute(IssueEnrolment(kind, target))
-    enrolment = new_enrolment(kind, url=services.public_url, pin=services.enrolment_pin, now=unit.now)
+    enrolment = new_enrolment(kind, url=url, pin=pin, now=unit.now)
     await enrolments.revoke_all(unit.connection, target)
     await enrolments.create(
         unit.connection, enrolment.secret_hash, kind=kind, target=target, expires=enrolment.expires, now=unit.now

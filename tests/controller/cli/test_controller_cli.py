@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from controller.cli.main import main
+from protocol.enrolment import parse_untrusted
 from protocol.version import SOFTWARE
 from runtime import logging
 
@@ -300,3 +301,22 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_relay_token_needs_nobody_who_signs_in(cli: Cli) -> None:
+    pin = cli.init().json["ca_pin"]
+    file = cli.folder / "relay.token"
+    made = cli("relay-token", "relay-1", "--fqdn", "relay.corp.example", "--port", "8444", "--output", str(file))
+    assert (made.code, made.out) == (0, "")
+    assert file.stat().st_mode & 0o777 == 0o600
+    token = parse_untrusted(file.read_text())
+    assert (token.kind, token.url, token.pin) == ("relay", URL, pin)
+    again = parse_untrusted(cli("relay-token", "relay-1", "--fqdn", "relay.corp.example").out)
+    assert again.secret != token.secret
+    assert cli("relay-token", "relay-2", "--fqdn", "not a name").code == 2
+
+
+def test_behind_a_proxy_a_relay_token_carries_no_pin(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.init()
+    monkeypatch.setenv("OSTIARY_TLS", "off")
+    assert parse_untrusted(cli("relay-token", "relay-1", "--fqdn", "relay.corp.example").out).pin is None
