@@ -11,6 +11,7 @@ from controller.api import problems
 from controller.api.middleware import Bounds, RequestIds
 from controller.api.permissions import name_permissions
 from controller.api.routes import (
+    access,
     activity,
     agents,
     api_tokens,
@@ -19,11 +20,15 @@ from controller.api.routes import (
     device_pages,
     device_trust,
     devices,
+    enforcement,
     exclusions,
     grants,
     groups,
+    identity_providers,
     networks,
+    plans,
     policies,
+    provider_pages,
     public,
     relays,
     resources,
@@ -63,6 +68,7 @@ member of the input at fault.
 
 _TAGS: Final = (
     ("sessions", "Sign-ins of people to API, console and sign-in page."),
+    ("identity providers", "OpenID Connect providers through which people sign in."),
     ("second factors", "One-time codes, recovery codes, and who needs them."),
     ("api tokens", "Credentials for programs, with scopes and an end."),
     ("users", "People. Names and e-mail addresses can be erased; the audit trail keeps ids."),
@@ -76,6 +82,8 @@ _TAGS: Final = (
     ("grants", "Who may reach what, perhaps until when. Nothing is reachable without one."),
     ("policies", "Conditions under which grants hold: sign-in, device, place, hours."),
     ("exclusions", "Who may not reach what, whatever grants say."),
+    ("access", "Who could reach what, at any time, by which grants, made by whom in which event."),
+    ("plans", "What a policy document would change, and its application under the hash that was approved."),
     ("activity", "What happened, and what is in force where."),
     ("keys", "The keys that sign tokens."),
     ("agents", "How connectors, relays and devices get an identity."),
@@ -85,6 +93,7 @@ _TAGS: Final = (
 _MODULES: Final = (
     sessions,
     second_factors,
+    identity_providers,
     api_tokens,
     users,
     groups,
@@ -98,8 +107,11 @@ _MODULES: Final = (
     grants,
     policies,
     exclusions,
+    access,
+    plans,
     connections,
     activity,
+    enforcement,
     agents,
 )
 """What is under PREFIX, in the order of the document."""
@@ -151,6 +163,7 @@ def build_api(**options: Any) -> ControllerApi:
     app.include_router(public.router)
     app.include_router(device_pages.router)
     app.include_router(second_factor_pages.router)
+    app.include_router(provider_pages.router)
     return app
 
 

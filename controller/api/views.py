@@ -6,6 +6,7 @@ from controller.api.operations.sessions import Principal
 from controller.api.presence import AgentPresence, RelayPresence
 from controller.api.schemas import activity, people, places, sessions
 from controller.api.schemas.common import Ports, from_ms, from_s
+from controller.api.views_policies import device_facts
 from controller.domain import model
 from controller.domain.event_codec import event_to_json
 from controller.domain.state import PolicyState
@@ -139,6 +140,8 @@ def device(
         registered_at=from_ms(item.registered_ms),
         session=session.id if session else None,
         session_expires_at=from_s(session.expires) if session else None,
+        trusted=item.trusted,
+        facts=device_facts(item),
         online=seen.online,
         since=None if seen.since is None else from_s(seen.since),
         software=seen.software,
@@ -157,6 +160,7 @@ def grant(state: PolicyState, item: model.Grant, now: float) -> people.Grant:
         resource=item.resource,
         expires_at=None if item.expires is None else from_s(item.expires),
         expired=item.expires is not None and item.expires <= now,
+        policy=item.policy,
         created_at=from_ms(item.created_ms),
         version=state.version_of(item.id),
     )

@@ -153,10 +153,21 @@ async def company(controller: Controller) -> Company:
     ids["account"] = (await made.make("service-accounts", name=f"svc-{MARKER}"))["id"]
     grant = {"subject_kind": "user", "subject": victim.id, "resource": ids["resource"]}
     ids["grant"] = (await made.make("grants", **grant))["id"]
+    ids["policy"] = (await made.make("policies", name=f"pol-{MARKER}", conditions={"device_trusted": True}))["id"]
+    ids["exclusion"] = (await made.make("exclusions", **grant))["id"]
+    policy = {"name": f"policy {MARKER}", "conditions": {"device_trusted": True}}
+    ids["policy"] = (await made.make("policies", **policy))["id"]
+    ids["exclusion"] = (
+        await made.make(
+            "exclusions",
+            **{**grant, "subject": (await made.make("users", email=f"x-{MARKER}@corp.example", name="x"))["id"]},
+        )
+    )["id"]
     await made.owner.put(f"/api/v1/groups/{ids['group']}/members/{victim.id}")
     ids["device"] = await _laptop(controller, victim)
     ids["session"] = (await victim.http.get("/api/v1/sessions")).json()["items"][0]["id"]
     ids["token"], _ = await made.token(victim.http, "self:read")
+    ids["revision"] = "1"
     ids["kid"] = (await made.owner.get("/api/v1/keys")).json()["items"][0]["kid"]
     return made
 

@@ -16,7 +16,7 @@ from controller.domain.commands import CreateGrant, RevokeGrant
 from controller.domain.model import SubjectKind
 from controller.domain.permissions import Permission
 from controller.store import Unit
-from protocol.ids import GrantId, ResourceId
+from protocol.ids import GrantId, PolicyId, ResourceId
 from runtime.entropy import new_id
 
 router = APIRouter(prefix="/grants", tags=["grants"])
@@ -33,13 +33,14 @@ async def list_grants(
         str | None, Query(max_length=64, description="Only those of this user, group or service account.")
     ] = None,
     resource: Annotated[str | None, Query(max_length=64, description="Only those on this resource.")] = None,
+    policy: Annotated[str | None, Query(max_length=64, description="Only those under this policy.")] = None,
 ) -> GrantPage:
     """In the order of their creation; expired ones stay until they are revoked."""
     state = call.state
     chosen = [
         item
         for item in state.grants.values()
-        if subject in (None, item.subject.id) and resource in (None, item.resource)
+        if subject in (None, item.subject.id) and resource in (None, item.resource) and policy in (None, item.policy)
     ]
     items, following = page_of(
         chosen, lambda item: (item.created_ms, item.id), cursor=window.cursor, limit=window.limit
@@ -57,7 +58,14 @@ async def create_grant(call: Write, once: WriteOnce, body: GrantCreate) -> Respo
 
     async def build(unit: Unit) -> Grant:
         await unit.execute(
-            CreateGrant(grant, SubjectKind(body.subject_kind), body.subject, ResourceId(body.resource), expires)
+            CreateGrant(
+                grant,
+                SubjectKind(body.subject_kind),
+                body.subject,
+                ResourceId(body.resource),
+                expires,
+                None if body.policy is None else PolicyId(body.policy),
+            )
         )
         return views.grant(unit.state, unit.state.grants[grant], call.now)
 

@@ -18,6 +18,7 @@ from controller.api.schemas.common import (
     example,
     input_example,
 )
+from controller.api.schemas.policies import DeviceFacts
 from controller.api.schemas.sessions import EMAIL_MAX, Session
 from controller.identity.passwords import PASSWORD_MAX
 
@@ -144,6 +145,8 @@ class Device(Output):
         registered_at="2026-11-22T12:00:00Z",
         session="ses_q1w2e3r4t5y6u7i8o9p0aA",
         session_expires_at="2026-12-22T12:00:00Z",
+        trusted=True,
+        facts=None,
         online=True,
         since="2026-11-22T12:00:05Z",
         software="0.1.0",
@@ -160,6 +163,8 @@ class Device(Output):
     registered_at: datetime
     session: str | None = Field(None, description="The sign-in on it; null for service accounts and after sign-out.")
     session_expires_at: datetime | None = None
+    trusted: bool = Field(description="An administrator vouches for it.")
+    facts: DeviceFacts | None = Field(None, description="What it last said of itself; null: never anything.")
     online: bool
     since: datetime | None = None
     software: str = ""
@@ -224,6 +229,7 @@ class Grant(Output):
         resource=_RESOURCE,
         expires_at=None,
         expired=False,
+        policy=None,
         created_at="2026-11-22T12:00:00Z",
         version=1,
     )
@@ -234,12 +240,13 @@ class Grant(Output):
     resource: str
     expires_at: datetime | None
     expired: bool
+    policy: str | None = Field(description="The policy under which it holds; null: always.")
     created_at: datetime
     version: int
 
 
 class GrantCreate(Input):
-    """A new grant; without `expires_at` it has no end."""
+    """A new grant; without `expires_at` it has no end, without `policy` no conditions."""
 
     model_config = input_example(
         subject_kind="group", subject=_GROUP, resource=_RESOURCE, expires_at="2026-12-24T18:00:00+01:00"
@@ -249,6 +256,7 @@ class GrantCreate(Input):
     subject: Id
     resource: Id
     expires_at: Moment | None = None
+    policy: Id | None = None
 
 
 class GrantPage(Page[Grant]):
