@@ -5,8 +5,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,8 +22,19 @@ def postgres_bin() -> Path | None:
 class Cluster:
     """A running cluster. ``create(name)`` makes a database and returns its URL."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, run: Callable[..., None]) -> None:
         self._home = home
+        self._run = run
+
+    def start(self) -> None:
+        """Starts the server and waits until it takes connections."""
+        options = f"-c listen_addresses= -c unix_socket_directories={self._home} -c fsync=off -c max_connections=100"
+        arguments = ("-D", str(self._home / "data"), "-l", str(self._home / "log"), "-o", options, "-w", "start")
+        self._run("pg_ctl", *arguments)
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stops the server: ``immediate`` is a crash from which it recovers when it starts."""
+        self._run("pg_ctl", "-D", str(self._home / "data"), "-m", mode, "-w", "stop")
 
     def url(self, name: str) -> str:
         """The URL of a database, as a setting would say it."""
@@ -61,11 +72,12 @@ def running_cluster(programs: Path) -> Iterator[Cluster]:
 
     try:
         run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        options = f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off -c max_connections=100"
-        run("pg_ctl", "-D", str(data), "-l", str(home / "log"), "-o", options, "-w", "start")
+        cluster = Cluster(home, run)
+        cluster.start()
         try:
-            yield Cluster(home)
+            yield cluster
         finally:
-            run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+            with suppress(subprocess.CalledProcessError):
+                cluster.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
