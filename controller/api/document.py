@@ -12,6 +12,7 @@ from controller.api.middleware import Bounds, RequestIds
 from controller.api.permissions import name_permissions
 from controller.api.routes import (
     access,
+    access_requests,
     activity,
     agents,
     api_tokens,
@@ -84,6 +85,7 @@ _TAGS: Final = (
     ("exclusions", "Who may not reach what, whatever grants say."),
     ("access", "Who could reach what, at any time, by which grants, made by whom in which event."),
     ("plans", "What a policy document would change, and its application under the hash that was approved."),
+    ("access requests", "Asked by anybody, answered by somebody else with a grant that ends by itself."),
     ("activity", "What happened, and what is in force where."),
     ("keys", "The keys that sign tokens."),
     ("agents", "How connectors, relays and devices get an identity."),
@@ -107,6 +109,7 @@ _MODULES: Final = (
     grants,
     policies,
     exclusions,
+    access_requests,
     access,
     plans,
     connections,

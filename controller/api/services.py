@@ -1,5 +1,6 @@
 """Everything that a request may need, made once at start (``controller.app``) and handed down explicitly."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -10,11 +11,13 @@ from controller.identity.ca import CertificateAuthority
 from controller.identity.failure_log import FailureLog
 from controller.identity.keyring import KeyRing
 from controller.identity.passwords import Passwords
+from controller.identity.provider_client import ProviderClient
 from controller.identity.rate_limit import RateLimiter
 from controller.identity.sealing import Seal
 from controller.identity.web_sessions import Activity
 from controller.settings import Settings
 from controller.store import Store
+from controller.store.history import History
 from protocol.ids import SpkiPin
 from runtime.clock import Clock
 
@@ -42,6 +45,7 @@ class Limits:
     user_code_everybody: RateLimiter = field(default_factory=_limiter("wrong code", 120, 120))
     device_start: RateLimiter = field(default_factory=_limiter("device sign-in", 20, 20))
     poll: RateLimiter = field(default_factory=_limiter("poll", 600, 200))
+    access_request: RateLimiter = field(default_factory=_limiter("request for access", 6, 30))
     enrol: RateLimiter = field(default_factory=_limiter("enrolment", 20, 20))
 
 
@@ -56,10 +60,17 @@ class Services:
     ca: CertificateAuthority
     keyring: KeyRing
     passwords: Passwords
+    providers: ProviderClient
     presence: Presence = field(default_factory=Nobody)
     limits: Limits = field(default_factory=Limits)
     activity: Activity = field(default_factory=Activity)
     failures: FailureLog = field(default_factory=FailureLog)
+    history: History = field(init=False)
+    planning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One plan at a time is worked out: each takes a core."""
+
+    def __post_init__(self) -> None:
+        self.history = History(self.store)
 
     @property
     def state(self) -> PolicyState:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from controller.domain.commands import Command
-from protocol.ids import AccessRequestId, DeviceId, GrantId, ResourceId, UserId
+from protocol.ids import AccessRequestId, DeviceId, GrantId, PolicyId, ResourceId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class ApproveAccessRequest(Command):
     expires: int
     at: int
     resource: ResourceId | None = None
+    policy: PolicyId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def _approve(state: PolicyState, command: r.ApproveAccessRequest) -> Decided:
     if not command.at + DURATION_MIN_S <= command.expires <= command.at + DURATION_MAX_S:
         detail = f"duration_s: access by request lasts {DURATION_MIN_S} to {DURATION_MAX_S} seconds"
         raise RuleBrokenError(Reason.INVALID_INPUT, detail)
-    grant = c.CreateGrant(command.grant, SubjectKind.USER, request.user, resource, command.expires)
+    grant = c.CreateGrant(command.grant, SubjectKind.USER, request.user, resource, command.expires, command.policy)
     _, granted = PEOPLE[c.CreateGrant](state, grant)
     approved = e.AccessRequestApproved(request.id, command.approver, command.grant, resource, command.expires)
     return about(request.id, approved, *granted)
