@@ -39,9 +39,11 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+lock: ## write the two lock files anew from pyproject.toml (needs uv)
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --extra controller --extra dev \
 	    --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --extra controller --extra build --constraints requirements.lock \
+	    --generate-hashes --no-header --no-annotate pyproject.toml -o requirements-image.lock
 
 bench: $(STAMP) host-tools ## the benchmarks, into bench/results/
 	@$(BIN)/python -m bench.run
