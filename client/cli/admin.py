@@ -32,7 +32,7 @@ NOUNS: Final = {
     "resource": ("admin_resources", "resource", "Resources: an address, its ports, its remote network."),
     "user": ("admin_people", "user", "People: accounts, roles, passwords."),
     "group": ("admin_people", "user_group", "Groups of users: what grants are usually given to."),
-    "device": ("admin_people", "device", "Devices: installations of the client."),
+    "device": ("admin_devices", "device", "Devices: installations of the client."),
     "service-account": (
         "admin_service_accounts",
         "service_account",
@@ -40,6 +40,8 @@ NOUNS: Final = {
     ),
     "api-token": ("admin_api_tokens", "api_token", "API tokens: credentials for programs, with scopes and an end."),
     "grant": ("admin_grants", "grant", "Grants: who may reach what, perhaps until when."),
+    "policy": ("admin_policies", "policy", "Policies: conditions under which grants hold."),
+    "exclusion": ("admin_policies", "exclusion", "Exclusions: who may not reach what, whatever grants say."),
     "connection": ("admin_activity", "connection", "Connections: what was served and what was refused."),
     "event": ("admin_activity", "event", "Events: the audit trail."),
     "enforcement": ("admin_activity", "enforcement", "Who enforces which revision of the policy."),

@@ -59,6 +59,8 @@ GROUP: Final = Noun("group", "groups", "grp")
 DEVICE: Final = Noun("device", "devices", "dev")
 SERVICE_ACCOUNT: Final = Noun("service-account", "service-accounts", "svc")
 GRANT: Final = Noun("grant", "grants", "gra", "id")
+POLICY: Final = Noun("policy", "policies", "pol")
+EXCLUSION: Final = Noun("exclusion", "exclusions", "exc", "id")
 API_TOKEN: Final = Noun("api-token", "api-tokens", "apt")
 
 

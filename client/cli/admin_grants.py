@@ -9,6 +9,7 @@ import typer
 from client.cli.admin_common import (
     GRANT,
     GROUP,
+    POLICY,
     RESOURCE,
     SERVICE_ACCOUNT,
     USER,
@@ -49,6 +50,10 @@ def grant_create(
         str | None,
         typer.Option("--expires", metavar="TIME", help="After 8h, 2d…, or at 2026-12-24T18:00. Default: never."),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="POLICY", help="The conditions under which it holds. Default: none."),
+    ] = None,
     as_json: JsonOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -58,6 +63,7 @@ def grant_create(
     Examples:
       ostiary admin grant create --to group:engineers --resource db
       ostiary admin grant create --to user:grace@corp.example --resource db --expires 8h
+      ostiary admin grant create --to group:engineers --resource db --policy strict
     """
     output = chosen(output, as_json=as_json)
     with administrator(output) as api:
@@ -65,9 +71,12 @@ def grant_create(
         body: Json = {"subject_kind": kind, "subject": subject, "resource": resolve(api, RESOURCE, resource)}
         if expires is not None:
             body["expires_at"] = parse_moment(expires, time.time())
+        if policy is not None:
+            body["policy"] = resolve(api, POLICY, policy)
         made = api.post("grants", body)
         until = f" until {made['expires_at']}" if made.get("expires_at") else ""
-        show_one(made, output, sentence=f"grant {made['id']}: {to} may reach {resource}{until}")
+        under = f" under policy {policy}" if policy is not None else ""
+        show_one(made, output, sentence=f"grant {made['id']}: {to} may reach {resource}{until}{under}")
 
 
 @grant.command("list")
@@ -87,7 +96,7 @@ def grant_list(
     with administrator(output) as api:
         subject = None if to is None else parse_subject(api, to)[1]
         on = None if resource is None else resolve(api, RESOURCE, resource)
-        names = names_of(api, GROUP, USER, SERVICE_ACCOUNT, RESOURCE) if output is Output.TABLE else {}
+        names = names_of(api, GROUP, USER, SERVICE_ACCOUNT, RESOURCE, POLICY) if output is Output.TABLE else {}
 
         def who(item: Item) -> str:
             kind = str(item.get("subject_kind", "")).replace("_", "-")
@@ -97,6 +106,7 @@ def grant_list(
             ("SUBJECT", who),
             ("RESOURCE", by_id(names, "resource")),
             ("EXPIRES", expiry("expires_at")),
+            ("POLICY", by_id(names, "policy")),
             ("CREATED", age("created_at")),
             ("ID", "id"),
         ]
@@ -126,14 +136,16 @@ def grant_revoke(
         show_one({"id": grant_id, "revoked": True}, output, sentence=f"grant {grant_id} revoked")
 
 
-def parse_subject(api: Api, text: str) -> tuple[str, str]:
+def parse_subject(api: Api, text: str, option: str = "--to") -> tuple[str, str]:
     """Returns kind and id of ``group:NAME``, ``user:EMAIL``, ``service-account:NAME`` or an id. Raises LocalError."""
     for kind, noun in _SUBJECTS.values():
         if noun.is_id(text):
             return kind, text
     word, colon, name = text.partition(":")
     if not colon or word.replace("_", "-") not in _SUBJECTS or not name:
-        raise LocalError(Reason.INVALID_INPUT, f"--to: {text!r} is not group:NAME, user:EMAIL or service-account:NAME")
+        raise LocalError(
+            Reason.INVALID_INPUT, f"{option}: {text!r} is not group:NAME, user:EMAIL or service-account:NAME"
+        )
     kind, noun = _SUBJECTS[word.replace("_", "-")]
     return kind, resolve(api, noun, name)
 

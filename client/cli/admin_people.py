@@ -1,28 +1,24 @@
-"""`ostiary admin user|group|device`: who there is."""
+"""`ostiary admin user|group`: who there is."""
 
 from typing import Annotated
 
 import typer
 
 from client.cli.admin_common import (
-    DEVICE,
     GROUP,
-    SERVICE_ACCOUNT,
     USER,
     JsonOption,
     OutputOption,
     PasswordOption,
     YesOption,
     administrator,
-    by_id,
     chosen,
     confirm,
     delete,
-    names_of,
     read_secret,
     resolve,
 )
-from client.cli.admin_output import Columns, Output, age, expiry, online, show_list, show_one, yes
+from client.cli.admin_output import Columns, Output, age, show_list, show_one, yes
 from client.cli.admin_session import Json, escape
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -31,7 +27,6 @@ from runtime.console import say
 
 user = command_group("People: accounts, roles, passwords.")
 user_group = command_group("Groups of users: what grants are usually given to.")
-device = command_group("Devices: installations of the client.")
 
 ROLES = ("owner", "admin", "network-admin", "access-approver", "auditor", "member")
 _ROLES = f"{', '.join(ROLES[:-1])} or {ROLES[-1]}"
@@ -310,47 +305,3 @@ def group_remove_member(
         target, member = resolve(api, GROUP, name), resolve(api, USER, email)
         api.delete(f"groups/{escape(target)}/members/{escape(member)}")
         show_one({"group": target, "user": member, "member": False}, output, sentence=f"{email} is out of {name}")
-
-
-# --- devices ---------------------------------------------------------------------------------------------------------
-
-
-@device.command("list")
-def device_list(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:
-    """List the devices: whose, online since when, signed in until when.
-
-    \b
-    Example:
-      ostiary admin device list
-    """
-    output = chosen(output, as_json=as_json)
-    with administrator(output) as api:
-        names = names_of(api, USER, SERVICE_ACCOUNT) if output is Output.TABLE else {}
-        columns: Columns = [
-            ("NAME", "name"),
-            ("OWNER", by_id(names, "owner")),
-            ("STATE", online),
-            ("SIGN-IN ENDS", expiry("session_expires_at")),
-            ("REVISION", "enforced_revision"),
-            ("VERSION", "software"),
-            ("ID", "id"),
-        ]
-        show_list(api.items("devices"), columns, output, empty="No device is registered yet.")
-
-
-@device.command("revoke")
-def device_revoke(
-    name: str, yes: YesOption = False, as_json: JsonOption = False, output: OutputOption = Output.TABLE
-) -> None:
-    """Revoke a device: it loses its standing at once and its connections are reset.
-
-    \b
-    Example:
-      ostiary admin device revoke grace-laptop
-    """
-    output = chosen(output, as_json=as_json)
-    with administrator(output) as api:
-        target = resolve(api, DEVICE, name)
-        confirm(f"Revoke the device {name}?", yes=yes)
-        api.delete(f"devices/{escape(target)}")
-        show_one({"id": target, "revoked": True}, output, sentence=f"device {name} revoked")
