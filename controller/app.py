@@ -118,6 +118,7 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
         clock=clock,
         audiences=lambda: (services.state.issuer, *services.audiences),
     )
+    await endpoint.journal.restore()
     links = RelayLinks(store.feed, signer, presence, clock, client_context(services.ca.pem))
     checkpointer = Checkpointer(store, signer, clock, hub.take_checkpoint)
     await checkpointer.load()
@@ -127,6 +128,7 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
         scope.spawn_supervised(lambda: follow_keys(services), name="keys")
         scope.spawn(hub.run(), name="hub")
         scope.spawn_supervised(links.run, name="relays")
+        scope.spawn_supervised(endpoint.journal.run, name="acknowledgements")
         scope.spawn_supervised(lambda: lead(services), name="leader")
         sharing = Sharing(store, presence, hub, clock, replica=token_text(12), hostname=socket.gethostname())
         if store.shared:
@@ -135,6 +137,8 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
         yield endpoint
         await checkpointer.sign_last()
         scope.cancel()
+    with contextlib.suppress(LocalError):
+        await endpoint.journal.round()
     if store.shared:
         with contextlib.suppress(LocalError):
             await sharing.leave()

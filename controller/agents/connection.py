@@ -16,6 +16,7 @@ from controller.agents.answers import Answerer, explain_reply, people_in
 from controller.agents.authentication import Agent
 from controller.agents.device_facts import FactsRecorder
 from controller.agents.errands import OF_CLIENTS, OF_CONNECTORS, Errands
+from controller.agents.journal import Journal
 from controller.agents.presence import Presence
 from controller.agents.reports import own_records
 from controller.agents.tally import Tally
@@ -80,6 +81,7 @@ class Connection:
         errands: Errands,
         clock: Clock,
         tally: Tally,
+        journal: Journal,
     ) -> None:
         self._websocket = websocket
         self._agent = agent
@@ -92,6 +94,8 @@ class Connection:
         self._errands = errands
         self._clock = clock
         self._tally = tally
+        self._journal = journal
+        self._suspicious = False
         self._alive: set[FlowId] = set()
         self._scope: TaskScope | None = None
         self._attachment: Attachment | None = None
@@ -174,8 +178,8 @@ class Connection:
             case Heartbeat():
                 self._presence.heard(self._agent.id, message, now)
                 self._reply(Heartbeat(clock_ms=round(now * 1000), echo_ms=message.clock_ms))
-            case Enforced(epoch, revision):
-                self._hub.acknowledge(self._agent.id, Epoch(epoch), revision)
+            case Enforced():
+                self._enforced(message)
             case AuthoriseRequest():
                 self._reply(self._answerer.authorise(self._agent, message, now))
             case AccessTokenRequest():
@@ -189,6 +193,21 @@ class Connection:
             case Goodbye(reason):
                 _log.info("agent.said_goodbye", agent=self._agent.id, reason=reason)
                 raise WebSocketDisconnect
+
+    def _enforced(self, message: Enforced) -> None:
+        """Takes the agent's word for what it was really sent, and for nothing else."""
+        assert self._attachment is not None
+        agent, epoch, revision = self._agent.id, Epoch(message.epoch), message.revision
+        match self._attachment.was_sent(revision, message.digest):
+            case True:
+                self._hub.acknowledge(agent, epoch, revision)
+                self._journal.acknowledged(agent, epoch, revision, message.digest)
+            case False:
+                self._tally.digests_wrong += 1
+                _log.error("agent.wrong_digest", agent=agent, revision=revision, reason=Reason.DIGEST_MISMATCH.code)
+                if not self._suspicious and self._scope is not None:
+                    self._suspicious = True
+                    self._scope.spawn(self._leave_trace("wrong_digest"), name="trace", on_crash=self._end)
 
     def _judge(self, message: LiveFlows, now: float) -> None:
         state = self._hub.head.state
@@ -299,10 +318,13 @@ class Connection:
 
     async def _misbehaved(self, detail: str) -> None:
         """Leaves a trace in the log and ends the connection (T-9, T-17)."""
+        await self._leave_trace("spoke_for_another")
+        raise RemoteProtocolError(detail)
+
+    async def _leave_trace(self, cause: str) -> None:
         now = self._clock.wall()
         async with self._store.write(actor="system", request_id=new_id("event"), now=now) as unit:
-            await unit.execute(RecordAgentMisbehaviour(self._agent.id, "spoke_for_another"))
-        raise RemoteProtocolError(detail)
+            await unit.execute(RecordAgentMisbehaviour(self._agent.id, cause))
 
 
 async def receive(websocket: WebSocket, deadline_s: float) -> Message | None:

@@ -19,6 +19,7 @@ from controller.agents.authentication import Agent, authenticate
 from controller.agents.connection import Connection, receive
 from controller.agents.device_facts import FactsRecorder
 from controller.agents.errands import ANNOUNCE_S, Errands
+from controller.agents.journal import Journal
 from controller.agents.presence import Presence
 from controller.agents.replay import ReplayCache
 from controller.agents.sharing import SharedReplays
@@ -86,6 +87,7 @@ class AgentEndpoint:
         self._facts = FactsRecorder(store, clock)
         self._errands = Errands(store, clock, self._audiences, announce_s=announce_s)
         self.tally = Tally()
+        self.journal = Journal(store, hub, presence, clock)
         self._connects = RateLimiter("connect", per_minute=CONNECTS_PER_MINUTE, burst=CONNECTS_BURST)
         self._messages = RateLimiter("message", per_minute=MESSAGES_PER_MINUTE, burst=MESSAGES_BURST)
 
@@ -137,6 +139,7 @@ class AgentEndpoint:
             errands=self._errands,
             clock=self._clock,
             tally=self.tally,
+            journal=self.journal,
         )
         attachment = self._hub.attach(
             agent.id,
@@ -156,6 +159,7 @@ class AgentEndpoint:
             self._hub.detach(attachment)
             if not self._hub.is_attached(agent.id):
                 self._presence.left(agent.id)
+            self.journal.left(agent.id)
             _log.info("agent.detached", agent=agent.id)
 
     async def _authenticate(self, websocket: WebSocket) -> Agent:

@@ -4,6 +4,7 @@ Nothing is queued that a later state replaces: the whitelist or config is made w
 state of that moment (latest wins). Only cut-offs add up, and they are bounded.
 """
 
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
@@ -13,9 +14,14 @@ from controller.publish.cutoffs import PER_MESSAGE
 from protocol.control import Cutoff, Goodbye, Message, Revoke, Revoked
 from protocol.ids import DeviceId, ResourceId, Revision
 from protocol.reasons import Reason
+from protocol.tokens.digests import token_digest
 
 CUTOFFS_MAX: Final = 20_000
 """Waiting for a connector that does not read; beyond it the connection ends, and its successor starts from a full config."""
+
+
+SENT_MAX: Final = 16
+"""Tokens on their way whose acknowledgement may still come."""
 
 
 class AgentKind(Enum):
@@ -49,6 +55,7 @@ class Attachment:
         self._revision = Revision(0)
         self._cutoffs: dict[tuple[DeviceId, ResourceId | None], Cutoff] = {}
         self._last: Message | None = None
+        self._sent: deque[tuple[Revision, str]] = deque(maxlen=SENT_MAX)
 
     @property
     def dirty(self) -> bool:
@@ -89,6 +96,15 @@ class Attachment:
             return None
         keys = list(self._cutoffs)[:PER_MESSAGE]
         return Revoke(self._revision, tuple(self._cutoffs.pop(key) for key in keys))
+
+    def note_sent(self, revision: Revision, token: str) -> None:
+        """A snapshot or config goes out: what the agent acknowledges must be one of these."""
+        self._sent.append((revision, token_digest(token)))
+
+    def was_sent(self, revision: Revision, digest: str) -> bool | None:
+        """Whether the agent was sent what it acknowledges; None when it was sent nothing of that revision here."""
+        digests = [sent for position, sent in self._sent if position == revision]
+        return digest in digests if digests else None
 
     def end(self, message: Revoked | Goodbye) -> None:
         """Makes ``message`` the last one; the first such message stays."""

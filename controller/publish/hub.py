@@ -330,7 +330,8 @@ class Hub:
         now = self._clock.wall()
         head = self._feed.head
         try:
-            message = (self._snapshot if attachment.kind is AgentKind.CLIENT else self._config)(attachment, head, now)
+            make = self._snapshot if attachment.kind is AgentKind.CLIENT else self._config
+            message: PushSnapshot | PushConfig | None = make(attachment, head, now)
         except OstiaryError as error:
             # It stays stale and is tried again. What the agent holds is older, and cut-offs reach it anyway.
             _log.error("token.not_made", agent=attachment.agent, reason=error.reason.code, detail=error.detail)
@@ -342,17 +343,18 @@ class Hub:
         if message is not None:
             self._stale.discard(attachment.agent)
             self._issued[attachment.agent] = head.position
+            attachment.note_sent(head.position, message.token)
             attachment.refresh_at = now + self._refresh_after(attachment.kind)
         return message
 
-    def _snapshot(self, attachment: Attachment, head: Head, now: float) -> Message | None:
+    def _snapshot(self, attachment: Attachment, head: Head, now: float) -> PushSnapshot | None:
         subject = subject_of_device(head.state, DeviceId(attachment.agent), now)
         if isinstance(subject, Deny):
             attachment.end(Revoked(subject.reason.code))
             return None
         return PushSnapshot(self._signer.snapshot(head, subject, now, source=self._watch.place_of(subject.device, now)))
 
-    def _config(self, attachment: Attachment, head: Head, now: float) -> Message | None:
+    def _config(self, attachment: Attachment, head: Head, now: float) -> PushConfig | None:
         connector = head.state.connectors.get(ConnectorId(attachment.agent))
         if connector is None or connector.key != attachment.key:
             attachment.end(Revoked(Reason.ACCESS_REVOKED.code))

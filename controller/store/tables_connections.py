@@ -68,3 +68,23 @@ COUNTERS: Final = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
+
+ENFORCEMENT_ACKS: Final = sa.Table(
+    "enforcement_acks",
+    METADATA,
+    # Who said when for the first time that it enforces a revision, with the digest of the token that says what that is.
+    sa.Column("agent", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Index(None, "at_ms"),
+)
+
+AGENT_CONTACTS: Final = sa.Table(
+    "agent_contacts",
+    METADATA,
+    # When an agent was heard last, at whichever replica; of one that is attached it may be some seconds old.
+    sa.Column("agent", sa.Text, primary_key=True),
+    sa.Column("heard_ms", sa.BigInteger, nullable=False),
+)

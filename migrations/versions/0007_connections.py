@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 _OLD = (
-    "flow, reporter, agent, device, \"user\", resource, network, connector, relay, host, address, transport, port, "
+    'flow, reporter, agent, device, "user", resource, network, connector, relay, host, address, transport, port, '
     "started_ms, ended_ms, bytes_up, bytes_down, outcome, revision, grants"
 )
 
@@ -69,6 +69,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_counters")),
     )
     op.execute("INSERT INTO counters (name, value) SELECT 'connections', coalesce(max(id), 0) FROM connections")
+    op.create_table(
+        "enforcement_acks",
+        sa.Column("agent", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("agent", "epoch", "revision", name=op.f("pk_enforcement_acks")),
+    )
+    op.create_index(op.f("ix_enforcement_acks_at_ms"), "enforcement_acks", ["at_ms"], unique=False)
+    op.create_table(
+        "agent_contacts",
+        sa.Column("agent", sa.Text(), nullable=False),
+        sa.Column("heard_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("agent", name=op.f("pk_agent_contacts")),
+    )
     op.drop_index(op.f("ix_connection_records_user"), table_name="connection_records")
     op.drop_index(op.f("ix_connection_records_resource"), table_name="connection_records")
     op.drop_index(op.f("ix_connection_records_ended_ms"), table_name="connection_records")
@@ -111,6 +127,9 @@ def downgrade() -> None:
     )
     for column in ("device", "ended_ms", "resource", "user"):
         op.create_index(op.f(f"ix_connection_records_{column}"), "connection_records", [column], unique=False)
+    op.drop_table("agent_contacts")
+    op.drop_index(op.f("ix_enforcement_acks_at_ms"), table_name="enforcement_acks")
+    op.drop_table("enforcement_acks")
     op.drop_table("counters")
     for name in ("open", "denied", "token", "device_id", "user_id", "resource_id", "ended_ms"):
         op.drop_index(op.f(f"ix_connections_{name}"), table_name="connections")

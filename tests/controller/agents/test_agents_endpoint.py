@@ -17,7 +17,7 @@ from controller.agents.replay import ReplayCache
 from controller.domain import commands as c
 from controller.domain.events import AgentMisbehaved
 from controller.domain.model import Role, SubjectKind
-from controller.store import credentials, events, records
+from controller.store import acknowledgements, credentials, events, records
 from protocol.control import (
     AccessTokenReply,
     AccessTokenRequest,
@@ -57,6 +57,7 @@ from protocol.ids import (
 )
 from protocol.reasons import Reason
 from protocol.rendezvous import REASON_HEADER
+from protocol.tokens.digests import token_digest
 from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import verify_access, verify_authorisation, verify_config, verify_snapshot
 from runtime.agent_link import AgentLink
@@ -221,10 +222,35 @@ async def test_a_connector_gets_its_config(company: Company) -> None:
             now=company.station.clock.wall(),
         )
         assert [relay.relay for relay in config.relays] == [company.relay]
-        connector.link.send(Enforced(1, config.revision, "digest"))
+        connector.link.send(Enforced(1, config.revision, token_digest(pushed.token)))
         async with asyncio.timeout(DEADLINE_S):
             while company.station.hub.enforcement.line(company.connector.agent).revision != config.revision:
                 await asyncio.sleep(0.01)
+    await company.station.endpoint.journal.round()
+    async with company.station.store.read() as db:
+        ack = (await acknowledgements.latest(db))[company.connector.agent]
+        assert (ack.revision, ack.digest) == (config.revision, token_digest(pushed.token))
+
+
+async def test_t17_an_agent_that_enforces_something_else_is_not_believed(company: Company) -> None:
+    """It says the right revision and the digest of another policy: the change is not true there, and that is on record."""
+    async with joined(company.station, company.connector) as connector:
+        pushed = await connector.next()
+        assert isinstance(pushed, PushConfig)
+        for _ in range(2):
+            connector.link.send(Enforced(1, company.station.hub.head.position, token_digest("another")))
+        async with asyncio.timeout(DEADLINE_S):
+            while company.station.endpoint.tally.digests_wrong < 2:
+                await asyncio.sleep(0.01)
+            while "wrong_digest" not in repr(company.station.store.feed.recent[-1].event):
+                await asyncio.sleep(0.01)
+        assert company.connector.agent in company.station.hub.enforcement.outstanding(company.station.hub.head.position)
+    await company.station.endpoint.journal.round()
+    async with company.station.store.read() as db:
+        assert await acknowledgements.latest(db) == {}
+        newest = await events.page(db, limit=5)
+    traces = [item.event for item in newest if isinstance(item.event, AgentMisbehaved)]
+    assert traces == [AgentMisbehaved(company.connector.agent, "wrong_digest")]
 
 
 async def refused(company: Company, authorization: str | None) -> tuple[int, str]:

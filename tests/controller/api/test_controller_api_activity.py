@@ -13,6 +13,7 @@ from protocol.control import AGENT_PATH, ConnectionRecord, Enforced, Heartbeat, 
 from protocol.control_codec import encode, parse_message_untrusted
 from protocol.enrolment import parse_untrusted
 from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, ResourceId, Revision, SpkiPin
+from protocol.tokens.digests import token_digest
 from protocol.version import PROTOCOL
 from runtime.clock import ManualClock
 
@@ -130,7 +131,7 @@ async def test_an_agent_over_the_websocket_shows_up(tmp_path: Path) -> None:
             shown = client.get(f"/api/v1/connectors/{made['id']}").json()
             assert (shown["online"], shown["hostname"], shown["clock_offset_ms"]) == (True, "gw1", 7)
             assert client.get("/api/v1/enforcement").json()["behind"] == 1
-            socket.send_text(encode(Enforced(welcome.epoch, welcome.revision, "digest")))
+            socket.send_text(encode(Enforced(welcome.epoch, welcome.revision, token_digest(pushed.token))))
             socket.send_text(encode(Heartbeat(clock_ms, pin=SpkiPin(agent.pin), flows=3)))
             parse_message_untrusted(socket.receive_text())
             state = client.get("/api/v1/enforcement").json()
