@@ -168,6 +168,9 @@ class Reason(Enum):
     )
     DESTINATION_FORBIDDEN = (172, "Records are never sent to this kind of address.", "Choose another address.")
 
+    # 180-189: plans
+    PLAN_REFUSED = (180, "The plan cannot be applied.", "Mend what it names and make a new plan.")
+
     def __init__(self, number: int, sentence: str, next_step: str) -> None:
         self.number = number
         self.sentence = sentence

@@ -41,6 +41,7 @@ STATUS: Final[Mapping[Reason, int]] = {
     Reason.CONFLICT: 409,
     Reason.ALREADY_EXISTS: 409,
     Reason.IN_USE: 409,
+    Reason.PLAN_REFUSED: 409,
     Reason.BODY_TOO_LARGE: 413,
     Reason.RATE_LIMITED: 429,
     Reason.SLOW_DOWN: 429,

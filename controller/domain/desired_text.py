@@ -196,7 +196,7 @@ def _hours(node: Node) -> Hours:
 def _window(node: Node) -> Window:
     members = Members(node, "a window")
     days = members.need("days", listed(choice(_DAYS)))
-    found = Window(days, members.need("from", _clock), members.need("until", _clock))
+    found = Window(days, members.need("start", _clock), members.need("end", _clock))
     members.end()
     return found
 
@@ -299,7 +299,7 @@ def _conditions_body(item: Conditions) -> dict[str, Any]:
 def _window_body(item: Window) -> dict[str, Any]:
     names = {number: name for name, number in _DAYS.items()}
     clock = [f"{minute // 60:02}:{minute % 60:02}" for minute in (item.start, item.end)]
-    return {"days": [names[day] for day in item.days], "from": clock[0], "until": clock[1]}
+    return {"days": [names[day] for day in item.days], "start": clock[0], "end": clock[1]}
 
 
 def _list(name: str, items: Any) -> dict[str, Any]:

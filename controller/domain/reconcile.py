@@ -9,7 +9,7 @@ The order lets every command find what it needs: what frees a name or an address
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from controller.domain import commands as c
 from controller.domain.commands_policies import ChangePolicy, CreatePolicy, RemovePolicy
@@ -32,12 +32,15 @@ People = Mapping[str, UserId]
 """E-mail addresses in their normal form, of those that the document names, to users."""
 
 
+Action = Literal["create", "change", "remove"]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command, in the words of the document. ``action`` is create, change or remove; ``line`` 0: not in the document."""
 
     command: c.Command
-    action: str
+    action: Action
     kind: str
     name: str
     detail: str = ""
@@ -307,7 +310,7 @@ def _users(scope: Scope, desired: Desired) -> None:
     scope.steps += sorted(steps, key=_takes_power)
 
 
-def _add(scope: Scope, command: c.Command, action: str, kind: str, item: _Item, detail: str = "") -> None:
+def _add(scope: Scope, command: c.Command, action: Action, kind: str, item: _Item, detail: str = "") -> None:
     scope.steps.append(Step(command, action, kind, item.name, detail, item.line))
 
 

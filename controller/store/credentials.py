@@ -95,3 +95,14 @@ async def find_by_email(connection: AsyncConnection, email: str) -> UserId | Non
     query = sa.select(PERSONAL_DATA.c.subject).where(PERSONAL_DATA.c.email == normal_email(email))
     subject: str | None = (await connection.execute(query)).scalar_one_or_none()
     return UserId(subject) if subject is not None else None
+
+
+async def find_many_by_email(connection: AsyncConnection, emails: Iterable[str]) -> dict[str, UserId]:
+    """Returns the users with these addresses by normal address; who has none of them is not in it."""
+    wanted = sorted({normal_email(email) for email in emails})
+    found: dict[str, UserId] = {}
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        query = sa.select(PERSONAL_DATA.c.email, PERSONAL_DATA.c.subject).where(PERSONAL_DATA.c.email.in_(part))
+        found |= {row.email: UserId(row.subject) for row in await connection.execute(query)}
+    return found

@@ -109,6 +109,7 @@ GOLDEN = {
     170: "end_unknown",
     171: "digest_mismatch",
     172: "destination_forbidden",
+    180: "plan_refused",
     160: "second_factor_required",
     161: "second_factor_wrong",
     162: "sign_in_not_recent",

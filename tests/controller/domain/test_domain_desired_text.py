@@ -52,7 +52,7 @@ policies:
       hours:
         zone: Europe/Berlin
         windows:
-          - {days: [mon, fri], from: "09:00", until: "24:00"}
+          - {days: [mon, fri], start: "09:00", end: "24:00"}
 exclusions:
   - who: user:grace@corp.example
     resource: wiki
@@ -120,7 +120,7 @@ def test_a_section_that_is_absent_differs_from_an_empty_one() -> None:
         ("just a text", "line 1: a policy document is a mapping"),
         ("policies:\n  - {name: a, conditions: {mfa_max_age_s: soon}}", "line 2: 'soon' is not a whole number"),
         (
-            "policies:\n  - {name: a, conditions: {hours: {zone: UTC, windows: [{days: [mon], from: '25:00', until: '1:00'}]}}}",
+            "policies:\n  - {name: a, conditions: {hours: {zone: UTC, windows: [{days: [mon], start: '25:00', end: '1:00'}]}}}",
             "line 2: '25:00' is not a time of day",
         ),
     ],
