@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -248,8 +249,15 @@ def reachable() -> Iterator[None]:
     except PoolTimeoutError as exc:
         raise LocalError(Reason.UNAVAILABLE, "database: no connection is free") from exc
     except OperationalError as exc:
-        raise LocalError(Reason.UNAVAILABLE, f"database: {type(exc.orig).__name__}") from exc
+        raise LocalError(Reason.UNAVAILABLE, f"database: {_what(exc)}") from exc
     except DBAPIError as exc:
         if not exc.connection_invalidated:
             raise
-        raise LocalError(Reason.UNAVAILABLE, f"database: {type(exc.orig).__name__}") from exc
+        raise LocalError(Reason.UNAVAILABLE, f"database: {_what(exc)}") from exc
+
+
+def _what(exc: DBAPIError) -> str:
+    """Names the failure. Never the driver's text, which may hold values; but a full disk is for the admin to know (F-11)."""
+    if isinstance(exc.orig, psycopg.errors.DiskFull) or "disk is full" in str(exc.orig):
+        return "its disk is full"
+    return type(exc.orig).__name__

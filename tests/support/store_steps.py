@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
-from policy_world import START, fresh_id
+from policy_world import START, fresh_id, fresh_name
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.domain import commands as c
@@ -30,7 +30,7 @@ async def give(store: Store, *commands: c.Command, actor: str = "cli", now: floa
 def new_network(name: str = "") -> c.CreateNetwork:
     """A command that is always accepted."""
     network = NetworkId(fresh_id("network"))
-    return c.CreateNetwork(network, name or network)
+    return c.CreateNetwork(network, name or fresh_name())
 
 
 @asynccontextmanager
