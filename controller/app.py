@@ -16,6 +16,7 @@ import structlog
 from argon2 import PasswordHasher
 from fastapi import FastAPI, WebSocket
 
+from controller import metrics
 from controller.agents import AgentEndpoint, Presence, RelayLinks
 from controller.agents.sharing import ROUND_S, Sharing
 from controller.api.document import build_api
@@ -26,6 +27,7 @@ from controller.api.services import Services
 from controller.api.writes import KEEP_S as IDEMPOTENCY_KEEP_S
 from controller.identity.keyring import KeyRing, plan_retirement
 from controller.identity.passwords import Passwords
+from controller.identity.provider_client import ProviderClient, provider_context
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
 from controller.settings import Settings
@@ -38,6 +40,8 @@ from protocol.reasons import Reason
 from runtime.backoff import Backoff
 from runtime.clock import Clock, SystemClock
 from runtime.entropy import token_text
+from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
+from runtime.metrics import MetricsServer
 from runtime.tasks import TaskScope
 from runtime.trust import client_context
 
@@ -92,11 +96,23 @@ async def open_services(
     seal = load_seal(settings.state_dir)
     store = await Store.open(settings.effective_database_url, seal=seal)
     passwords = Passwords(hasher)
+    providers = ProviderClient(
+        provider_context(settings.identity_provider_ca), clock, loopback=settings.identity_providers_on_loopback
+    )
     try:
         ca = await keys.load_ca(seal, store)
         ring = KeyRing(seal)
         await keys.load_missing(ring, store, store.feed.state)
-        yield Services(settings=settings, clock=clock, store=store, seal=seal, ca=ca, keyring=ring, passwords=passwords)
+        yield Services(
+            settings=settings,
+            clock=clock,
+            store=store,
+            seal=seal,
+            ca=ca,
+            keyring=ring,
+            passwords=passwords,
+            providers=providers,
+        )
     finally:
         passwords.close()
         await store.close()
@@ -122,7 +138,9 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
     links = RelayLinks(store.feed, signer, presence, clock, client_context(services.ca.pem))
     checkpointer = Checkpointer(store, signer, clock, hub.take_checkpoint)
     await checkpointer.load()
-    async with TaskScope("controller") as scope:
+    shown = metrics.source(services, hub, presence, endpoint.tally)
+    metrics_at = services.settings.state_dir / METRICS_SOCKET
+    async with MetricsServer(shown, services.settings.metrics_listen, metrics_at), TaskScope("controller") as scope:
         scope.spawn(follow_log(store), name="follow")
         scope.spawn(upkeep.verify_below(store, store.base), name="verify")
         scope.spawn_supervised(lambda: follow_keys(services), name="keys")

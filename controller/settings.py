@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from protocol.errors import LocalError
 from protocol.reasons import Reason
+from runtime.metrics import HELP as METRICS_HELP
 
 COMPONENT: Final = "controller"
 DATABASE_FILE: Final = "controller.db"
@@ -53,6 +54,14 @@ class Settings:
     trusted_proxies: tuple[str, ...] = field(
         default=(), metadata={"help": "Addresses of proxies whose X-Forwarded-For is believed."}
     )
+    identity_provider_ca: Path | None = field(
+        default=None, metadata={"help": "PEM of further CAs that identity providers' certificates may come from."}
+    )
+    identity_providers_on_loopback: bool = field(
+        default=False,
+        metadata={"help": "Accept identity providers on this very host, over http too. For demonstrations and tests only."},
+    )
+    metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(
         default="info", metadata={"help": "How much is logged.", "choices": ("debug", "info", "warning", "error")}
     )

@@ -135,5 +135,5 @@ def _provider_links(typed: str, providers: Sequence[IdentityProvider]) -> Markup
     if not providers:
         return Markup("")
     query = f"?{urlencode({'user_code': typed})}" if typed else ""
-    links = [render("provider", url=f"/sign-in/{item.id}{query}", name=item.name) for item in providers]
+    links = [render("provider", url=f"/sign-in/{item.id}{query}", label=item.name) for item in providers]
     return Markup("".join(links) + '<p class="or">or with a password</p>')

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-PASSWORD: Final = "password"
+PASSWORD: Final = "password"  # noqa: S105 - a word
 TOTP: Final = "totp"
 RECOVERY_CODE: Final = "recovery-code"
 

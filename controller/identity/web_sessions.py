@@ -39,6 +39,8 @@ COOKIE: Final = "__Host-ostiary"
 """Of the sign-in page."""
 CONSOLE_COOKIE: Final = "__Host-ostiary-console"
 PENDING_COOKIE: Final = "__Host-ostiary-pending"
+FLOW_COOKIE: Final = "__Host-ostiary-flow"
+"""Of a sign-in that left for an identity provider, sealed."""
 
 _TOKEN: Final = re.compile(r"ost_[A-Za-z0-9_-]{43}\Z")
 

@@ -99,6 +99,10 @@ async def change_user(call: WriteMine, user: IdInPath, body: UserChange, expecte
         expected.check(unit.state, user)
         if body.role is not None:
             await unit.execute(ChangeUserRole(target.id, Role(body.role)))
+            if Role(body.role) is not target.role:
+                # Whoever held a session as something else proves anew who he is; but not in the middle of a request.
+                mine = call.session.session.hash if call.session is not None else None
+                await web_sessions.revoke_all(unit.connection, target.id, unit.now, but=mine)
         if body.disabled is not None:
             await unit.execute(DisableUser(target.id) if body.disabled else EnableUser(target.id))
             if body.disabled:

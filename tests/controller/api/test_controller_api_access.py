@@ -16,6 +16,7 @@ from controller.domain.permissions import ROLE_PERMISSIONS, Permission
 
 ANYBODY = {
     "create_session",
+    "list_sign_in_methods",
     "complete_session",
     "step_up_device",
     "enroll",
@@ -56,10 +57,19 @@ def test_every_operation_is_in_the_matrix() -> None:
             assert {"401", "403"} <= set(operation.document["responses"]), operation.id
 
 
+async def test_everything_that_a_path_can_name_is_in_the_company(world: Company) -> None:
+    """Else the matrix would ask for things that are not there, and everybody would be refused."""
+    for operation in CLOSED:
+        missing = operation.parameters - world.ids.keys()
+        assert not missing, f"{operation.id}: make a {missing} in tests/support/api_world.py"
+
+
 async def test_t10_without_a_session_there_is_nothing(world: Company) -> None:
     before = world.controller.services.state.position
     for operation in CLOSED:
         for credential in (None, "nonsense", "ost_" + "A" * 43, "ost_api_" + "A" * 43):
+            # Strangers who try too often are told to wait; that is tested elsewhere.
+            world.controller.clock.advance(60)
             async with world.controller.person(credential) as nobody:
                 answer = await operation.send(nobody, world.ids)
             assert answer.status_code == 401, f"{operation.id}: {answer.status_code} {answer.text}"
