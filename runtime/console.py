@@ -26,6 +26,8 @@ NO_DAEMON: Final = 5
 PERMISSION: Final = 6
 TIMED_OUT: Final = 7
 DENIED: Final = 8
+CHANGES_PENDING: Final = 9
+"""A dry run found something to change."""
 INTERRUPTED: Final = 130
 
 _EXIT_CODES: Final = {

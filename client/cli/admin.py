@@ -10,7 +10,7 @@ from typing import Final
 
 import typer
 
-from client.cli import admin_sign_in
+from client.cli import admin_plans, admin_sign_in
 from runtime.command_line import command_group
 
 HELP: Final = """Administer the network: connectors, resources, people, grants, audit.
@@ -42,6 +42,7 @@ NOUNS: Final = {
     "grant": ("admin_grants", "grant", "Grants: who may reach what, perhaps until when."),
     "policy": ("admin_policies", "policy", "Policies: conditions under which grants hold."),
     "exclusion": ("admin_policies", "exclusion", "Exclusions: who may not reach what, whatever grants say."),
+    "access": ("admin_access", "access", "Access at any time: who could reach what, and why."),
     "connection": ("admin_activity", "connection", "Connections: what was served and what was refused."),
     "event": ("admin_activity", "event", "Events: the audit trail."),
     "enforcement": ("admin_activity", "enforcement", "Who enforces which revision of the policy."),
@@ -56,6 +57,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     app = command_group(HELP)
     if first not in NOUNS:
         admin_sign_in.declare(app)
+        admin_plans.declare(app)
     for name, (module, attribute, text) in NOUNS.items():
         if name == first:
             app.add_typer(getattr(import_module(f"client.cli.{module}"), attribute), name=name, help=text)
@@ -68,6 +70,7 @@ def build_whole() -> typer.Typer:
     """Returns the application with every command, for the reference."""
     app = command_group(HELP)
     admin_sign_in.declare(app)
+    admin_plans.declare(app)
     for name, (module, attribute, text) in NOUNS.items():
         app.add_typer(getattr(import_module(f"client.cli.{module}"), attribute), name=name, help=text)
     return app

@@ -42,6 +42,7 @@ Written by `python -m client.cli.reference > docs/commands.md`.
 | 6 | permission denied: needs root or the group `ostiary` |
 | 7 | timed out |
 | 8 | denied by policy (`explain`) or by your role (`admin`) |
+| 9 | changes are pending (`admin apply --dry-run`) |
 | 130 | interrupted by Ctrl-C |
 
 ## Environment and files
