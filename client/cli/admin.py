@@ -42,6 +42,7 @@ NOUNS: Final = {
     "grant": ("admin_grants", "grant", "Grants: who may reach what, perhaps until when."),
     "policy": ("admin_policies", "policy", "Policies: conditions under which grants hold."),
     "exclusion": ("admin_policies", "exclusion", "Exclusions: who may not reach what, whatever grants say."),
+    "requests": ("admin_requests", "access_request", "Requests for access: who asks, why, and the answers."),
     "access": ("admin_access", "access", "Access at any time: who could reach what, and why."),
     "connection": ("admin_activity", "connection", "Connections: what was served and what was refused."),
     "event": ("admin_activity", "event", "Events: the audit trail."),

@@ -184,6 +184,51 @@ def explain(
     raise typer.Exit(user.explain(target, "udp" if udp else "icmp" if icmp else "tcp", as_json=as_json))
 
 
+@app.command("request")
+def request(
+    resource: Annotated[
+        str, typer.Argument(metavar="RESOURCE", help="HOST[:PORT] as you were denied it, or its name.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why you need it, for whoever answers.")],
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="For how long, for example 2h or 3d. Default: 8h.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Come back when it was answered.")] = False,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="With --wait: give up after this long.")] = "1h",
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for access. Somebody who may answers; then it works at once, until it ends by itself.
+
+    With --wait the exit code is 0 when it was approved and 8 when it was denied.
+
+    \b
+    Examples:
+      ostiary request db.corp.internal:5432 --reason "release 4.2, OPS-17" --for 2h
+      ostiary request Payroll --reason audit --wait --timeout 30m
+    """
+    from client.cli import asking
+
+    raise typer.Exit(asking.request(resource, reason, duration=duration, wait=wait, timeout=timeout, as_json=as_json))
+
+
+@app.command("requests")
+def requests(
+    withdraw: Annotated[
+        str | None, typer.Option("--withdraw", metavar="ID", help="Take this request back instead.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what you asked for, and what became of it.
+
+    \b
+    Example:
+      ostiary requests
+    """
+    from client.cli import asking
+
+    raise typer.Exit(asking.requests(withdraw=withdraw, as_json=as_json))
+
+
 @app.command("doctor")
 def doctor(as_json: JsonOption = False) -> None:
     """Check every link from this host to a connector; name the cause of trouble and the next command.

@@ -146,6 +146,8 @@ def explain(result: Result, now: float) -> list[str]:
         lines = [f"{target} is not handled by Ostiary: your host reaches it directly, as if the client did not run."]
         if result.get("ask"):
             lines.append(f"If it should be a resource for you, ask {_joined(result['ask'])}.")
+        if result.get("request"):
+            lines.append(f"to ask for access: {result['request']}")
         return lines
     if result.get("allowed"):
         verdict = f"{target} is allowed."
@@ -165,6 +167,10 @@ def explain(result: Result, now: float) -> list[str]:
     if result.get("revision"):
         source = "your policy" if result.get("source") == "snapshot" else "the controller's answer"
         rows.append(("decided by", f"{source}, revision {result['revision']}"))
+    for number, wanted in enumerate(result.get("missing") or ()):
+        rows.append(("it needs" if number == 0 else "and", str(wanted)))
+    if result.get("changes_at"):
+        rows.append(("open again", until(result["changes_at"], now)))
     if result.get("ask"):
         rows.append(("ask", _joined(result["ask"])))
     lines = [verdict, *aligned(rows)]

@@ -11,6 +11,7 @@ from runtime.status_socket import Peer
 
 VERBS: Final = frozenset(
     {"status", "resources", "explain", "doctor", "logs", "version", "up", "down", "login", "logout"}
+    | {"request", "requests", "withdraw"}
 )
 
 

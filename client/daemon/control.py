@@ -21,6 +21,7 @@ from protocol.control import (
     AuthoriseReply,
     AuthoriseRequest,
     ConnectionRecord,
+    DeviceReport,
     Enforced,
     ExplainReply,
     ExplainRequest,
@@ -36,6 +37,7 @@ from protocol.control import (
     Welcome,
 )
 from protocol.control_keys import KeysChanged
+from protocol.control_requests import AccessRequests, AskedFor, ListRequests, RequestAccess, WithdrawRequest
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, ResourceId, Revision
 from protocol.limits import HEARTBEAT_INTERVAL_S
@@ -157,6 +159,7 @@ class ControlLink:
         self._on_change = on_change
         self._on_standing = on_standing
         self._flow_count = flow_count
+        self._facts: Mapping[str, str] = {}
         self._link = AgentLink(
             controller.url,
             controller.context(),
@@ -234,9 +237,28 @@ class ControlLink:
         """Asks why something may or may not be reached."""
         return await self._request(ExplainRequest(self._link.next_id(), host, transport, port), ExplainReply)
 
+    async def request_access(self, target: str, reason: str, *, port: int | None, duration_s: int | None) -> AskedFor:
+        """Asks for access in the user's name. Raises as ``authorise``."""
+        reply = await self._ask(RequestAccess(self._link.next_id(), target, reason, port, duration_s))
+        return _only(reply)
+
+    async def withdraw_request(self, request: str) -> AskedFor:
+        """Takes a request back. Raises as ``authorise``."""
+        return _only(await self._ask(WithdrawRequest(self._link.next_id(), request)))
+
+    async def list_requests(self) -> tuple[AskedFor, ...]:
+        """What the user asked for, newest first. Raises as ``authorise``."""
+        return await self._ask(ListRequests(self._link.next_id()))
+
     async def report(self, records: tuple[ConnectionRecord, ...]) -> None:
         """Sends records; returns when they are stored. Raises RemoteError: send them again later."""
         await self._request(Records(self._link.next_id(), records), RecordsAccepted)
+
+    def say_facts(self, facts: Mapping[str, str]) -> None:
+        """Says how this device is set up (``protocol.device_facts``), now if connected, and with each Hello from now on."""
+        self._facts = facts
+        if self._link.state.connected:
+            self._link.send(DeviceReport(facts))
 
     def confirm(self, snapshot: Snapshot) -> None:
         """Tells the controller that this snapshot is enforced from now on."""
@@ -272,6 +294,7 @@ class ControlLink:
             epoch=epoch,
             revision=revision,
             hostname=self._hostname,
+            facts=self._facts,
         )
 
     def _heartbeat(self, clock_ms: int, echo_ms: int | None) -> Heartbeat:
@@ -317,11 +340,23 @@ class ControlLink:
             case Revoked(reason):
                 self._on_standing(reason_from_code(reason))
 
+    async def _ask(self, message: Message) -> tuple[AskedFor, ...]:
+        reply = await self._request(message, AccessRequests)
+        if reply.reason is not None:
+            raise RefusedError(reason_from_code(reply.reason), "said by the controller")
+        return reply.requests
+
     async def _request(self, message: Message, expected: type[M]) -> M:
         reply = await self._link.request(message)
         if not isinstance(reply, expected):
             raise RemoteProtocolError(f"the controller answered {message.TYPE} with {reply.TYPE}")
         return reply
+
+
+def _only(requests: tuple[AskedFor, ...]) -> AskedFor:
+    if len(requests) != 1:
+        raise RemoteProtocolError("the controller answered about another number of requests than one")
+    return requests[0]
 
 
 def _granted(token: str | None, reason: str | None) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from client.core.synthetic import SyntheticPool
+from client.daemon.asking import ASKABLE, command_for
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.policy import Policy
@@ -112,6 +113,7 @@ class Reporter:
                 body |= _named(self._policy.entry(verdict.resource))
         covered = bool(self._policy.index.match(request.host)) or self._owns(request.host)
         await self._ask_controller(request, body, covered=covered)
+        self._name_the_request(request, body)
         return body
 
     # status
@@ -264,7 +266,20 @@ class Reporter:
             "resource_name": told.resource_name,
             "revision": told.revision,
             "source": "controller",
+            "missing": list(told.missing),
+            "changes_at": told.changes_at,
         }
+
+    def _name_the_request(self, request: Request, body: dict[str, Any]) -> None:
+        """Says by which command access is asked for: the same for what does not exist (T-10)."""
+        identity = self._session.identity
+        code = body.get("reason")
+        if body.get("allowed") or identity is None or identity.service or not isinstance(code, str):
+            return
+        if reason_from_code(code) in ASKABLE:
+            body["request"] = command_for(str(request.host), request.port)
+            if body.get("intercepted") is not False:
+                body["next"] = body["request"]
 
     def _owns(self, host: str | IPAddress) -> bool:
         return not isinstance(host, str) and self._pool.owns(ipaddress.ip_address(host))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from client.daemon.access_control import check_verb, may_change_trust
+from client.daemon.asking import AccessDesk
 from client.daemon.doctor import Doctor
 from client.daemon.log_buffer import LINES_MAX, LogBuffer
 from client.daemon.report import Reporter
@@ -24,6 +25,7 @@ class Verbs:
         self, session: Session, reporter: Reporter, doctor: Doctor, logs: LogBuffer, *, gid: int | None
     ) -> None:
         self._session = session
+        self._desk = AccessDesk(session)
         self._reporter = reporter
         self._doctor = doctor
         self._logs = logs
@@ -39,6 +41,12 @@ class Verbs:
                 return self._reporter.resources()
             case "explain":
                 return await self._reporter.explain(args)
+            case "request":
+                return await self._desk.request(args)
+            case "requests":
+                return await self._desk.list()
+            case "withdraw":
+                return await self._desk.withdraw(args)
             case "doctor":
                 return await self._doctor.run()
             case "logs":
