@@ -36,7 +36,7 @@ as() { setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }
 mkdir -p $data && chown postgres:postgres $data && chmod 0700 $data
 if [ ! -e $data/PG_VERSION ]; then
     install -o postgres -m 0600 "$POSTGRES_PASSWORD_FILE" /tmp/password
-    as "$bin/initdb" -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password -A scram-sha-256 >/dev/null
+    as "$bin/initdb" -E UTF8 --locale=C.UTF-8 -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password -A scram-sha-256 >/dev/null
     echo "host all all all scram-sha-256" >> $data/pg_hba.conf
     as "$bin/pg_ctl" -D $data -w -o "-c listen_addresses= -c unix_socket_directories=/tmp" start >/dev/null
     PGPASSFILE=/dev/null PGPASSWORD=$(cat /tmp/password) as "$bin/createdb" -h /tmp -U "$POSTGRES_USER" "$POSTGRES_DB"

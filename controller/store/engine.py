@@ -102,6 +102,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:
     wanted = {
         "application_name": "ostiary-controller",
         "connect_timeout": CONNECT_S,
+        # Also where the database was made without an encoding (SQL_ASCII): text is text.
+        "client_encoding": "utf8",
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,

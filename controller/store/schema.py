@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import migrations
-from controller.store.engine import is_sqlite, parse_url, sync_url
+from controller.store.engine import connect_arguments, is_sqlite, parse_url, sync_url
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
@@ -67,7 +67,8 @@ def _run(url: str, step: Callable[[Config], None]) -> None:
     parsed = parse_url(url)
     if is_sqlite(parsed) and parsed.database is not None:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(sync_url(parsed), poolclass=sa.NullPool)
+    arguments = {} if is_sqlite(parsed) else connect_arguments(parsed)
+    engine = sa.create_engine(sync_url(parsed), poolclass=sa.NullPool, connect_args=arguments)
     # Its own remarks (`check`) are not our caller's output.
     config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))

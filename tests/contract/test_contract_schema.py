@@ -2,6 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
+from postgres_cluster import Cluster
 from store_steps import raw_connection
 
 from controller.store import Store, audit, schema
@@ -39,3 +40,12 @@ async def test_a_fresh_database_opens_empty(url: str) -> None:
     assert store.feed.head.position == 0
     await store.ping()
     await store.close()
+
+
+async def test_a_database_without_an_encoding_serves_as_well(cluster: Cluster) -> None:
+    url = cluster.create("ascii", encoding="SQL_ASCII")
+    schema.upgrade(url)
+    store = await Store.open(url)
+    await store.ping()
+    await store.close()
+    cluster.drop("ascii")

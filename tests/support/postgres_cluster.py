@@ -40,10 +40,10 @@ class Cluster:
         """The URL of a database, as a setting would say it."""
         return f"postgresql://postgres@/{name}?host={quote(str(self._home), safe='')}"
 
-    def create(self, name: str, *, template: str | None = None) -> str:
+    def create(self, name: str, *, template: str | None = None, encoding: str = "UTF8") -> str:
         """Makes a database, empty or as a copy."""
         with self._connect() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'} ENCODING '{encoding}'")
         return self.url(name)
 
     def drop(self, name: str) -> None:
