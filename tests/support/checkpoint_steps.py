@@ -13,6 +13,8 @@ from protocol.tokens.verify import verify_checkpoint
 from runtime.clock import ManualClock
 
 ISSUER = "ctl_test"
+NETWORKS = 8
+"""How many events a log of ``log_forger`` has behind its first three."""
 
 
 class Notary:
