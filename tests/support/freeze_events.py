@@ -74,11 +74,12 @@ def _much(event_type: str, samples: dict[str, list[dict[str, Any]]], least: int)
     size = size_after(log)
     # Twice: the types stand in no order of their needs.
     for event in EVENT_TYPES * 2:
-        if event_type == event.TYPE or any(kind == event.TYPE for kind, _ in log):
-            continue
-        longer: list[Stored] = [*log, (event.TYPE, samples[event.TYPE][0])]
-        if (larger := size_after(longer)) >= size + least:
-            log, size = longer, larger
+        for fields in samples.get(event.TYPE, ()):
+            if event_type == event.TYPE or (event.TYPE, fields) in log:
+                continue
+            longer: list[Stored] = [*log, (event.TYPE, fields)]
+            if (larger := size_after(longer)) >= size + least:
+                log, size = longer, larger
     return log
 
 
