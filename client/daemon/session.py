@@ -15,6 +15,7 @@ from client.daemon.gateway import Gateway
 from client.daemon.identity import WATERMARK_FILE, Controller, Identity, IdentityStore
 from client.daemon.network_watch import NetworkWatch
 from client.daemon.policy import Policy
+from client.daemon.posture import Posture
 from client.daemon.sign_in import SignIn, SignInPrompt, find_controller
 from client.daemon.tunnels import Tunnels
 from client.host.keys import load_or_create_key, remove_key
@@ -276,12 +277,15 @@ class Session:
         tunnels: Tunnels | None = None
         if self._policy.load(link.verify_snapshot):
             await self._policy.changed()
+        posture = Posture(self._clock.monotonic)
+        await posture.tell(link)
         async with TaskScope("session") as scope:
             tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark)
             self.link, self._gateway.tunnels = link, tunnels
             try:
                 scope.spawn_supervised(link.run, name="link")
                 scope.spawn_supervised(lambda: self._denials.report(link), name="reporter")
+                scope.spawn_supervised(lambda: posture.keep_telling(link), name="posture")
                 scope.spawn_supervised(lambda: self._apply(link, tunnels), name="snapshots")
                 scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")
                 await scope.join()

@@ -148,7 +148,7 @@ class Conditions(BaseModel):
         )
 
 
-_CONDITIONS: Final = Conditions(mfa_max_age_s=28800, device_trusted=True).model_dump(mode="json")
+_CONDITIONS: Final = Conditions.model_validate({"mfa_max_age_s": 28800, "device_trusted": True}).model_dump(mode="json")
 
 
 class Policy(Output):
