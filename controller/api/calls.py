@@ -1,7 +1,7 @@
 """One request as the routes see it: who calls, from where, and the two ways to change something.
 
 ``Call`` is given by dependencies, which also put headers, security schemes and permissions into the API document:
-``Anonymous``, ``Signed`` (anybody with a session, no API token), and ``permits(...)``, which names the permission::
+``Anonymous``, and ``permits(...)``, which names the permission that an operation needs::
 
     Read = Annotated[SignedCall, permits(Permission.GRANTS_READ)]
     Mine = Annotated[SignedCall, permits(Permission.DEVICES_READ, own=Permission.SELF_READ)]
@@ -23,7 +23,7 @@ from controller.api.origins import require_same_origin
 from controller.api.paging import check_version, parse_if_match
 from controller.api.problems import request_id_of
 from controller.api.services import Services
-from controller.domain.model import Role, User
+from controller.domain.model import User
 from controller.domain.permissions import Permission
 from controller.domain.standing import Standing
 from controller.domain.state import PolicyState
@@ -86,11 +86,6 @@ class SignedCall(Call):
         """Under what name the log knows the caller: the person's id, or the token's."""
         return self.standing.actor
 
-    @property
-    def staff(self) -> bool:
-        """Whether the caller is an admin or an owner in person. Ask ``may`` instead."""
-        return self.session is not None and self.user.role in (Role.ADMIN, Role.OWNER)
-
     def require_session(self) -> sessions.Principal:
         """Returns the session that the request uses. Raises RefusedError(FORBIDDEN) for an API token."""
         if self.session is None:
@@ -127,11 +122,6 @@ class SignedCall(Call):
     def write(self) -> AbstractAsyncContextManager[Unit]:
         """Opens a unit in the caller's name."""
         return self.services.store.write(actor=self.actor, request_id=self.request_id, now=self.now)
-
-    def require_self_or_staff(self, owner: str) -> None:
-        """Raises RefusedError(NOT_FOUND) for what is not the caller's to see. Ask ``require_sight`` instead."""
-        if not self.staff and owner != self.user.id:
-            raise RefusedError(Reason.NOT_FOUND)
 
 
 async def any_call(request: Request) -> Call:
@@ -202,13 +192,6 @@ def require_second_factor(call: SignedCall) -> None:
         raise RefusedError(Reason.SECOND_FACTOR_REQUIRED)
 
 
-async def signed_in(call: Annotated[SignedCall, Depends(authenticated)]) -> SignedCall:
-    """The call of somebody with a session. Raises RefusedError(FORBIDDEN) for an API token."""
-    call.require_session()
-    require_second_factor(call)
-    return call
-
-
 @dataclass(frozen=True, slots=True)
 class Permits:
     """A dependency that lets those pass who hold ``permission``, or ``own`` for what is theirs.
@@ -231,20 +214,6 @@ class Permits:
 def permits(permission: Permission, *, own: Permission | None = None, early: bool = False) -> Any:
     """Names the permission that an operation needs; the API document shows it as ``x-permission``."""
     return Depends(Permits(permission, own, early))
-
-
-async def staff(call: Annotated[SignedCall, Depends(signed_in)]) -> SignedCall:
-    """The call of an admin or owner. Raises RefusedError(FORBIDDEN)."""
-    if not call.staff:
-        raise RefusedError(Reason.FORBIDDEN)
-    return call
-
-
-async def owners(call: Annotated[SignedCall, Depends(signed_in)]) -> SignedCall:
-    """The call of an owner. Raises RefusedError(FORBIDDEN)."""
-    if call.user.role is not Role.OWNER:
-        raise RefusedError(Reason.FORBIDDEN)
-    return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +243,4 @@ async def expected(
 
 
 Anonymous = Annotated[Call, Depends(anonymous)]
-Signed = Annotated[SignedCall, Depends(signed_in)]
-Staff = Annotated[SignedCall, Depends(staff)]
-Owners = Annotated[SignedCall, Depends(owners)]
 IfMatch = Annotated[Expected, Depends(expected)]

@@ -74,4 +74,4 @@ def parse_if_match(header: str | None) -> int | None:
 def check_version(expected: int | None, actual: int) -> None:
     """Raises PreconditionFailedError when the caller has seen another version (T-16)."""
     if expected is not None and expected != actual:
-        raise PreconditionFailedError(f"it is at version {actual}, not {expected}")
+        raise PreconditionFailedError(f"it is at version {actual}, not {expected}", tag=entity_tag(actual))

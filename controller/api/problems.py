@@ -114,10 +114,11 @@ class FieldError(OstiaryError):
 
 
 class PreconditionFailedError(OstiaryError):
-    """``If-Match`` names another version than the present one (RFC 9110 section 13.1.1)."""
+    """``If-Match`` names another version than the present one (RFC 9110 section 13.1.1), which the answer tells."""
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, tag: str = "") -> None:
         super().__init__(Reason.CONFLICT, detail)
+        self.tag = tag
 
 
 def status_of(reason: Reason) -> int:
@@ -190,9 +191,12 @@ def response_of_error(exc: OstiaryError, request_id: str) -> JSONResponse:
     field = exc.field or None if isinstance(exc, FieldError) else None
     if field is None and reason is Reason.INVALID_INPUT and (match := _FIELD_PREFIX.match(detail)) is not None:
         field, detail = match[1], match[2]
-    return problem_response(
+    response = problem_response(
         reason, request_id=request_id, detail=detail, field=field, status=status, retry_after_s=retry_after_s
     )
+    if isinstance(exc, PreconditionFailedError) and exc.tag:
+        response.headers["ETag"] = exc.tag
+    return response
 
 
 async def _on_crash(request: Request, _: Exception) -> Response:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from controller.domain.conditions import MET, Failure, Outcome, Source
 from controller.domain.held import Held, excluded_resources, exclusions_of, grants_between, grants_of, held_grants
-from controller.domain.model import Device, Grant, Role, SubjectKind, SubjectRef
+from controller.domain.model import Device, Grant, SubjectKind, SubjectRef
+from controller.domain.permissions import ROLE_PERMISSIONS, Permission
 from controller.domain.state import PolicyState
 from protocol.acl.decide import decide
 from protocol.acl.model import Acl, Decision, Deny, Entry, Permit, Request
@@ -24,6 +25,14 @@ from protocol.ids import (
     UserId,
 )
 from protocol.reasons import Reason
+
+_ANSWERING = tuple(
+    sorted(
+        (role for role, held in ROLE_PERMISSIONS.items() if Permission.REQUESTS_WRITE in held),
+        key=lambda role: len(ROLE_PERMISSIONS[role]),
+    )
+)
+"""The roles that answer requests for access, the least powerful first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +184,9 @@ def explain(
 
 
 def people_to_ask(state: PolicyState) -> tuple[UserId, ...]:
-    """Returns the admins and owners who can sign in, admins first."""
-    able = [user for user in state.users.values() if user.role is not Role.MEMBER and not user.disabled]
-    return tuple(user.id for user in sorted(able, key=lambda user: (user.role is Role.OWNER, user.id)))
+    """Returns those who can sign in and answer requests for access, the least powerful first."""
+    able = [user for user in state.users.values() if not user.disabled and user.role in _ANSWERING]
+    return tuple(user.id for user in sorted(able, key=lambda user: (_ANSWERING.index(user.role), user.id)))
 
 
 def _nearest(held: Iterable[Held]) -> Held | None:

@@ -32,8 +32,13 @@ class Operation:
     document: dict[str, Any]
 
     def url(self, ids: dict[str, str]) -> str:
-        """The path with ids filled in; a KeyError says what ``company`` lacks."""
-        return re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], self.path)
+        """The path with ids filled in."""
+        return re.sub(r"\{(\w+)\}", lambda match: ids.get(match[1], "nothing-like-it"), self.path)
+
+    @property
+    def parameters(self) -> set[str]:
+        """The parameters in the path."""
+        return set(re.findall(r"\{(\w+)\}", self.path))
 
     @property
     def names_something(self) -> bool:
@@ -69,23 +74,19 @@ class Operation:
         example: dict[str, Any] = DOCUMENT["components"]["schemas"][name]["examples"][0]
         return {**example, **BODIES.get(self.id, {})}
 
-    def query(self) -> dict[str, str]:
-        """The required parameters behind the question mark."""
-        return {
-            item["name"]: str(QUERIES.get(item["name"], "x"))
-            for item in self.document.get("parameters", ())
-            if item["in"] == "query" and item.get("required")
-        }
-
     async def send(self, http: httpx2.AsyncClient, ids: dict[str, str]) -> httpx2.Response:
         """Sends it with the example as its body."""
-        return await http.request(self.method, self.url(ids), params=self.query(), json=self.body())
+        query = {name: ids[value] for name, value in QUERIES.get(self.id, {}).items()}
+        return await http.request(self.method, self.url(ids), params=query, json=self.body())
 
 
 BODIES: dict[str, dict[str, Any]] = {"create_api_token": {"scopes": ["self:read"]}}
 """Where the example asks for more than every role has."""
-QUERIES: dict[str, str] = {}
-"""Values of required parameters by name."""
+QUERIES: dict[str, dict[str, str]] = {
+    "get_access": {"resource": "resource"},
+    "get_access_history": {"resource": "resource", "user": "user"},
+}
+"""What must stand behind the question mark: parameters, and which id they take."""
 
 
 def operations() -> Iterator[Operation]:
@@ -155,14 +156,11 @@ async def company(controller: Controller) -> Company:
     ids["grant"] = (await made.make("grants", **grant))["id"]
     ids["policy"] = (await made.make("policies", name=f"pol-{MARKER}", conditions={"device_trusted": True}))["id"]
     ids["exclusion"] = (await made.make("exclusions", **grant))["id"]
-    policy = {"name": f"policy {MARKER}", "conditions": {"device_trusted": True}}
-    ids["policy"] = (await made.make("policies", **policy))["id"]
-    ids["exclusion"] = (
-        await made.make(
-            "exclusions",
-            **{**grant, "subject": (await made.make("users", email=f"x-{MARKER}@corp.example", name="x"))["id"]},
-        )
-    )["id"]
+    provider = {"name": f"idp-{MARKER}", "issuer": f"https://id.{MARKER}.example", "client_id": "ostiary"}
+    ids["provider"] = (await made.make("identity-providers", **provider, client_secret="not a real one"))["id"]
+    ids["hash"] = (await made.make("plans", document=f"groups:\n- name: plan-{MARKER}\n"))["hash"]
+    asked = {"target": f"other.{MARKER}.internal", "reason": f"reason {MARKER}"}
+    ids["request"] = (await victim.http.post("/api/v1/access-requests", json=asked)).json()["id"]
     await made.owner.put(f"/api/v1/groups/{ids['group']}/members/{victim.id}")
     ids["device"] = await _laptop(controller, victim)
     ids["session"] = (await victim.http.get("/api/v1/sessions")).json()["items"][0]["id"]

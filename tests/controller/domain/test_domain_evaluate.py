@@ -138,6 +138,8 @@ def test_explain_names_grants_and_whom_to_ask() -> None:
     world.do(c.DisableUser(gone))
     assert people_to_ask(world.state) == (admin, owner)
     assert explain(world.state, device, HTTPS, NOW).ask == (admin, owner)
+    approver, _ = world.user(Role.ACCESS_APPROVER), world.user(Role.AUDITOR)
+    assert people_to_ask(world.state) == (approver, admin, owner)
     group = world.group(user, name="dev")
     grant = world.grant(group, resource)
     explanation = explain(world.state, device, HTTPS, NOW)
