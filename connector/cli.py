@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from connector import metrics
 from connector.cli_keys import rotate_key
 from connector.cli_witness import witness
 from connector.daemon import Daemon
@@ -45,6 +46,8 @@ from runtime.files import StateDir
 from runtime.lifecycle import Lifecycle, run_command
 from runtime.lifecycle import run as run_daemon
 from runtime.logging import configure
+from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
+from runtime.metrics import MetricsServer
 from runtime.settings import describe, load
 from runtime.status_socket import StatusServer
 
@@ -149,7 +152,8 @@ def run(
 
     async def serve(lifecycle: Lifecycle) -> None:
         daemon = Daemon(settings, identity, state)
-        async with StatusServer(settings.socket_path, status_handler(daemon)):
+        shown = MetricsServer(metrics.source(daemon), settings.metrics_listen, settings.runtime_dir / METRICS_SOCKET)
+        async with StatusServer(settings.socket_path, status_handler(daemon)), shown:
             await daemon.run(lifecycle)
 
     raise SystemExit(run_daemon(serve))

@@ -8,6 +8,7 @@ from typing import Final
 from protocol.errors import LocalError
 from protocol.limits import PARKED_LEGS_DEFAULT, PARKED_LEGS_MAX
 from protocol.reasons import Reason
+from runtime.metrics import HELP as METRICS_HELP
 
 COMPONENT: Final = "connector"
 SOCKET_NAME: Final = "connector.sock"
@@ -47,6 +48,7 @@ class Settings:
             "max": 3650,
         },
     )
+    metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(
         default="info", metadata={"help": "How much is logged.", "choices": ("debug", "info", "warning", "error")}
     )

@@ -7,6 +7,7 @@ import structlog
 
 from protocol.errors import LocalError
 from protocol.reasons import Reason
+from relay import metrics
 from relay.admission import Admission
 from relay.core.gate import Gate
 from relay.identity import EXPIRY_WARN, Identity, load_identity, save_keys
@@ -17,6 +18,8 @@ from runtime.clock import Clock, SystemClock
 from runtime.console import error_object
 from runtime.files import StateDir
 from runtime.lifecycle import Lifecycle
+from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
+from runtime.metrics import MetricsServer
 from runtime.status_socket import Emit, Peer, StatusServer
 from runtime.tasks import TaskScope
 
@@ -45,7 +48,12 @@ class Daemon:
         try:
             self._state.lock()
             context = identity.context()
-            async with StatusServer(settings.socket_path, status.handle, mode=SOCKET_MODE), TaskScope("relay") as scope:
+            metrics_at = settings.runtime_dir / METRICS_SOCKET
+            async with (
+                StatusServer(settings.socket_path, status.handle, mode=SOCKET_MODE),
+                MetricsServer(metrics.source(server), settings.metrics_listen, metrics_at),
+                TaskScope("relay") as scope,
+            ):
                 listeners = [
                     Listener(sock, context, make_protocol=server.make_protocol, enter=server.enter, leave=server.leave)
                     for sock in sockets

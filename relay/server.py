@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -179,7 +179,7 @@ class RelayServer:
             bytes_copied=self.bytes_copied,
         )
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> dict[str, Any]:
         """Counters for ``ostiary-relay status``: nothing about anybody."""
         return {
             "ready": self.ready,

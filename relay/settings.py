@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.limits import RELAY_CONNECTIONS_MAX, RELAY_CONNECTIONS_PER_ADDRESS
+from runtime.metrics import HELP as METRICS_HELP
 
 COMPONENT: Final = "relay"
 SOCKET_NAME: Final = "relay.sock"
@@ -36,6 +37,7 @@ class Settings:
         default=30.0,
         metadata={"help": "How long pairs may go on after SIGTERM, in seconds.", "min": 0, "max": 3600},
     )
+    metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(
         default="info", metadata={"help": "How much is logged.", "choices": ("debug", "info", "warning", "error")}
     )

@@ -30,7 +30,7 @@ MASK: Final = "********"
 _FILE_LIMIT: Final = 64 * 1024
 
 KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
-    "every": frozenset({"CONFIG", "LOG_LEVEL", "LOG_JSON", "STATE_DIR", "RUNTIME_DIR"}),
+    "every": frozenset({"CONFIG", "LOG_LEVEL", "LOG_JSON", "STATE_DIR", "RUNTIME_DIR", "METRICS_LISTEN"}),
     "connector": frozenset({"RESOLVERS", "PARKED_LEGS", "DRAIN_S"}),
     "client": frozenset({"SOCKET", "MODE", "POOL_V4", "POOL_V6", "MTU", "PROXY_LISTEN", "GROUP", "STRICT_DNS"}),
     "admin": frozenset({"ADMIN_URL", "ADMIN_TOKEN", "ADMIN_CA_FILE"}),
@@ -47,6 +47,8 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "TLS_KEY",
             "TRUSTED_PROXIES",
             "CONNECTIONS_MAX",
+            "CONNECTIONS_KEEP_DAYS",
+            "CONNECTIONS_KEEP_ROWS",
             "SECRET_KEY",
         }
     ),

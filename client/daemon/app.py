@@ -12,6 +12,7 @@ import structlog
 from client.core.addresses import POOL_V6, POOLS_V4, AddressPlan
 from client.core.classify import Classifier
 from client.core.synthetic import SyntheticPool
+from client.daemon import metrics
 from client.daemon.access_control import group_id
 from client.daemon.control import ControllerClock
 from client.daemon.denials import Denials
@@ -33,6 +34,8 @@ from runtime.clock import SystemClock
 from runtime.files import StateDir
 from runtime.http import check_url
 from runtime.lifecycle import Lifecycle
+from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
+from runtime.metrics import MetricsServer
 from runtime.status_socket import StatusServer
 from runtime.tasks import TaskScope
 
@@ -101,7 +104,12 @@ class Daemon:
         gid = group_id(settings.group) if os.geteuid() == 0 else None
         verbs = Verbs(session, reporter, Doctor(session, policy, gateway, checks), self._logs, gid=gid)
         mode = 0o600 if gid is None else 0o660
-        async with StatusServer(settings.socket, verbs.handle, mode=mode, gid=gid):
+        shown = metrics.source(session, policy, reporter, denials)
+        metrics_at = settings.runtime_dir / METRICS_SOCKET
+        async with (
+            StatusServer(settings.socket, verbs.handle, mode=mode, gid=gid),
+            MetricsServer(shown, settings.metrics_listen, metrics_at),
+        ):
             await session.start()
             try:
                 await self._serve(lifecycle, session, reporter)

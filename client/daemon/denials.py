@@ -5,7 +5,7 @@ sent until the controller says that it has stored them. Both lists are bounded; 
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -81,6 +81,8 @@ class Denials:
         self._unreported: deque[ConnectionRecord] = deque(maxlen=RECORDS_MAX)
         self._wake = asyncio.Event()
         self.total = 0
+        self.outcomes: Counter[Reason] = Counter()
+        """Refusals by reason since the start; an application's repetitions count once."""
 
     def recent(self, count: int) -> list[Refusal]:
         """Returns the newest refusals, newest first."""
@@ -143,6 +145,7 @@ class Denials:
                 item.count += 1
                 item.last = now
                 return False
+        self.outcomes[reason] += 1
         self._recent.append(Refusal(now, now, text, transport, port, reason, resource))
         _log.info("connection.refused", reason=reason.code, transport=transport.value, port=port, resource=resource)
         return True

@@ -13,6 +13,7 @@ from client.host import SOCKET_MARK
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime import settings as loader
+from runtime.metrics import HELP as METRICS_HELP
 
 COMPONENT: Final = "client"
 STATE_DIR: Final = Path("/var/lib/ostiary/client")
@@ -44,6 +45,7 @@ class ClientSettings:
     mtu: int = field(default=65_500, metadata={"help": "MTU of the TUN device.", "min": 1280, "max": 65_535})
     proxy_listen: str = field(default="127.0.0.1:1055", metadata={"help": "Where the proxy mode listens."})
     group: str = field(default="ostiary", metadata={"help": "Members of this group may use the daemon."})
+    metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(
         default="info", metadata={"help": "Verbosity.", "choices": ("debug", "info", "warning", "error")}
     )
