@@ -18,7 +18,7 @@ from controller.identity.oidc import ALGORITHMS, Flow, refused
 from protocol.errors import RefusedError, RemoteProtocolError
 from protocol.limits import CLOCK_LEEWAY_S
 from protocol.reasons import Reason
-from protocol.tokens.strict import parse_object_untrusted, split_compact_untrusted
+from protocol.tokens.strict import b64url_decode_untrusted, parse_object_untrusted, split_compact_untrusted
 
 ID_TOKEN_MAX_BYTES: Final = 64 * 1024
 """People are in many groups."""
@@ -101,8 +101,11 @@ def _key(entry: object) -> Key | None:
     # Only the members of the public key itself: no header, certificate or operation of the entry decides anything.
     members = {name: entry[name] for name in ("kty", "n", "e", "crv", "x", "y") if isinstance(entry.get(name), str)}
     try:
+        # A smaller modulus has fewer characters; the library would accept it and only warn.
+        if members["kty"] == "RSA" and len(b64url_decode_untrusted(members["n"])) * 8 < RSA_BITS_MIN:
+            return None
         key = import_key(members)
-    except (JoseError, ValueError, KeyError, TypeError):
+    except (JoseError, RemoteProtocolError, ValueError, KeyError, TypeError):
         return None
     if isinstance(key, RSAKey):
         return key if key.public_key.key_size >= RSA_BITS_MIN else None
