@@ -13,6 +13,7 @@ from protocol.ids import ConnectorHash, RelayId
 from protocol.reasons import Reason
 from protocol.rendezvous import ATTACH_PATH, CONNECT_PATH, CONTROL_PATH, LEG_PATH
 from protocol.tokens.claims import Ticket
+from protocol.tokens.jws import Kind, unverified_key_id
 from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import verify_keyset, verify_ticket
 
@@ -42,6 +43,8 @@ class Admitted:
     """None for the controller."""
     ticket_key: str
     """The same for the same ticket, and nothing that could be used as one."""
+    signed_by: str = ""
+    """The key that vouches for this connection."""
 
 
 class Admission:
@@ -95,7 +98,7 @@ class Admission:
         if ticket.role != role:
             raise RefusedError(Reason.FORBIDDEN, f"a ticket of role {ticket.role}")
         key = hashlib.blake2b(token.encode(), digest_size=16).hexdigest()
-        return Admitted(path, ticket.connector_hash, key)
+        return Admitted(path, ticket.connector_hash, key, unverified_key_id(Kind.TICKET, token))
 
 
 def status_of(reason: Reason) -> int:

@@ -12,7 +12,14 @@ from typing import Any, Final
 import structlog
 
 from protocol.errors import RefusedError
-from protocol.limits import HEARTBEAT_INTERVAL_S, LEG_DEAD_AFTER_S, LEG_PING_INTERVAL_S, RELAY_BUFFER_BYTES
+from protocol.limits import (
+    CONFIG_LIFE_S,
+    CONNECTOR_TICKET_LIFE_S,
+    HEARTBEAT_INTERVAL_S,
+    LEG_DEAD_AFTER_S,
+    LEG_PING_INTERVAL_S,
+    RELAY_BUFFER_BYTES,
+)
 from protocol.reasons import Reason
 from protocol.rendezvous import (
     ATTACH_PATH,
@@ -24,6 +31,7 @@ from protocol.rendezvous import (
     RelayReport,
     encode_relay_message,
 )
+from protocol.tokens.keys import VerificationKeys
 from protocol.version import SOFTWARE
 from relay.admission import Admission, Admitted, status_of
 from relay.control import ControlLegs, KeysStored
@@ -38,6 +46,8 @@ from runtime.leg_protocol import Leg
 REPORTED_MAX: Final = 1_200
 """Attachments in one report, so that it fits CONTROL_MAX_BYTES; connectors say themselves where they are attached (C5)."""
 
+KEY_GONE_S: Final = CONFIG_LIFE_S - CONNECTOR_TICKET_LIFE_S
+"""A connection that is younger, and whose key is gone, was admitted by a key that was distrusted."""
 CLOSE_S: Final = 1.0
 """For goodbyes to leave and TLS to close, at the end of a drain."""
 
@@ -47,13 +57,16 @@ _log = structlog.get_logger(__name__)
 class Connection:
     """One accepted socket."""
 
-    __slots__ = ("acceptor", "address", "leg", "number")
+    __slots__ = ("acceptor", "address", "admitted_at", "leg", "number", "signed_by")
 
     def __init__(self, number: ConnectionNumber, address: str) -> None:
         self.number = number
         self.address = address
         self.acceptor: LegAcceptor | None = None
         self.leg: Leg | None = None
+        self.signed_by = ""
+        """The key that signed its ticket; empty before that was verified, and for a controller."""
+        self.admitted_at = 0.0
 
 
 class RelayServer:
@@ -91,10 +104,13 @@ class RelayServer:
         self.pairs_made = 0
         self.refusals: Counter[str] = Counter()
         self._admission = admission
+        self._keep_keys = keep_keys
         self._clock = clock
         self._gate = gate or Gate(clock.monotonic())
         self._registry = registry or Registry()
-        self._control = ControlLegs(admission, clock, report=self.report, keep=keep_keys, interval_s=report_interval_s)
+        self._control = ControlLegs(
+            admission, clock, report=self.report, keep=self._keys_replaced, interval_s=report_interval_s
+        )
         self._ping_interval_s = ping_interval_s
         self._dead_after_s = dead_after_s
         self._connections: dict[ConnectionNumber, Connection] = {}
@@ -232,6 +248,7 @@ class RelayServer:
         if admitted.path == CONTROL_PATH or admitted.connector is None:
             self._take_controller(connection)
             return
+        connection.signed_by, connection.admitted_at = admitted.signed_by, self._clock.monotonic()
         _log.debug("relay.admitted", path=admitted.path, connector=admitted.connector, address=connection.address)
         if admitted.path == ATTACH_PATH:
             self._registry.attach(number, admitted.connector)
@@ -239,6 +256,17 @@ class RelayServer:
             self._registry.park(number, admitted.connector)
         else:
             self._registry.connect(number, admitted.connector, admitted.ticket_key, self._clock.monotonic())
+
+    def _keys_replaced(self, keys: VerificationKeys, issued_at: int) -> None:
+        """Keeps the keys, and ends what rests on one that was distrusted (F-22): whoever holds it could be anywhere in there.
+
+        A key that goes in order goes a day after it signed last, so what it vouched for is older than KEY_GONE_S by then.
+        """
+        self._keep_keys(keys, issued_at)
+        since = self._clock.monotonic() - KEY_GONE_S
+        for connection in tuple(self._connections.values()):
+            if connection.signed_by and connection.signed_by not in keys.keys and connection.admitted_at > since:
+                self._close(connection, Reason.TOKEN_KEY_UNKNOWN)
 
     def _take_controller(self, connection: Connection) -> None:
         if self._control.full:
