@@ -25,13 +25,13 @@ from controller.api.operations.checkpoints import Checkpointer
 from controller.api.presence import RELAY_OFFLINE, AgentPresence, RelayPresence
 from controller.api.services import Services
 from controller.api.writes import KEEP_S as IDEMPOTENCY_KEEP_S
-from controller.identity.keyring import KeyRing, plan_retirement
+from controller.identity.keyring import KeyRing, plan_due_rotation, plan_retirement
 from controller.identity.passwords import Passwords
 from controller.identity.provider_client import ProviderClient, provider_context
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
 from controller.settings import Settings
-from controller.store import Store, enrolments, idempotency, replicas, upkeep, web_sessions
+from controller.store import Store, access_requests, enrolments, idempotency, replicas, upkeep, web_sessions
 from controller.store.retention import purge_connections
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
@@ -47,9 +47,13 @@ from runtime.trust import client_context
 
 HOUSEKEEPING_S: Final = 3600.0
 DAY_S: Final = 24 * 3600
+REQUEST_TEXTS_KEEP_S: Final = 90 * 24 * 3600
+"""How long the texts of requests for access are kept; the log keeps who asked for what."""
 SPENT_KEEP_S: Final = 7 * 24 * 3600
 """How long spent and expired enrolments and sessions are kept, so that they can be called used or expired."""
 
+REPLICA_LAG_S: Final = 2.0
+"""Other replicas look at the log every second, whatever happens to notifications."""
 FOLD_CHECK_S: Final = 300.0
 DATABASE_RETRY_CAP_S: Final = 1.0
 """Longest pause before a lost database is tried again: back within three seconds of its return (F-10)."""
@@ -124,7 +128,8 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
     store, clock = services.store, services.clock
     presence = Presence()
     signer = Signer(services.keyring, token_text)
-    hub = Hub(store.feed, signer, clock, jitter=lambda most: random.uniform(0.0, most))  # noqa: S311 - spreads load
+    lag_s = REPLICA_LAG_S if store.shared else 0.0
+    hub = Hub(store.feed, signer, clock, jitter=lambda most: random.uniform(0.0, most), lag_s=lag_s)  # noqa: S311 - spreads load
     services.presence = ShownPresence(presence, hub, clock)
     endpoint = AgentEndpoint(
         store=store,
@@ -236,6 +241,7 @@ async def keep_house(services: Services) -> None:
             await web_sessions.purge(connection, now - SPENT_KEEP_S)
             await enrolments.purge(connection, now - SPENT_KEEP_S)
             await replicas.purge(connection, now)
+            await access_requests.purge(connection, now - REQUEST_TEXTS_KEEP_S)
         settings = services.settings
         await purge_connections(
             services.store,
@@ -245,7 +251,17 @@ async def keep_house(services: Services) -> None:
         if plan_retirement(services.state, now).commands:
             async with services.store.write(actor="system", request_id="housekeeping", now=now) as unit:
                 await keys.retire(services.keyring, unit)
+        await rotate_keys(services, now)
         await asyncio.sleep(HOUSEKEEPING_S)
+
+
+async def rotate_keys(services: Services, now: float) -> None:
+    """Lets the next key sign when the active one has signed for long enough (T-64)."""
+    every_s = services.settings.signing_key_days * DAY_S
+    if plan_due_rotation(services.state, now, every_s).commands:
+        async with services.store.write(actor="system", request_id="housekeeping", now=now) as unit:
+            if await keys.rotate_if_due(services.keyring, unit, every_s):
+                _log.info("signing keys rotated")
 
 
 class ShownPresence:

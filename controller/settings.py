@@ -70,6 +70,10 @@ class Settings:
         default=10_000, metadata={"help": "Open connections, agents included.", "min": 16, "max": 1_000_000}
     )
 
+    signing_key_days: float = field(
+        default=30.0,
+        metadata={"help": "Days after which another key signs tokens, by itself; 0: never.", "min": 0, "max": 3650},
+    )
     connections_keep_days: int = field(
         default=90, metadata={"help": "How long records of ended connections are kept.", "min": 1, "max": 36_500}
     )

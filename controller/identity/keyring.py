@@ -108,6 +108,14 @@ def plan_rotation(state: PolicyState, now: float) -> Change:
     return Change((fresh,), (*retired, ActivateSigningKey(following), fresh.command))
 
 
+def plan_due_rotation(state: PolicyState, now: float, every_s: float) -> Change:
+    """Rotates when the last rotation is ``every_s`` ago; 0: never by itself. Raises as ``plan_rotation``."""
+    newest_ms = max((record.added_ms for record in state.signing_keys.values()), default=0)
+    if every_s <= 0 or not newest_ms or now - newest_ms / 1000 < every_s:
+        return Change((), ())
+    return plan_rotation(state, now)
+
+
 def plan_distrust(state: PolicyState, kid: str) -> Change:
     """Nothing that ``kid`` signed counts any more; if it was the active or the next key, others take its place."""
     record = state.signing_keys.get(kid)

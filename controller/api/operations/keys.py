@@ -34,6 +34,13 @@ async def rotate(ring: KeyRing, unit: Unit) -> None:
     await apply(ring, unit, keyring.plan_rotation(unit.state, unit.now))
 
 
+async def rotate_if_due(ring: KeyRing, unit: Unit, every_s: float) -> bool:
+    """Rotates when it is time (T-64); says whether. Decided inside the transaction: of several processes one does it."""
+    change = keyring.plan_due_rotation(unit.state, unit.now, every_s)
+    await apply(ring, unit, change)
+    return bool(change.commands)
+
+
 async def distrust(ring: KeyRing, unit: Unit, kid: str) -> None:
     """Emergency. Raises RefusedError(NOT_FOUND) for a key that never was."""
     await apply(ring, unit, keyring.plan_distrust(unit.state, kid))

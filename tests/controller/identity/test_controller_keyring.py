@@ -140,3 +140,17 @@ def test_the_published_set_is_what_verifiers_parse(world: World) -> None:
     published = keyring.published(world.state)
     parsed = VerificationKeys.from_jwks_untrusted(published.to_jwks())
     assert list(parsed.keys) == list(published.keys)
+
+
+def test_t64_keys_are_rotated_by_themselves_and_not_before_their_time(world: World) -> None:
+    active = world.of(KeyStatus.ACTIVE)
+    assert keyring.plan_due_rotation(world.state, world.now + 30 * DAY - 1, 30 * DAY).commands == ()
+    assert keyring.plan_due_rotation(world.state, world.now + 9999 * DAY, 0).commands == ()
+    world.now += 30 * DAY
+    world.apply(keyring.plan_due_rotation(world.state, world.now, 30 * DAY))
+    assert world.of(KeyStatus.PREVIOUS) == active
+    assert keyring.plan_due_rotation(world.state, world.now + DAY, 30 * DAY).commands == ()
+
+
+def test_t64_an_empty_ring_is_not_rotated() -> None:
+    assert keyring.plan_due_rotation(PolicyState(), 1_800_000_000.0, DAY).commands == ()
