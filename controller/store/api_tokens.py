@@ -1,7 +1,8 @@
 """API tokens beside the log: the hash of each secret, and when it was last used.
 
 Whether a token lives is the log's to say (``PolicyState.api_tokens``); a revoked one is closed here as well, in the same
-transaction, so that a replica that lags behind the log refuses it too. The name is personal data of its own subject.
+transaction, so that a replica that lags behind the log refuses it too. The name is personal data of its own subject; rows stay, so
+that all names that a person gave are found when they are to be erased.
 """
 
 from collections.abc import Iterable
@@ -67,12 +68,6 @@ async def revoke(connection: AsyncConnection, token: ApiTokenId, now: float) -> 
 async def revoke_all(connection: AsyncConnection, owner: UserId, now: float) -> None:
     """Closes all tokens of somebody who was disabled or removed."""
     await _revoke(connection, API_TOKENS.c.owner == owner, now)
-
-
-async def purge(connection: AsyncConnection, before: float) -> None:
-    """Deletes revoked tokens that expired before a moment."""
-    old = (API_TOKENS.c.expires < before) & API_TOKENS.c.revoked_at.is_not(None)
-    await connection.execute(sa.delete(API_TOKENS).where(old))
 
 
 async def _revoke(connection: AsyncConnection, which: sa.ColumnElement[bool], now: float) -> None:
