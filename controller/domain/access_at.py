@@ -29,6 +29,10 @@ BACK_S: Final = 8 * 24 * 3600
 """A stretch without events is searched backwards in pieces of this length: a week, and one more day."""
 
 
+Pair = tuple[SubjectRef, ResourceId]
+_NONE: Final[frozenset[Pair]] = frozenset()
+
+
 class Verdict(Enum):
     """What the evaluator said."""
 
@@ -151,26 +155,47 @@ def footing(state: PolicyState, owner: SubjectRef, resource: ResourceId) -> froz
 
 
 class Stretch:
-    """Collects, from changes in order, the moments at which an answer about some pairs can have changed."""
+    """Collects, from changes in order, for each of some pairs the moments at which an answer about it can have changed."""
 
-    def __init__(self, first: PolicyState, pairs: Iterable[tuple[SubjectRef, ResourceId]]) -> None:
-        self._pairs = tuple(pairs)
-        self.moments = [Moment(first.at_ms, (first,))]
-        self._known = self._footing(first)
+    def __init__(self, first: PolicyState, pairs: Iterable[Pair]) -> None:
+        self._moments = {pair: [Moment(first.at_ms, (first,))] for pair in pairs}
+        self._footing = {pair: footing(first, *pair) for pair in self._moments}
+        self._resting: dict[str, set[Pair]] = {}
+        for pair, ids in self._footing.items():
+            for thing in ids:
+                self._resting.setdefault(thing, set()).add(pair)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Everything that answers rest on at the present end of the stretch."""
+        return frozenset(self._resting)
+
+    def of(self, pair: Pair) -> list[Moment]:
+        """The moments of one pair; the first is where the stretch begins."""
+        return self._moments[pair]
 
     def visit(self, change: Change) -> None:
         """Takes the next change."""
-        if self._known.isdisjoint(mentioned(change.event)):
-            return
-        after, last = change.after.state, self.moments[-1]
-        if last.at_ms == after.at_ms and len(self.moments) > 1:
-            self.moments[-1] = Moment(last.at_ms, (*last.made, after))
-        else:
-            self.moments.append(Moment(after.at_ms, (after,)))
-        self._known = self._footing(after)
+        touched: set[Pair] = set()
+        for thing in mentioned(change.event):
+            touched |= self._resting.get(thing, _NONE)
+        after = change.after.state
+        for pair in touched:
+            moments = self._moments[pair]
+            if len(moments) > 1 and moments[-1].at_ms == after.at_ms:
+                moments[-1] = Moment(after.at_ms, (*moments[-1].made, after))
+            else:
+                moments.append(Moment(after.at_ms, (after,)))
+            self._rest(pair, footing(after, *pair))
 
-    def _footing(self, state: PolicyState) -> frozenset[str]:
-        return frozenset().union(*(footing(state, owner, resource) for owner, resource in self._pairs))
+    def _rest(self, pair: Pair, ids: frozenset[str]) -> None:
+        before, self._footing[pair] = self._footing[pair], ids
+        for thing in before - ids:
+            self._resting[thing].discard(pair)
+            if not self._resting[thing]:
+                del self._resting[thing]
+        for thing in ids - before:
+            self._resting.setdefault(thing, set()).add(pair)
 
 
 def mentioned(event: Event) -> set[str]:

@@ -7,6 +7,7 @@ and starts at the nearest state that is known: one of the feed's or one that an 
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
@@ -17,11 +18,13 @@ from controller.domain.event_codec import event_from_json
 from controller.domain.evolve import evolve
 from controller.domain.history import STRIDE, SavedHeads
 from controller.domain.log import Change, Head
+from controller.domain.state import changed
 from controller.store import events
 from controller.store.chain import GENESIS, ChainVerifier, Row
 from controller.store.store import Store
 from controller.store.tables import EVENTS
 from protocol.errors import LocalError
+from protocol.ids import Revision
 from protocol.reasons import Reason
 
 BATCH: Final = 500
@@ -30,6 +33,9 @@ WALK_MAX: Final = 20_000
 """Events that one question looks at behind, and before, the moment that it asks about."""
 TURN_S: Final = 20.0
 """How long a question waits for the one before it."""
+
+_ID: Final = re.compile(r"[a-z]{3}_[A-Za-z0-9_-]{22}")
+"""The shape of every id that events mention (``protocol.ids``)."""
 
 Visit = Callable[[Change], None]
 
@@ -86,6 +92,27 @@ class History:
         async with self._exclusively(), self._store.read() as connection:
             await self._fold(connection, first, last, visit)
 
+    async def sift(self, first: Head, last: int, ids: frozenset[str], visit: Visit) -> None:
+        """As ``walk``, but calls ``visit`` only with changes that concern ``ids``, or what those come to mention.
+
+        The states in them are folds of just these events on top of ``first``: true of what is asked about, not of the rest.
+        Several times quicker than a walk, because most of a log is other people's sign-ins.
+        """
+        recent = self._store.feed.recent
+        if recent and recent[0].position <= first.position + 1:
+            await self.walk(first, last, visit)
+            return
+        async with self._exclusively(), self._store.read() as connection:
+            rows: list[Row] = []
+            position = int(first.position)
+            while position < last:
+                part = await events.rows_after(connection, position, limit=min(BATCH, last - position))
+                if not part or part[-1].position != position + len(part):
+                    raise LocalError(Reason.STATE_CORRUPT, f"an event behind {position} is missing")
+                rows += part
+                position = part[-1].position
+        await asyncio.to_thread(_fold_sparsely, first, rows, ids, visit)
+
     def _in_memory(self, position: int) -> Head | None:
         feed = self._store.feed
         if position == feed.head.position:
@@ -134,3 +161,23 @@ def _fold_rows(head: Head, rows: Sequence[Row], visit: Visit | None) -> Head:
             visit(Change(event, head.state, after))
         head = after
     return head
+
+
+def _fold_sparsely(first: Head, rows: Sequence[Row], ids: frozenset[str], visit: Visit) -> None:
+    """Folds the rows that mention one of ``ids``, and all those about anything that these mention.
+
+    A group that somebody joins, a policy that a grant is under: such things are mentioned by what is asked about, and what
+    happened to them is in their own streams.
+    """
+    about = {row.position: {row.stream, *_ID.findall(row.data)} for row in rows}
+    direct = {position for position, found in about.items() if not ids.isdisjoint(found)}
+    needed = ids.union(*(about[position] for position in direct))
+    head = first
+    for row in rows:
+        if row.position not in direct and row.stream not in needed:
+            continue
+        event = event_from_json(row.type, json.loads(row.data))
+        before = changed(head.state, position=Revision(row.position - 1))
+        after = Head(evolve(before, event, row.position, row.at_ms), row.hash)
+        visit(Change(event, before, after))
+        head = after

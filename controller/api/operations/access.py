@@ -11,9 +11,9 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.api.services import Services
-from controller.domain.access_at import Line, Moment, Span, Stretch, spans
+from controller.domain.access_at import Line, Moment, Pair, Span, Stretch, spans
 from controller.domain.log import Head
-from controller.domain.model import SubjectKind, SubjectRef
+from controller.domain.model import SubjectKind
 from controller.domain.state import PolicyState
 from controller.store import citations
 from controller.store.citations import Citation
@@ -32,8 +32,6 @@ _MAKES: Final = (
 )
 """What makes access so, by the beginning of the event's type."""
 
-Pair = tuple[SubjectRef, ResourceId]
-
 
 @dataclass(frozen=True, slots=True)
 class Then:
@@ -50,10 +48,14 @@ class Then:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """The part of the log around a moment that was walked through. ``last``: the time at which it ends, None: at its end."""
+    """The part of the log around a moment that was searched. ``last``: the time at which it ends, None: at the log's end."""
 
-    moments: tuple[Moment, ...]
+    stretch: Stretch
     last: float | None
+
+    def of(self, line: Line) -> list[Moment]:
+        """The moments that concern one line."""
+        return self.stretch.of((line.owner, line.resource))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,11 @@ async def around(services: Services, moment: Then, pairs: Iterable[Pair]) -> Aro
     """Returns what happened around the moment that concerns these pairs, WALK_MAX events to either side at most."""
     position, end = int(moment.head.position), int(services.store.feed.head.position)
     first = await services.history.head_at(max(0, position - WALK_MAX))
-    stretch = Stretch(first.state, pairs)
+    stretch = await asyncio.to_thread(Stretch, first.state, pairs)
     stop = min(end, position + WALK_MAX)
-    await services.history.walk(first, stop, stretch.visit)
+    await services.history.sift(first, stop, stretch.ids, stretch.visit)
     last = None if stop == end else (await services.history.head_at(stop)).state.at_ms / 1000
-    return Around(tuple(stretch.moments), last)
+    return Around(stretch, last)
 
 
 async def past(services: Services, pair: Pair, *, since: float, until: float) -> Past:
@@ -108,8 +110,8 @@ async def past(services: Services, pair: Pair, *, since: float, until: float) ->
     complete = last - first <= HISTORY_MAX
     start = await history.head_at(first if complete else last - HISTORY_MAX)
     stretch = Stretch(start.state, (pair,))
-    await history.walk(start, last, stretch.visit)
-    moments = stretch.moments
+    await history.sift(start, last, stretch.ids, stretch.visit)
+    moments = stretch.of(pair)
     if complete:
         # What held then had held before: the stretch begins where it was asked to begin.
         moments[0] = Moment(int(since * 1000), moments[0].made)

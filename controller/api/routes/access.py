@@ -140,8 +140,8 @@ def _line(moment: Then, line: Line, stretch: Around, cited: Iterable[Citation], 
 
 
 def _duration(moment: Then, line: Line, stretch: Around) -> dict[str, Any]:
-    start, exact = began(stretch.moments, line.device, line.resource, moment.at)
-    end = ends(stretch.moments, line.device, line.resource, moment.at)
+    start, exact = began(stretch.of(line), line.device, line.resource, moment.at)
+    end = ends(stretch.of(line), line.device, line.resource, moment.at)
     until: float | None = None if end is None else end.at
     searched = stretch.last
     until_exact = searched is None or (until is not None and until <= searched)

@@ -8,6 +8,7 @@ from policy_world import START, WEB, World
 from controller.domain import commands as c
 from controller.domain.access_at import (
     Edge,
+    Moment,
     Stretch,
     Verdict,
     ask,
@@ -27,12 +28,12 @@ from protocol.ids import DeviceId, ResourceId
 from protocol.reasons import Reason
 
 
-def _walk(world: World, *pairs: tuple[SubjectRef, ResourceId], behind: int = 0) -> Stretch:
+def _walk(world: World, pair: tuple[SubjectRef, ResourceId], *, behind: int = 0) -> list[Moment]:
     first = world.changes[behind - 1].after.state if behind else PolicyState()
-    stretch = Stretch(first, pairs)
+    stretch = Stretch(first, (pair,))
     for change in world.changes[behind:]:
         stretch.visit(change)
-    return stretch
+    return stretch.of(pair)
 
 
 def _user(world: World, device: DeviceId) -> SubjectRef:
@@ -85,8 +86,8 @@ class TestSpans:
         opened = world.changes[-1]
         world.do(c.RevokeGrant(grant))
         closed = world.changes[-1]
-        stretch = _walk(world, (SubjectRef(SubjectKind.USER, ada), resource))
-        found = [span for span in spans(stretch.moments, device, resource, START + 100) if span.answer.reaches]
+        moments = _walk(world, (SubjectRef(SubjectKind.USER, ada), resource))
+        found = [span for span in spans(moments, device, resource, START + 100) if span.answer.reaches]
         (span,) = found
         assert span.start == Edge(opened.after.state.at_ms / 1000, opened.position)
         assert span.end == Edge(closed.after.state.at_ms / 1000, closed.position)
@@ -97,8 +98,8 @@ class TestSpans:
         device, resource = world.device(ada), world.resource(world.network())
         world.session(device, expires=START + 50)
         world.grant(ada, resource)
-        stretch = _walk(world, (SubjectRef(SubjectKind.USER, ada), resource))
-        span = spans(stretch.moments, device, resource, START + 100)[-2]
+        moments = _walk(world, (SubjectRef(SubjectKind.USER, ada), resource))
+        span = spans(moments, device, resource, START + 100)[-2]
         assert span.answer.reaches
         assert span.end == Edge(START + 50, None)
 
@@ -112,8 +113,8 @@ class TestSpans:
         world.do(c.RevokeGrant(first))
         world.now_ms -= 1  # the next event carries the same time: it is of the same transaction
         world.grant(ada, resource)
-        stretch = _walk(world, (SubjectRef(SubjectKind.USER, ada), resource))
-        start, exact = began(stretch.moments, device, resource, START + 20)
+        moments = _walk(world, (SubjectRef(SubjectKind.USER, ada), resource))
+        start, exact = began(moments, device, resource, START + 20)
         assert exact
         assert start == Edge(opened.after.state.at_ms / 1000, opened.position)
 
@@ -123,8 +124,8 @@ class TestSpans:
         device, resource = world.laptop(ada), world.resource(world.network())
         world.grant(ada, resource)
         pair = (SubjectRef(SubjectKind.USER, ada), resource)
-        assert began(_walk(world, pair).moments, device, resource, START + 9)[1]
-        assert not began(_walk(world, pair, behind=len(world.changes)).moments, device, resource, START + 9)[1]
+        assert began(_walk(world, pair), device, resource, START + 9)[1]
+        assert not began(_walk(world, pair, behind=len(world.changes)), device, resource, START + 9)[1]
 
     def test_open_ended_access_ends_with_the_session(self) -> None:
         world = World()
@@ -132,16 +133,16 @@ class TestSpans:
         device, resource = world.device(ada), world.resource(world.network())
         world.session(device, expires=START + 500)
         world.grant(ada, resource)
-        stretch = _walk(world, (SubjectRef(SubjectKind.USER, ada), resource))
-        assert ends(stretch.moments, device, resource, START + 10) == Edge(START + 500, None)
+        moments = _walk(world, (SubjectRef(SubjectKind.USER, ada), resource))
+        assert ends(moments, device, resource, START + 10) == Edge(START + 500, None)
 
     def test_a_service_account_has_no_end(self) -> None:
         world = World()
         account = world.service_account()
         device, resource = world.device(account), world.resource(world.network())
         world.grant(account, resource)
-        stretch = _walk(world, (SubjectRef(SubjectKind.SERVICE_ACCOUNT, account), resource))
-        assert ends(stretch.moments, device, resource, START + 10) is None
+        moments = _walk(world, (SubjectRef(SubjectKind.SERVICE_ACCOUNT, account), resource))
+        assert ends(moments, device, resource, START + 10) is None
 
 
 def _random_world(data: st.DataObject) -> World:
@@ -172,7 +173,7 @@ def test_spans_agree_with_the_evaluator_at_every_moment(data: st.DataObject) -> 
     until = START + 130
     for device, owner in devices.items():
         for resource in resources:
-            moments = _walk(world, (owner, resource)).moments
+            moments = _walk(world, (owner, resource))
             found = spans(moments, device, resource, until)
             for now in _times(world.changes):
                 state = PolicyState()
