@@ -151,7 +151,8 @@ class AgentEndpoint:
             wake=connection.wake,
             address=_address_of(websocket),
         )
-        self._presence.arrived(agent.id, agent.kind, hello, self._clock.wall())
+        address = websocket.client.host if websocket.client is not None else None
+        self._presence.arrived(agent.id, agent.kind, hello, self._clock.wall(), address=address)
         _log.info("agent.attached", agent=agent.id, kind=agent.kind.value, software=hello.software)
         try:
             await connection.serve(attachment)

@@ -38,6 +38,8 @@ class AgentPresence:
     relays: tuple[RelayId, ...] = ()
     flows: int = 0
     tunnels: int = 0
+    address: str | None = None
+    """Where its connection comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Presence:
 
     # --- agents ------------------------------------------------------------------------------------------------------
 
-    def arrived(self, agent: str, kind: AgentKind, hello: Hello, now: float) -> AgentPresence:
+    def arrived(
+        self, agent: str, kind: AgentKind, hello: Hello, now: float, *, address: str | None = None
+    ) -> AgentPresence:
         """The agent said Hello."""
         offset = hello.clock_ms - round(now * 1000)
         line = AgentPresence(
@@ -74,6 +78,7 @@ class Presence:
             clock_offset_ms=offset,
             pin=_pin(hello.pin),
             next_pin=_pin(hello.next_pin),
+            address=address,
         )
         self._agents[agent] = line
         return line

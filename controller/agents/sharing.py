@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Final
 
 import structlog
@@ -19,8 +20,9 @@ from controller.agents.presence import AgentPresence, Presence
 from controller.publish import AgentKind, Hub
 from controller.store import Store, replicas
 from controller.store.replicas import Held
+from protocol.acl.model import IPAddress
 from protocol.errors import LocalError, RefusedError
-from protocol.ids import RelayId, SpkiPin
+from protocol.ids import DeviceId, RelayId, SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.claims import Assertion
 from protocol.version import SOFTWARE
@@ -53,6 +55,7 @@ class Sharing:
         self._hostname = hostname
         self._told: dict[str, tuple[AgentPresence, float]] = {}
         self._others: dict[str, tuple[str, AgentPresence]] = {}
+        self._places: dict[DeviceId, str | None] = {}
         self._read_up_to: float | None = None
         self._rounds = 0
 
@@ -114,9 +117,20 @@ class Sharing:
                 self._others[row.agent] = (row.replica, _line(row.agent, row.line))
             else:
                 self._others.pop(row.agent, None)
-        self._presence.elsewhere({agent: line for agent, (replica, line) in self._others.items() if replica in living})
-        told = self._told
-        self._end(agent for agent, (replica, _) in self._others.items() if agent in told and replica in living)
+        alive = {agent: line for agent, (replica, line) in self._others.items() if replica in living}
+        self._presence.elsewhere(alive)
+        self._place(alive.values(), again=full)
+        self._end(agent for agent in alive if agent in self._told)
+
+    def _place(self, lines: Iterable[AgentPresence], *, again: bool) -> None:
+        """Conditions ask where devices are: this replica's connectors must hear of those that are attached elsewhere too."""
+        places = {DeviceId(line.agent): line.address for line in lines if line.kind is AgentKind.CLIENT}
+        for device in self._places.keys() - places.keys():
+            self._hub.left_elsewhere(device)
+        for device, address in places.items():
+            if again or device not in self._places or self._places[device] != address:
+                self._hub.seen_elsewhere(device, _address(address))
+        self._places = places
 
     def _end(self, agents: Iterable[str]) -> None:
         """These were claimed by another replica after this one had claimed them: their connections here are old."""
@@ -183,6 +197,7 @@ def _text(line: AgentPresence) -> str:
             "relays": line.relays,
             "flows": line.flows,
             "tunnels": line.tunnels,
+            "address": line.address,
         },
         separators=(",", ":"),
     )
@@ -203,4 +218,12 @@ def _line(agent: str, text: str) -> AgentPresence:
         relays=tuple(RelayId(relay) for relay in said["relays"]),
         flows=said["flows"],
         tunnels=said["tunnels"],
+        address=said["address"],
     )
+
+
+def _address(text: str | None) -> IPAddress | None:
+    try:
+        return ip_address(text.partition("%")[0]) if text is not None else None
+    except ValueError:
+        return None

@@ -13,6 +13,7 @@ from controller.domain.model import PublicKey
 from controller.publish.cutoffs import PER_MESSAGE
 from protocol.control import Cutoff, Goodbye, Message, Revoke, Revoked
 from protocol.ids import DeviceId, ResourceId, Revision
+from protocol.limits import CONNECTOR_TICKET_LIFE_S, SNAPSHOT_LIFE_S
 from protocol.reasons import Reason
 from protocol.tokens.digests import token_digest
 
@@ -22,6 +23,10 @@ CUTOFFS_MAX: Final = 20_000
 
 SENT_MAX: Final = 16
 """Tokens on their way whose acknowledgement may still come."""
+
+
+DUPLICATE_PAUSE_S: Final = 30.0
+"""Two processes with one identity must not throw each other out many times a second."""
 
 
 class AgentKind(Enum):
@@ -112,9 +117,19 @@ class Attachment:
             self._last = message
             self._wake()
 
+    def displace(self) -> None:
+        """Another connection of the same agent takes this one's place."""
+        self.end(Goodbye(Reason.DUPLICATE_AGENT.code, retry_after_s=DUPLICATE_PAUSE_S))
+
     def take_last(self) -> Message | None:
         """Returns the last message, once; nothing is sent behind it."""
         if self._last is None or self.ended:
             return None
         self.ended = True
         return self._last
+
+
+def refresh_after(kind: AgentKind, jitter: Callable[[float], float]) -> float:
+    """Returns after how many seconds an agent's token is renewed: before half of its life, not all at once."""
+    half = (SNAPSHOT_LIFE_S if kind is AgentKind.CLIENT else CONNECTOR_TICKET_LIFE_S) / 2
+    return half - jitter(half / 2)

@@ -3,8 +3,7 @@
 For every change, in this order: cut-offs are made for what devices lost and handed to the connectors concerned at once;
 then, coalesced over FAN_OUT_COALESCE_S, new configs and snapshots. Agents that lost their standing are told so and closed.
 Time is a change as well: grants, sessions and conditions that end are found by their timers. So is coming from another place:
-a client's address is known while it is attached (``watch``). The hub of each replica follows the log by
-itself and serves the agents that are attached to it.
+a client's address is known while it is attached (``watch``). Each replica's hub follows the log and serves its own agents.
 """
 
 import asyncio
@@ -20,18 +19,18 @@ from controller.domain.evaluate import subject_of_device
 from controller.domain.log import Change, Head, Resync
 from controller.domain.losses import Loss
 from controller.domain.model import PublicKey
-from controller.publish.attachment import AgentKind, Attachment
+from controller.publish.attachment import AgentKind, Attachment, refresh_after
 from controller.publish.cutoffs import KEEP_S, PER_CONFIG, CutoffLedger, Noted
 from controller.publish.enforcement import EnforcementTable
 from controller.publish.following import ChangeFeed
 from controller.publish.signer import Signer, verification_keys
 from controller.publish.watch import Watch
 from protocol.acl.model import Deny, IPAddress
-from protocol.control import Goodbye, Message, PushConfig, PushSnapshot, Revoked
+from protocol.control import Message, PushConfig, PushSnapshot, Revoked
 from protocol.control_keys import KeysChanged
 from protocol.errors import OstiaryError
 from protocol.ids import ConnectorId, DeviceId, Epoch, Revision
-from protocol.limits import CONNECTOR_TICKET_LIFE_S, FAN_OUT_COALESCE_S, SNAPSHOT_LIFE_S
+from protocol.limits import FAN_OUT_COALESCE_S
 from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
@@ -44,17 +43,21 @@ RETRY_S: Final = 1.0
 """After a token could not be made."""
 CHECKPOINT_SPREAD_S: Final = 20.0
 """Connectors witness a new checkpoint within this time; configs of all of them are not signed at once."""
-DUPLICATE_PAUSE_S: Final = 30.0
-"""Two processes with one identity must not throw each other out many times a second."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Hub:
-    """Lives in one event loop. ``run`` must be running for pushes to happen; ``jitter(x)`` returns 0 to x."""
+    """Lives in one event loop. ``run`` must be running for pushes to happen; ``jitter(x)`` returns 0 to x.
 
-    def __init__(self, feed: ChangeFeed, signer: Signer, clock: Clock, *, jitter: Callable[[float], float]) -> None:
+    ``lag_s`` is by how much other replicas may be behind the log: tokens that they issue meanwhile fall under its cut-offs too.
+    """
+
+    def __init__(
+        self, feed: ChangeFeed, signer: Signer, clock: Clock, *, jitter: Callable[[float], float], lag_s: float = 0.0
+    ) -> None:
         self._feed = feed
+        self._lag_s = lag_s
         self._signer = signer
         self._clock = clock
         self._jitter = jitter
@@ -103,17 +106,16 @@ class Hub:
         now = self._clock.wall()
         older = self._attached.pop(agent, None)
         if older is not None:
-            older.end(Goodbye(Reason.DUPLICATE_AGENT.code, retry_after_s=DUPLICATE_PAUSE_S))
+            older.displace()
         attachment = self._attached[agent] = Attachment(agent, kind, key, now, wake)
         attachment.welcomed = welcomed
         if welcomed < self._keys_since:
             attachment.mark_keys_due()
-        attachment.refresh_at = now + self._refresh_after(kind)
+        attachment.refresh_at = now + refresh_after(kind, self._jitter)
         moved = False
         if kind is AgentKind.CLIENT:
-            moved, losses = self._watch.arrive(self._head.state, DeviceId(agent), address, now)
+            moved, losses = self._arrive(DeviceId(agent), address)
             self._cut_off(losses, self._head.position)
-            self._timer_set.set()
         current = (
             kind is AgentKind.CLIENT
             and older is None
@@ -155,7 +157,22 @@ class Hub:
         """The agent attached to another replica since: what it left here is told goodbye, as ``attach`` does (T-20's rule)."""
         attachment = self._attached.get(agent)
         if attachment is not None:
-            attachment.end(Goodbye(Reason.DUPLICATE_AGENT.code, retry_after_s=DUPLICATE_PAUSE_S))
+            attachment.displace()
+
+    def seen_elsewhere(self, device: DeviceId, address: IPAddress | None) -> None:
+        """The device is attached to another replica and comes from ``address``: what it loses by that is cut off here too."""
+        if device not in self._attached:
+            self._cut_off(self._arrive(device, address)[1], self._head.position)
+
+    def left_elsewhere(self, device: DeviceId) -> None:
+        """The device is not attached to another replica any more."""
+        if device not in self._attached:
+            self._watch.leave(self._head.state, device, self._clock.wall())
+            self._timer_set.set()
+
+    def _arrive(self, device: DeviceId, address: IPAddress | None) -> tuple[bool, tuple[Loss, ...]]:
+        self._timer_set.set()
+        return self._watch.arrive(self._head.state, device, address, self._clock.wall())
 
     def is_attached(self, agent: str) -> bool:
         """Whether the agent is attached to this replica."""
@@ -210,7 +227,8 @@ class Hub:
             before, after, event = change.before, change.after.state, change.event
             affected = affected_by(before, after, event)
             self._head = change.after
-            await self._judge(affected.devices, partial(self._watch.losses_by, change))
+            at = change.after.state.at_ms / 1000 + self._lag_s
+            await self._judge(affected.devices, partial(self._watch.losses_by, change), at)
             self._touch(affected, change.position)
             total |= affected
         return total
@@ -227,9 +245,9 @@ class Hub:
         return affected
 
     async def _judge(
-        self, devices: Collection[DeviceId], losses_by: Callable[[DeviceId, float], Sequence[Loss]]
+        self, devices: Collection[DeviceId], losses_by: Callable[[DeviceId, float], Sequence[Loss]], at: float = 0.0
     ) -> None:
-        """Finds out what each device lost and hands out the cut-offs as they are found."""
+        """Finds out what each device lost and hands out the cut-offs as they are found, as of ``at`` or now if that is later."""
         ordered = sorted(devices)
         for start in range(0, len(ordered), YIELD_EVERY):
             now = self._clock.wall()
@@ -237,13 +255,13 @@ class Hub:
             for device in ordered[start : start + YIELD_EVERY]:
                 losses += losses_by(device, now)
                 self._watch.set_timer(self._head.state, device, now)
-            self._cut_off(losses, self._head.position)
+            self._cut_off(losses, self._head.position, at)
             await asyncio.sleep(0)
         self._timer_set.set()
 
-    def _cut_off(self, losses: Sequence[Loss], revision: Revision) -> None:
+    def _cut_off(self, losses: Sequence[Loss], revision: Revision, at: float = 0.0) -> None:
         if losses:
-            self._hand_out(self._ledger.note(losses, self._clock.wall()), revision)
+            self._hand_out(self._ledger.note(losses, max(at, self._clock.wall())), revision)
 
     def _hand_out(self, noted: Sequence[Noted], revision: Revision) -> None:
         networks = {network for item in noted for network in item.networks}
@@ -344,7 +362,7 @@ class Hub:
             self._stale.discard(attachment.agent)
             self._issued[attachment.agent] = head.position
             attachment.note_sent(head.position, message.token)
-            attachment.refresh_at = now + self._refresh_after(attachment.kind)
+            attachment.refresh_at = now + refresh_after(attachment.kind, self._jitter)
         return message
 
     def _snapshot(self, attachment: Attachment, head: Head, now: float) -> PushSnapshot | None:
@@ -366,10 +384,6 @@ class Hub:
             attachment.add_cutoffs(Revision(head.position + 1), list(cutoffs[PER_CONFIG:]))
         return PushConfig(config)
 
-    def _refresh_after(self, kind: AgentKind) -> float:
-        half = (SNAPSHOT_LIFE_S if kind is AgentKind.CLIENT else CONNECTOR_TICKET_LIFE_S) / 2
-        return half - self._jitter(half / 2)
-
     def _recover(self) -> None:
         """Makes the cut-offs again that were made shortly before this process started, and sets all timers."""
         now = self._clock.wall()
@@ -379,7 +393,7 @@ class Hub:
                 continue
             before, after = change.before, change.after.state
             for device in affected_by(before, after, change.event).devices:
-                self._ledger.note(self._watch.losses_by(change, device, at), at)
+                self._ledger.note(self._watch.losses_by(change, device, at), at + self._lag_s)
         state = self._head.state
         for device in state.devices:
             self._watch.set_timer(state, device, now)

@@ -95,7 +95,8 @@ async def refresh(connection: AsyncConnection, replica: str, held: Sequence[Held
 async def release(connection: AsyncConnection, replica: str, gone: Sequence[tuple[str, str]]) -> None:
     """These (agent, attachment) left this replica; those that another one has claimed since are not touched."""
     for agent, attachment in sorted(gone):
-        values = {"online": False, "changed": _now(connection)}
+        # Where it was and what it ran is of no more use to anybody.
+        values = {"online": False, "line": "", "changed": _now(connection)}
         await connection.execute(sa.update(AGENT_PRESENCE).where(*_ours(replica, agent, attachment)).values(values))
 
 

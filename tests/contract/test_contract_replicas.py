@@ -26,9 +26,16 @@ class Ended:
 
     def __init__(self) -> None:
         self.agents: list[str] = []
+        self.places: dict[str, str] = {}
 
     def moved(self, agent: str) -> None:
         self.agents.append(agent)
+
+    def seen_elsewhere(self, device: str, address: object) -> None:
+        self.places[device] = str(address)
+
+    def left_elsewhere(self, device: str) -> None:
+        del self.places[device]
 
 
 class Replica:
@@ -41,9 +48,9 @@ class Replica:
         self.ended = Ended()
         self.sharing = Sharing(store, self.presence, self.ended, self.clock, replica=name, hostname=name)  # type: ignore[arg-type]
 
-    def arrives(self, agent: str, kind: AgentKind = AgentKind.CONNECTOR) -> None:
+    def arrives(self, agent: str, kind: AgentKind = AgentKind.CONNECTOR, address: str | None = None) -> None:
         self.clock.advance(1)
-        self.presence.arrived(agent, kind, HELLO, self.clock.wall())
+        self.presence.arrived(agent, kind, HELLO, self.clock.wall(), address=address)
 
     def sees(self) -> list[str]:
         return [line.agent for line in self.presence.agents()]
@@ -76,6 +83,22 @@ async def test_each_replica_knows_the_agents_of_all(pair: tuple[Replica, Replica
     one.presence.left("con_a")
     await rounds(one, two)
     assert two.sees() == ["dev_b"]
+
+
+async def test_t36_each_replica_knows_where_the_devices_of_all_are(url: str, pair: tuple[Replica, Replica]) -> None:
+    one, two = pair
+    one.arrives("dev_a", AgentKind.CLIENT, "198.51.100.7")
+    one.arrives("con_a", AgentKind.CONNECTOR, "198.51.100.8")
+    await rounds(one, two)
+    assert two.ended.places == {"dev_a": "198.51.100.7"}
+    assert one.ended.places == {}
+    one.arrives("dev_a", AgentKind.CLIENT, "2001:db8::1")
+    await rounds(one, two)
+    assert two.ended.places == {"dev_a": "2001:db8::1"}
+    async with raw_connection(url) as connection:
+        await connection.execute(sa.text("UPDATE replicas SET seen = seen - 3600 WHERE id = 'one'"))
+    await rounds(two)
+    assert two.ended.places == {}
 
 
 async def test_load_alone_is_told_now_and_then(pair: tuple[Replica, Replica]) -> None:
