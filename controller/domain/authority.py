@@ -196,7 +196,7 @@ def _not_above(state: PolicyState, standing: Standing, command: c.Command) -> bo
         case c.SetUserPassword(user=target) | s.LinkIdentity(user=target) | s.RemoveSecondFactor(user=target):
             # Setting somebody's password is becoming him: not through a token.
             return standing.may(P.CREDENTIALS_WRITE) and _is_below(state, standing, target)
-        case s.UnlinkIdentity(user=target):
+        case s.UnlinkIdentity(user=target) | pd.RenameUser(user=target) | pd.ErasePersonalData(user=target):
             return _is_below(state, standing, target)
         case s.RecordSignInEnd(user=target):
             return target == standing.user.id or _is_below(state, standing, target)

@@ -6,6 +6,7 @@ import pytest
 from policy_world import FAR, PIN, World, fresh_id, fresh_key
 
 from controller.domain import commands as c
+from controller.domain import commands_personal as pd
 from controller.domain import commands_tokens as t
 from controller.domain import decide as decisions
 from controller.domain.authority import RULES, refusal_for
@@ -78,6 +79,8 @@ def test_t16_an_admin_never_becomes_an_owner() -> None:
         c.CreateUser(UserId(fresh_id("user")), Role.OWNER),
         c.CreateUser(UserId(fresh_id("user")), Role.ADMIN),
         c.DisableUser(owner),
+        pd.RenameUser(owner),
+        pd.ErasePersonalData(owner),
         c.RemoveUser(owner),
         c.RemoveUser(admin),
         c.RaiseEpoch(Epoch(3)),
