@@ -1,4 +1,4 @@
-"""Why somebody asked for access, and what he was answered, beside the log: texts of people, which can be erased.
+"""Why somebody asked for access, and what he was answered, beside the log: texts of people, which can be erased (``erasure``).
 
 ``ask`` is here, and not in the API, because agents ask as well.
 """
@@ -101,12 +101,6 @@ async def get_texts(
         for request, reason, answer in await connection.execute(query):
             found[AccessRequestId(request)] = RequestTexts(reason, answer)
     return found
-
-
-async def erase_texts_of(connection: AsyncConnection, user: UserId) -> None:
-    """Erases what was written about a user's requests; the log keeps who asked for what, and when."""
-    table = ACCESS_REQUEST_TEXTS
-    await connection.execute(sa.delete(table).where(table.c.user == user))
 
 
 async def purge(connection: AsyncConnection, before: float) -> None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.store.tables import (
+    ACCESS_REQUEST_TEXTS,
     CREDENTIALS,
     DEVICE_CODES,
     EVENTS,
@@ -20,8 +21,8 @@ from controller.store.tables import (
 )
 from protocol.ids import UserId
 
-_OF_USERS = (CREDENTIALS, DEVICE_CODES, IDENTITIES, RECOVERY_CODES, SECOND_FACTORS, WEB_SESSIONS)
-"""Whole rows with a column ``user``: what somebody signs in with, and from where."""
+_OF_USERS = (ACCESS_REQUEST_TEXTS, CREDENTIALS, DEVICE_CODES, IDENTITIES, RECOVERY_CODES, SECOND_FACTORS, WEB_SESSIONS)
+"""Whole rows with a column ``user``: what somebody signs in with, and from where; why he asked for access."""
 
 
 async def erase(connection: AsyncConnection, user: UserId) -> None:
