@@ -1,6 +1,5 @@
 """Decisions about policies, exclusions, trust and device facts."""
 
-import pytest
 from policy_world import START, World, fresh_id
 
 from controller.domain import commands as c
@@ -14,8 +13,7 @@ from controller.domain.commands_policies import (
     TrustDevice,
     UntrustDevice,
 )
-from controller.domain.conditions import Conditions, SystemRule
-from controller.domain.hours import Hours, Window
+from controller.domain.conditions import Conditions
 from controller.domain.model import SubjectKind
 from protocol.device_facts import DeviceFacts
 from protocol.ids import DeviceId, ExclusionId, GrantId, PolicyId, ResourceId
@@ -26,49 +24,6 @@ TRUSTED = Conditions(device_trusted=True)
 
 def new_policy(conditions: Conditions, name: str = "policy") -> CreatePolicy:
     return CreatePolicy(PolicyId(fresh_id("policy")), name, conditions)
-
-
-@pytest.mark.parametrize(
-    "conditions",
-    [
-        Conditions(),
-        Conditions(facts_max_age_s=1800),
-        Conditions(sign_in_max_age_s=59),
-        Conditions(mfa_max_age_s=10**9),
-        Conditions(firewall=True, facts_max_age_s=1799),
-        Conditions(systems=(SystemRule("debian", "twelve"),)),
-        Conditions(systems=(SystemRule("debian\n"),)),
-        Conditions(systems=(SystemRule("debian"), SystemRule("DEBIAN"))),
-        Conditions(sources=("10.0.0.1/8",)),
-        Conditions(sources=("corp.example",)),
-        Conditions(sources=tuple(f"10.0.0.{number}" for number in range(65))),
-        Conditions(hours=Hours("UTC", ())),
-        Conditions(hours=Hours("Nowhere", (Window((1,), 0, 60),))),
-        Conditions(hours=Hours("UTC", (Window((), 0, 60),))),
-        Conditions(hours=Hours("UTC", (Window((8,), 0, 60),))),
-        Conditions(hours=Hours("UTC", (Window((1,), 60, 60),))),
-        Conditions(hours=Hours("UTC", (Window((1,), 1440, 60),))),
-        Conditions(hours=Hours("UTC", (Window((1,), 0, 1441),))),
-    ],
-)
-def test_conditions_that_make_no_sense_are_refused(conditions: Conditions) -> None:
-    assert World().refused(new_policy(conditions))[0] is Reason.INVALID_INPUT
-
-
-def test_equal_conditions_are_one_value() -> None:
-    world = World()
-    policy = world.policy(
-        Conditions(
-            sources=("10.0.0.0/8", "192.0.2.1/32", "10.0.0.0/8"),
-            systems=(SystemRule("Ubuntu", "24.04"), SystemRule("debian")),
-            hours=Hours("UTC", (Window((2, 1, 1), 0, 60), Window((1, 2), 0, 60))),
-        )
-    )
-    asked = world.state.policies[policy].conditions
-    assert asked.sources == ("10.0.0.0/8", "192.0.2.1")
-    assert asked.systems == (SystemRule("debian"), SystemRule("ubuntu", "24.04"))
-    assert asked.hours == Hours("UTC", (Window((1, 2), 0, 60),))
-    assert world.do(ChangePolicy(policy, conditions=asked)) == ()
 
 
 def test_names_of_policies_are_unique_and_are_freed() -> None:
