@@ -4,10 +4,12 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
 from controller.api import problems
+from controller.api.calls import Anonymous
 from controller.api.middleware import Bounds, RequestIds
 from controller.api.permissions import name_permissions
 from controller.api.routes import (
@@ -37,6 +39,7 @@ from controller.api.routes import (
     second_factors,
     service_accounts,
     sessions,
+    sinks,
     users,
 )
 from controller.api.schemas.identity import DeviceAuthorizationRequest, TokenRequest
@@ -115,6 +118,7 @@ _MODULES: Final = (
     connections,
     activity,
     enforcement,
+    sinks,
     agents,
 )
 """What is under PREFIX, in the order of the document."""
@@ -156,13 +160,19 @@ def build_api(**options: Any) -> ControllerApi:
         # The interactive pages load scripts from elsewhere, which our content policy forbids.
         docs_url=None,
         redoc_url=None,
-        openapi_url=OPENAPI_PATH,
+        openapi_url=None,
         generate_unique_id_function=_operation_id,
         **options,
     )
     problems.install(app)
     for module in _MODULES:
         app.include_router(module.router, prefix=PREFIX)
+
+    @app.get(OPENAPI_PATH, include_in_schema=False)
+    async def openapi(_: Anonymous) -> JSONResponse:
+        """This document."""
+        return JSONResponse(app.openapi())
+
     app.include_router(public.router)
     app.include_router(device_pages.router)
     app.include_router(second_factor_pages.router)

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from controller.api.calls import Anonymous
+from controller.api.routes.common import problems
 from controller.api.schemas.activity import Health
 from controller.identity import keyring
 from protocol.errors import OstiaryError
@@ -20,7 +21,10 @@ _SHORT_CACHE = {"Cache-Control": "public, max-age=60"}
     "/ca.pem",
     operation_id="get_ca",
     response_class=Response,
-    responses={200: {"content": {"application/x-pem-file": {}}, "description": "The internal CA's certificate."}},
+    responses={
+        **problems(429),
+        200: {"content": {"application/x-pem-file": {}}, "description": "The internal CA's certificate."},
+    },
     summary="Fetch the CA's certificate",
 )
 async def get_ca(call: Anonymous) -> Response:
@@ -32,6 +36,7 @@ async def get_ca(call: Anonymous) -> Response:
     "/.well-known/jwks.json",
     operation_id="get_jwks",
     response_class=JSONResponse,
+    responses=problems(429),
     summary="Fetch the verification keys",
 )
 async def get_jwks(call: Anonymous) -> JSONResponse:
@@ -39,8 +44,8 @@ async def get_jwks(call: Anonymous) -> JSONResponse:
     return JSONResponse(keyring.published(call.state).to_jwks(), headers=_SHORT_CACHE)
 
 
-@router.get("/healthz/live", operation_id="health_live", summary="Does the process answer?")
-async def health_live() -> Health:
+@router.get("/healthz/live", operation_id="health_live", responses=problems(429), summary="Does the process answer?")
+async def health_live(_: Anonymous) -> Health:
     """Asks nobody else."""
     return Health(status="ok", checks={}, software=SOFTWARE)
 
@@ -49,7 +54,7 @@ async def health_live() -> Health:
     "/healthz/ready",
     operation_id="health_ready",
     response_model=Health,
-    responses={503: {"model": Health, "description": "Not ready."}},
+    responses={**problems(429), 503: {"model": Health, "description": "Not ready."}},
     summary="Does it do its work?",
 )
 async def health_ready(call: Anonymous) -> Response:
