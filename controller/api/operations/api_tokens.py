@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import structlog
+
 from controller.api.operations.accounts import check_name
 from controller.api.problems import FieldError
 from controller.api.services import Services
@@ -11,10 +13,12 @@ from controller.domain.standing import Standing
 from controller.identity.api_tokens import LIFE_MAX_S, USE_NOTED_S, hint_of, new_secret, parse_secret_untrusted
 from controller.identity.web_sessions import digest
 from controller.store import Unit, api_tokens, credentials
-from protocol.errors import RefusedError
+from protocol.errors import LocalError, RefusedError
 from protocol.ids import ApiTokenId
 from protocol.reasons import Reason
 from runtime.entropy import new_id
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,14 @@ async def authenticate(services: Services, secret: str, now: float) -> ApiTokenI
     if stored is None or known is None or known.expires <= now:
         raise RefusedError(Reason.SIGN_IN_REQUIRED, "the API token was revoked or has expired")
     if stored.last_used_at is None or stored.last_used_at + USE_NOTED_S <= now:
-        async with services.store.transact() as connection:
-            await api_tokens.note_use(connection, stored.id, now)
+        await _note_use(services, stored.id, now)
     return stored.id
+
+
+async def _note_use(services: Services, token: ApiTokenId, now: float) -> None:
+    try:
+        async with services.store.transact() as connection:
+            await api_tokens.note_use(connection, token, now)
+    except LocalError as exc:
+        # A database that can only be read at the moment (a full disk) still answers.
+        _log.warning("the use of an API token was not noted", token_id=token, reason=exc.reason.code)

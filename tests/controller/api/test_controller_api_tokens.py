@@ -11,6 +11,8 @@ from store_steps import raw_connection
 
 from controller.domain.permissions import ROLE_PERMISSIONS, TOKEN_SCOPES
 from controller.identity.api_tokens import LIFE_MAX_S
+from protocol.errors import LocalError
+from protocol.reasons import Reason
 
 
 def body(controller: Controller, *scopes: str, days: float = 1, name: str = "terraform") -> dict[str, Any]:
@@ -72,6 +74,16 @@ async def test_its_last_use_is_known_to_the_minute(controller: Controller) -> No
     controller.clock.advance(2)
     await token.get("/api/v1/me")
     assert await used() not in (None, first)
+
+
+async def test_a_use_that_cannot_be_noted_is_a_use(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, token = await make(controller, await controller.owner(), "self:read")
+
+    def full() -> None:
+        raise LocalError(Reason.UNAVAILABLE, "the disk is full")
+
+    monkeypatch.setattr(controller.services.store, "transact", full)
+    assert (await token.get("/api/v1/me")).status_code == 200
 
 
 async def test_t16_a_token_ends_with_its_time(controller: Controller) -> None:
