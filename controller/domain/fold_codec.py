@@ -74,7 +74,8 @@ def fold_from_lines(lines: Iterable[str]) -> PolicyState:
         raise LocalError(Reason.STATE_CORRUPT, f"a saved fold: {type(exc).__name__}: {exc}") from exc
     if any(len(built[name]) != count for name, count in promised.items()):
         raise LocalError(Reason.STATE_CORRUPT, "a saved fold: entries are missing")
-    return PolicyState(**values, **{name: Map(one) for name, one in built.items()})
+    values |= {name: Map(one) for name, one in built.items()}
+    return PolicyState(**values)
 
 
 def _apply(coder: Coder | None, value: Any) -> Any:
