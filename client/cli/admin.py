@@ -38,6 +38,13 @@ NOUNS: Final = {
         "service_account",
         "Service accounts: servers and jobs without a person.",
     ),
+    "account": ("admin_account", "account", "Your own account: the second factor."),
+    "session": ("admin_account", "session", "Sign-ins of people, and the rules about them."),
+    "identity-provider": (
+        "admin_identity_providers",
+        "identity_provider",
+        "Identity providers: where people sign in with OpenID Connect.",
+    ),
     "api-token": ("admin_api_tokens", "api_token", "API tokens: credentials for programs, with scopes and an end."),
     "grant": ("admin_grants", "grant", "Grants: who may reach what, perhaps until when."),
     "policy": ("admin_policies", "policy", "Policies: conditions under which grants hold."),
@@ -47,6 +54,7 @@ NOUNS: Final = {
     "connection": ("admin_activity", "connection", "Connections: what was served and what was refused."),
     "event": ("admin_activity", "event", "Events: the audit trail."),
     "enforcement": ("admin_activity", "enforcement", "Who enforces which revision of the policy."),
+    "sink": ("admin_sinks", "sink", "Sinks: where connection records and the audit trail are sent to."),
     "key": ("admin_activity", "key", "Signing keys: rotation and emergency distrust."),
 }
 """Module, application in it, help."""

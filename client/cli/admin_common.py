@@ -57,10 +57,12 @@ RESOURCE: Final = Noun("resource", "resources", "res")
 USER: Final = Noun("user", "users", "usr", "email")
 GROUP: Final = Noun("group", "groups", "grp")
 DEVICE: Final = Noun("device", "devices", "dev")
+SINK: Final = Noun("sink", "sinks", "snk")
 SERVICE_ACCOUNT: Final = Noun("service-account", "service-accounts", "svc")
 GRANT: Final = Noun("grant", "grants", "gra", "id")
 POLICY: Final = Noun("policy", "policies", "pol")
 EXCLUSION: Final = Noun("exclusion", "exclusions", "exc", "id")
+IDENTITY_PROVIDER: Final = Noun("identity-provider", "identity-providers", "idp")
 API_TOKEN: Final = Noun("api-token", "api-tokens", "apt")
 
 

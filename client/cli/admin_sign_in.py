@@ -33,6 +33,10 @@ def login(
     ] = None,
     email: Annotated[str | None, typer.Option("--email", help="Your e-mail address.")] = None,
     password_file: PasswordOption = None,
+    code_file: Annotated[
+        str | None,
+        typer.Option("--code-file", metavar="FILE", help="File with the one-time code, if one is asked for."),
+    ] = None,
     as_json: JsonOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -50,6 +54,9 @@ def login(
         password = read_secret(password_file, f"Password of {who}")
         with Api(base, ca) as api:
             made = api.post("sessions", {"email": who, "password": password})
+            if made.get("second_factor"):
+                code = read_secret(code_file, "One-time code, or a recovery code")
+                made = api.post("sessions/second-factor", {"pending": made["pending"], "code": code})
         path = save(SignedIn(base, ca, who, str(made.pop("token"))))
         body = {"url": base, "email": who, "user": made["user"], "role": made["role"], "expires_at": made["expires_at"]}
         sentence = f"signed in at {base} as {who} ({made['role']}) until {made['expires_at']}"
