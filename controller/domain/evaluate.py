@@ -9,8 +9,17 @@ a policy that asks for a place is not met; ``Assumed.MET`` answers what would be
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from controller.domain.conditions import MET, Failure, Outcome, Source
-from controller.domain.held import Held, excluded_resources, exclusions_of, grants_between, grants_of, held_grants
+from controller.domain.conditions import Failure, Outcome, Source
+from controller.domain.held import (
+    Held,
+    excluded_resources,
+    exclusions_of,
+    flips_of,
+    grants_between,
+    grants_of,
+    held_grants,
+    holding_grants,
+)
 from controller.domain.model import Device, Grant, SubjectKind, SubjectRef
 from controller.domain.permissions import ROLE_PERMISSIONS, Permission
 from controller.domain.state import PolicyState
@@ -99,9 +108,11 @@ def acl_for_device(state: PolicyState, device_id: DeviceId, now: float, *, sourc
     subject = subject_of_device(state, device_id, now)
     if isinstance(subject, Deny):
         return Acl()
-    held = held_grants(state, device_id, grants_of(state, subject.owner), now, source)
+    holding = holding_grants(state, device_id, grants_of(state, subject.owner), now, source)
     excluded = excluded_resources(state, subject.owner, now)
-    return _merge(state, [item for item in held if item.holds and item.grant.resource not in excluded])
+    if excluded:
+        holding = ((grant, until) for grant, until in holding if grant.resource not in excluded)
+    return _merge(state, holding)
 
 
 def config_acl(state: PolicyState, connector_id: ConnectorId) -> Acl:
@@ -127,7 +138,7 @@ def may_reach(
         return Deny(Reason.EXCLUDED, resource)
     holding = [item for item in held if item.holds]
     if holding:
-        return _merge(state, holding).entries[0]
+        return _merge(state, [(item.grant, item.until) for item in holding]).entries[0]
     nearest = _nearest(held)
     return Deny(nearest.outcome.failures[0].reason if nearest is not None else Reason.GRANT_EXPIRED, resource)
 
@@ -146,12 +157,11 @@ def next_change_at(state: PolicyState, device_id: DeviceId, now: float, *, sourc
     subject = subject_of_device(state, device_id, now)
     if isinstance(subject, Deny):
         return None
-    ends = [subject.session_expires]
-    for item in held_grants(state, device_id, grants_of(state, subject.owner), now, source):
-        if item.alive:
-            ends += (item.grant.expires, item.outcome.changes_at)
-    ends += (exclusion.expires for exclusion in exclusions_of(state, subject.owner))
-    return min((end for end in ends if end is not None and end > now), default=None)
+    ends = list(flips_of(state, device_id, grants_of(state, subject.owner), now, source))
+    if subject.session_expires is not None:
+        ends.append(subject.session_expires)
+    ends += (item.expires for item in exclusions_of(state, subject.owner) if item.expires is not None)
+    return min((end for end in ends if end > now), default=None)
 
 
 def explain(
@@ -170,7 +180,7 @@ def explain(
         return Explanation(decision, tuple(state.grants[grant] for grant in decision.entry.grants))
     held = held_grants(state, device_id, grants_of(state, subject.owner), now, source)
     # If all of them held, would it be permitted? Then what stands in between is the answer.
-    would = decide(_merge(state, [replace(item, outcome=MET) for item in held], ends=False), request, now)
+    would = decide(_merge(state, [(item.grant, None) for item in held]), request, now)
     if isinstance(would, Deny):
         return Explanation(would, ask=ask)
     resource = would.entry.resource.id
@@ -200,15 +210,13 @@ def _opens_at(outcome: Outcome) -> int | None:
     return outcome.changes_at if [failure.condition for failure in outcome.failures] == ["hours"] else None
 
 
-def _merge(state: PolicyState, held: list[Held], *, ends: bool = True) -> Acl:
-    """One entry for each resource; it ends with the last of its grants. ``ends=False`` leaves the ends out."""
+def _merge(state: PolicyState, grants: Iterable[tuple[Grant, int | None]]) -> Acl:
+    """One entry for each resource; it ends with the last of its grants, each given with its end."""
     entries: dict[ResourceId, Entry] = {}
-    for item in sorted(held, key=lambda item: item.grant.id):
-        grant = item.grant
+    for grant, until in sorted(grants, key=lambda item: item[0].id):
         resource = state.resources.get(grant.resource)
         if resource is None:
             continue
-        until = item.until if ends else None
         entry = entries.get(resource.id)
         if entry is None:
             entries[resource.id] = Entry(resource, (grant.id,), until)

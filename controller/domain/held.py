@@ -48,25 +48,79 @@ def facts_of(state: PolicyState, device_id: DeviceId, source: Source) -> Facts:
     )
 
 
+class Judge:
+    """Judges policies for one living device at one moment (Unix seconds); each policy once."""
+
+    def __init__(self, state: PolicyState, device: DeviceId, now: float, source: Source) -> None:
+        self._state = state
+        self._device = device
+        self._now = now
+        self._source = source
+        self._facts: Facts | None = None
+        self._outcomes: dict[PolicyId, Outcome] = {}
+
+    def outcome(self, policy_id: PolicyId) -> Outcome:
+        """The judgement of a policy."""
+        known = self._outcomes.get(policy_id)
+        if known is None:
+            if self._facts is None:
+                self._facts = facts_of(self._state, self._device, self._source)
+            policy = self._state.policies.get(policy_id)
+            known = evaluate(policy.conditions, self._facts, self._now) if policy is not None else _LOST
+            self._outcomes[policy_id] = known
+        return known
+
+
 def held_grants(
     state: PolicyState, device: DeviceId, grants: Iterable[Grant], now: float, source: Source
 ) -> list[Held]:
-    """Judges ``grants`` for a living device at ``now`` (Unix seconds); each policy once."""
-    facts: Facts | None = None
-    outcomes: dict[PolicyId, Outcome] = {}
-    held: list[Held] = []
+    """Judges ``grants`` for a living device at ``now`` (Unix seconds)."""
+    judge = Judge(state, device, now, source)
+    return [
+        Held(
+            grant,
+            MET if grant.policy is None else judge.outcome(grant.policy),
+            alive=grant.expires is None or grant.expires > now,
+        )
+        for grant in grants
+    ]
+
+
+def holding_grants(
+    state: PolicyState, device: DeviceId, grants: Iterable[Grant], now: float, source: Source
+) -> Iterator[tuple[Grant, int | None]]:
+    """Yields the grants that give access now, each with ``Held.until``; much quicker than ``held_grants``: lists are long."""
+    judge: Judge | None = None
     for grant in grants:
-        outcome = MET
-        if grant.policy is not None:
-            known = outcomes.get(grant.policy)
-            if known is None:
-                facts = facts or facts_of(state, device, source)
-                policy = state.policies.get(grant.policy)
-                known = evaluate(policy.conditions, facts, now) if policy is not None else _LOST
-                outcomes[grant.policy] = known
-            outcome = known
-        held.append(Held(grant, outcome, alive=grant.expires is None or grant.expires > now))
-    return held
+        expires = grant.expires
+        if expires is not None and expires <= now:
+            continue
+        if grant.policy is None:
+            yield grant, expires
+            continue
+        judge = judge or Judge(state, device, now, source)
+        outcome = judge.outcome(grant.policy)
+        if outcome.met:
+            ends = outcome.changes_at
+            yield grant, ends if expires is None or (ends is not None and ends < expires) else expires
+
+
+def flips_of(
+    state: PolicyState, device: DeviceId, grants: Iterable[Grant], now: float, source: Source
+) -> Iterator[int]:
+    """Yields the moments at which time alone can change what living grants give: their ends and their conditions' flips."""
+    judge = Judge(state, device, now, source)
+    seen: set[PolicyId] = set()
+    for grant in grants:
+        if grant.expires is not None:
+            if grant.expires <= now:
+                continue
+            yield grant.expires
+        if grant.policy is not None and grant.policy not in seen:
+            seen.add(grant.policy)
+            changes_at = judge.outcome(grant.policy).changes_at
+            if changes_at is not None:
+                yield changes_at
 
 
 def asks_for_source(state: PolicyState, owner: SubjectRef) -> bool:

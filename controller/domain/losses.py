@@ -30,6 +30,7 @@ class Loss:
 
 _TAKING = (
     e.SessionStarted,
+    e.SessionReauthenticated,
     e.SessionEnded,
     e.DeviceRevoked,
     e.DeviceUntrusted,
