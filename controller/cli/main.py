@@ -146,6 +146,76 @@ def check_config(context: typer.Context, as_json: JsonOption = False) -> None:
     setup.check_config(context.obj, as_json=as_json)
 
 
+@app.command("backup")
+def backup_command(
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; with --check, to read.")],
+    check: Annotated[bool, typer.Option("--check", help="Read a backup and say whether it is whole.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the whole database into one file while the controller runs, and read it again.
+
+    It holds people's data, password hashes and sealed private keys: keep it where only you can read it. The master secret
+    that the keys are sealed with (master.secret in the state directory) is not in it: keep that elsewhere, or neither is
+    of use. People's sign-ins to the API and unspent enrolment tokens are left out.
+
+    \b
+    Examples:
+      ostiary-controller backup /var/backups/ostiary-2026-11-22.backup
+      ostiary-controller backup --check /var/backups/ostiary-2026-11-22.backup
+    """
+    from controller.cli import backup as commands
+
+    (commands.check if check else commands.make)(context.obj, target, as_json=as_json)
+
+
+@app.command("restore")
+def restore_command(
+    context: typer.Context,
+    source: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Backup to restore.")] = None,
+    bump_epoch: Annotated[
+        bool, typer.Option("--bump-epoch", help="Raise the epoch of the restored database, so that it may serve.")
+    ] = False,
+    review: Annotated[bool, typer.Option("--review", help="Show the list of what was revoked since, again.")] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="An export of the log that is newer than the backup.")
+    ] = None,
+    witness: Annotated[
+        list[Path] | None,
+        typer.Option("--witness", metavar="FILE", help="What a connector witnessed; may be repeated."),
+    ] = None,
+    end_sessions: Annotated[
+        bool, typer.Option("--end-sessions", help="With --bump-epoch: all devices of people must sign in again.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill an empty database with a backup, list who was revoked since it was made, and raise the epoch.
+
+    In three steps, so that nobody's access comes back unnoticed: restore; review the list and take away again what must not
+    live; then raise the epoch. Until then `serve` refuses. Agents that have seen newer policy take the higher epoch and
+    refuse everything of the old one.
+
+    \b
+    Example:
+      ostiary-controller restore /var/backups/ostiary-2026-11-22.backup --export events.jsonl --witness office.json
+      ostiary-controller restore --bump-epoch --witness office.json
+      ostiary-controller serve
+    """
+    from controller.cli import backup as commands
+
+    if (source is not None) + bump_epoch + review != 1:
+        raise typer.BadParameter("give a FILE, or --review, or --bump-epoch")
+    if end_sessions and not bump_epoch:
+        raise typer.BadParameter("--end-sessions belongs to --bump-epoch")
+    evidence = commands.Evidence(export, witness or [])
+    if source is not None:
+        commands.restore(context.obj, source, evidence, as_json=as_json)
+    elif review:
+        commands.review(context.obj, evidence, as_json=as_json)
+    else:
+        commands.bump_epoch(context.obj, evidence, end_sessions=end_sessions, as_json=as_json)
+
+
 @app.command("openapi")
 def openapi() -> None:
     """Print the API's OpenAPI 3.1 document.

@@ -41,6 +41,11 @@ def head_revision() -> str:
     return head
 
 
+def known_revisions() -> frozenset[str]:
+    """Returns every revision that this code can upgrade from."""
+    return frozenset(script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions())
+
+
 def current_revision(connection: sa.Connection) -> str | None:
     """Returns the revision that the database says it has; None for an empty database."""
     return MigrationContext.configure(connection).get_current_revision()
@@ -58,8 +63,7 @@ def require_current(connection: sa.Connection) -> None:
         return
     if current is None:
         raise LocalError(Reason.SCHEMA_OLDER, "the database has no tables")
-    known = {script.revision for script in scripts.walk_revisions()}
-    reason = Reason.SCHEMA_OLDER if current in known else Reason.SCHEMA_NEWER
+    reason = Reason.SCHEMA_OLDER if current in known_revisions() else Reason.SCHEMA_NEWER
     raise LocalError(reason, f"its schema is {current}, this version needs {scripts.get_current_head()}")
 
 
