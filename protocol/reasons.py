@@ -28,7 +28,7 @@ class Reason(Enum):
     NO_GRANT = (21, "No grant gives you this resource.", "Ask the people named by `ostiary explain` for access.")
     PORT_NOT_ALLOWED = (22, "The resource does not include this port.", "Ask an administrator to add the port.")
     PROTOCOL_NOT_ALLOWED = (23, "The resource does not include this protocol.", "Ask an administrator to add it.")
-    GRANT_EXPIRED = (24, "Your grant for this resource has expired.", "Ask for a new grant.")
+    GRANT_EXPIRED = (24, "Your grant for this resource has expired.", "Run `ostiary explain`, or ask for a new grant.")
     CONNECTOR_NOT_ALLOWED = (25, "The connector may not serve this destination.", "Ask an administrator.")
     EGRESS_FORBIDDEN = (26, "The connector never connects to this kind of address.", "Ask an administrator.")
     USER_DISABLED = (27, "Your account is disabled.", "Ask an administrator.")
