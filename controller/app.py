@@ -7,6 +7,7 @@ could mean to miss a revocation (T-7).
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 from collections.abc import AsyncIterator
@@ -25,17 +26,19 @@ from controller.api.operations.checkpoints import Checkpointer
 from controller.api.presence import RELAY_OFFLINE, AgentPresence, RelayPresence
 from controller.api.services import Services
 from controller.api.writes import KEEP_S as IDEMPOTENCY_KEEP_S
+from controller.delivery.courier import Courier
 from controller.identity.keyring import KeyRing, plan_due_rotation, plan_retirement
 from controller.identity.passwords import Passwords
 from controller.identity.provider_client import ProviderClient, provider_context
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
-from controller.settings import Settings
+from controller.settings import Settings, host_of
 from controller.store import Store, access_requests, enrolments, idempotency, replicas, upkeep, web_sessions
-from controller.store.retention import purge_connections
+from controller.store.retention import close_orphans, purge_acknowledgements, purge_connections
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
 from protocol.ids import RelayId
+from protocol.limits import LEASE_MAX_S
 from protocol.reasons import Reason
 from runtime.backoff import Backoff
 from runtime.clock import Clock, SystemClock
@@ -222,7 +225,20 @@ async def do_duties(services: Services) -> None:
     async with TaskScope("duties") as scope:
         scope.spawn_supervised(lambda: keep_house(services), name="housekeeping")
         scope.spawn_supervised(lambda: save_folds(services), name="folds")
+        scope.spawn_supervised(courier_of(services).run, name="sinks")
         await scope.join()
+
+
+def courier_of(services: Services) -> Courier:
+    """Returns what carries records to the sinks."""
+    return Courier(
+        services.store,
+        services.seal,
+        services.clock,
+        hostname=lambda: host_of(services.public_url),
+        process=str(os.getpid()),
+        loopback=services.settings.sinks_on_loopback,
+    )
 
 
 async def save_folds(services: Services) -> None:
@@ -247,6 +263,15 @@ async def keep_house(services: Services) -> None:
             services.store,
             before_ms=round((now - settings.connections_keep_days * DAY_S) * 1000),
             keep_rows=settings.connections_keep_rows,
+        )
+        await purge_acknowledgements(
+            services.store, before_ms=round((now - settings.connections_keep_days * DAY_S) * 1000)
+        )
+        await close_orphans(
+            services.store,
+            known={str(agent) for agent in (*services.state.connectors, *services.state.devices)},
+            silent_before_ms=round((now - LEASE_MAX_S) * 1000),
+            now_ms=round(now * 1000),
         )
         if plan_retirement(services.state, now).commands:
             async with services.store.write(actor="system", request_id="housekeeping", now=now) as unit:

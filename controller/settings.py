@@ -77,6 +77,9 @@ class Settings:
     connections_keep_days: int = field(
         default=90, metadata={"help": "How long records of ended connections are kept.", "min": 1, "max": 36_500}
     )
+    sinks_on_loopback: bool = field(
+        default=False, metadata={"help": "Sinks may be on this host itself (a collector beside the controller)."}
+    )
     connections_keep_rows: int = field(
         default=5_000_000,
         metadata={"help": "How many records of connections are kept at most.", "min": 1_000, "max": 1_000_000_000},

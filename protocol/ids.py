@@ -61,6 +61,7 @@ PREFIXES: Final = {
     "api_token": "apt",
     "enrolment": "enr",
     "access_request": "arq",
+    "sink": "snk",
 }
 
 _ID = re.compile(r"[a-z]{3}_[A-Za-z0-9_-]{22}\Z")

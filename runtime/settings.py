@@ -49,6 +49,7 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "CONNECTIONS_MAX",
             "CONNECTIONS_KEEP_DAYS",
             "CONNECTIONS_KEEP_ROWS",
+            "SINKS_ON_LOOPBACK",
             "SECRET_KEY",
         }
     ),

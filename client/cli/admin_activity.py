@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from client.cli import admin_enforcement
 from client.cli.admin_common import (
     CONNECTOR,
     DEVICE,
@@ -27,6 +28,7 @@ from runtime.command_line import command_group
 connection = command_group("Connections: what was served and what was refused.")
 event = command_group("Events: the audit trail.")
 enforcement = command_group("Enforcement: who enforces which revision of the policy.")
+admin_enforcement.declare(enforcement)
 key = command_group("Signing keys: rotation and emergency distrust.")
 
 _KEY_COLUMNS: Columns = [("KEY", "kid"), ("STATUS", "status"), ("ADDED", age("added_at"))]
@@ -40,6 +42,9 @@ def connection_list(
     ] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="EMAIL", help="Only this user's.")] = None,
     resource: Annotated[str | None, typer.Option("--resource", help="Only those to this resource.")] = None,
+    is_open: Annotated[
+        bool | None, typer.Option("--open/--over", help="Only those that are open now, or that are over.")
+    ] = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
     output: OutputOption = Output.TABLE,
@@ -49,10 +54,11 @@ def connection_list(
     \b
     Example:
       ostiary admin connection list --denied -n 20
+      ostiary admin connection list --open
     """
     output = chosen(output, as_json=as_json)
     with administrator(output) as api:
-        query: dict[str, object] = {"denied": denied}
+        query: dict[str, object] = {"denied": denied, "open": is_open}
         query["user"] = None if user is None else resolve(api, USER, user)
         query["resource"] = None if resource is None else resolve(api, RESOURCE, resource)
         names = names_of(api, USER, SERVICE_ACCOUNT, RESOURCE) if output is Output.TABLE else {}
@@ -61,7 +67,7 @@ def connection_list(
             ("USER", by_id(names, "user")),
             ("TO", _target),
             ("RESOURCE", by_id(names, "resource")),
-            ("OUTCOME", "outcome"),
+            ("OUTCOME", lambda item: "open" if item.get("open") else str(item.get("outcome"))),
             ("UP", lambda item: _bytes(item.get("bytes_up"))),
             ("DOWN", lambda item: _bytes(item.get("bytes_down"))),
             ("REPORTED BY", "reporter"),

@@ -14,6 +14,7 @@ from controller.domain import commands_connector_keys as ck
 from controller.domain import commands_personal as pd
 from controller.domain import commands_policies as k
 from controller.domain import commands_requests as r
+from controller.domain import commands_sinks as sk
 from controller.domain import commands_sign_in as s
 from controller.domain import commands_tokens as t
 from controller.domain.model import Role, SubjectKind
@@ -151,6 +152,8 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     r.WithdrawAccessRequest: Rule(None, P.SELF_WRITE, _named_user),
     r.ApproveAccessRequest: Rule(P.REQUESTS_WRITE),
     r.DenyAccessRequest: Rule(P.REQUESTS_WRITE),
+    sk.AddSink: Rule(P.SINKS_WRITE),
+    sk.RemoveSink: Rule(P.SINKS_WRITE),
 }
 """Each command's rule. A test holds that every command has one."""
 

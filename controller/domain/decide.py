@@ -13,6 +13,7 @@ from controller.domain import (
     decide_policies,
     decide_requests,
     decide_sign_in,
+    decide_sinks,
     decide_tokens,
 )
 from controller.domain.commands import Command
@@ -33,6 +34,7 @@ _HANDLERS = {
     **decide_tokens.HANDLERS,
     **decide_requests.HANDLERS,
     **decide_connector_keys.HANDLERS,
+    **decide_sinks.HANDLERS,
 }
 
 

@@ -15,6 +15,7 @@ from controller.domain import (
     evolve_policies,
     evolve_requests,
     evolve_sign_in,
+    evolve_sinks,
     evolve_tokens,
 )
 from controller.domain.events import Event
@@ -32,6 +33,7 @@ _HANDLERS = {
     **evolve_sign_in.HANDLERS,
     **evolve_tokens.HANDLERS,
     **evolve_requests.HANDLERS,
+    **evolve_sinks.HANDLERS,
     **evolve_connector_keys.HANDLERS,
 }
 

@@ -1,8 +1,9 @@
-"""Keeps the connection log within its age and size. A duty of the leader; the event log is never shortened."""
+"""Keeps the connection log true, and within its age and size. A duty of the leader; the event log is never shortened."""
 
+from collections.abc import Collection
 from typing import Final
 
-from controller.store import records
+from controller.store import acknowledgements, records
 from controller.store.store import Store
 
 ROUNDS_MAX: Final = 1_000
@@ -28,3 +29,48 @@ async def purge_connections(store: Store, *, before_ms: int, keep_rows: int) -> 
         if deleted < records.PURGE_MAX:
             break
     return total
+
+
+async def purge_acknowledgements(store: Store, *, before_ms: int) -> int:
+    """Deletes acknowledgements from before a moment that newer ones have superseded; returns how many.
+
+    Raises:
+        LocalError: UNAVAILABLE.
+    """
+    total = 0
+    for _ in range(ROUNDS_MAX):
+        async with store.transact() as connection:
+            deleted = await acknowledgements.purge(connection, before_ms)
+        total += deleted
+        if deleted < acknowledgements.PURGE_MAX:
+            break
+    return total
+
+
+async def close_orphans(store: Store, *, known: Collection[str], silent_before_ms: int, now_ms: int) -> int:
+    """Closes what agents reported as open that will never report its end.
+
+    Args:
+        store: the database.
+        known: the agents that have a standing; the others' flows were cut with it.
+        silent_before_ms: agents that were heard last before this moment have outlived every lease.
+        now_ms: Unix milliseconds.
+
+    Returns:
+        How many flows were closed.
+
+    Raises:
+        LocalError: UNAVAILABLE.
+    """
+    async with store.read() as connection:
+        agents = await records.agents_with_open(connection)
+        heard = await acknowledgements.contacts(connection)
+    closed = 0
+    for agent in agents:
+        if agent in known and heard.get(agent, now_ms) >= silent_before_ms:
+            continue
+        async with store.transact() as connection:
+            newest = await records.newest(connection)
+            ended, _ = await records.close_unknown(connection, agent, alive=(), newest=newest, now_ms=now_ms)
+        closed += ended
+    return closed

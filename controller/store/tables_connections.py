@@ -88,3 +88,23 @@ AGENT_CONTACTS: Final = sa.Table(
     sa.Column("agent", sa.Text, primary_key=True),
     sa.Column("heard_ms", sa.BigInteger, nullable=False),
 )
+
+SINKS: Final = sa.Table(
+    "sinks",
+    METADATA,
+    # Where records are sent to. Its credential is sealed in SECRETS; the cursors move only behind what was taken.
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("ca_pem", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("connections_seq", sa.BigInteger, nullable=False),
+    sa.Column("events_position", sa.BigInteger, nullable=False),
+    sa.Column("delivered", sa.BigInteger, nullable=False),
+    sa.Column("delivered_ms", sa.BigInteger, nullable=True),
+    sa.Column("failing_ms", sa.BigInteger, nullable=True),
+    sa.Column("failure", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)

@@ -85,6 +85,25 @@ def upgrade() -> None:
         sa.Column("heard_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("agent", name=op.f("pk_agent_contacts")),
     )
+    op.create_table(
+        "sinks",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("destination", sa.Text(), nullable=False),
+        sa.Column("ca_pem", sa.Text(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("connections_seq", sa.BigInteger(), nullable=False),
+        sa.Column("events_position", sa.BigInteger(), nullable=False),
+        sa.Column("delivered", sa.BigInteger(), nullable=False),
+        sa.Column("delivered_ms", sa.BigInteger(), nullable=True),
+        sa.Column("failing_ms", sa.BigInteger(), nullable=True),
+        sa.Column("failure", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sinks")),
+        sa.UniqueConstraint("name", name=op.f("uq_sinks_name")),
+    )
     op.drop_index(op.f("ix_connection_records_user"), table_name="connection_records")
     op.drop_index(op.f("ix_connection_records_resource"), table_name="connection_records")
     op.drop_index(op.f("ix_connection_records_ended_ms"), table_name="connection_records")
@@ -127,6 +146,7 @@ def downgrade() -> None:
     )
     for column in ("device", "ended_ms", "resource", "user"):
         op.create_index(op.f(f"ix_connection_records_{column}"), "connection_records", [column], unique=False)
+    op.drop_table("sinks")
     op.drop_table("agent_contacts")
     op.drop_index(op.f("ix_enforcement_acks_at_ms"), table_name="enforcement_acks")
     op.drop_table("enforcement_acks")

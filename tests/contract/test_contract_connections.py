@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from policy_world import fresh_id
 
-from controller.store import Store, records
+from controller.store import Store, acknowledgements, records
 from controller.store.records import RecordFilter
-from controller.store.retention import purge_connections
+from controller.store.retention import close_orphans, purge_connections
 from protocol.control import ConnectionRecord
 from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, RelayId, ResourceId, Revision
 
@@ -197,3 +197,15 @@ async def test_retention_by_age_and_by_number_spares_what_is_open(
     assert [item.record.flow for item in left if item.open] == [living.flow]
     async with store.read() as db:
         assert await records.newest(db) == 11
+
+
+async def test_what_will_never_be_reported_is_closed(store: Store) -> None:
+    """Of agents that lost their standing, or were silent for longer than any lease."""
+    flows = {agent: a_flow() for agent in ("con_here", "con_silent", "con_gone", "con_unheard")}
+    async with store.transact() as db:
+        for agent, flow in flows.items():
+            await records.append(db, agent, [], [flow])
+        await acknowledgements.heard(db, {"con_here": 900, "con_silent": 100, "con_gone": 900})
+    known = flows.keys() - {"con_gone"}
+    assert await close_orphans(store, known=known, silent_before_ms=500, now_ms=1000) == 2
+    assert {flow for flow, *_ in await shown(store, open=True)} == {flows["con_here"].flow, flows["con_unheard"].flow}

@@ -93,6 +93,7 @@ from controller.domain.events.sign_in import (
     UserSecondFactorAdded,
     UserSecondFactorRemoved,
 )
+from controller.domain.events.sinks import SinkCreated, SinkRemoved
 from controller.domain.events.tokens import ApiTokenCreated, ApiTokenRevoked
 
 EVENT_TYPES: tuple[type[Event], ...] = (
@@ -155,6 +156,8 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AccessRequestApproved,
     AccessRequestDenied,
     AccessRequestWithdrawn,
+    SinkCreated,
+    SinkRemoved,
     ApiTokenCreated,
     ApiTokenRevoked,
     IdentityProviderCreated,
@@ -244,6 +247,8 @@ __all__ = [
     "SigningKeyAdded",
     "SigningKeyDistrusted",
     "SigningKeyRetired",
+    "SinkCreated",
+    "SinkRemoved",
     "UserCreated",
     "UserDisabled",
     "UserEnabled",
