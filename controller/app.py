@@ -23,6 +23,7 @@ from controller.agents.sharing import ROUND_S, Sharing
 from controller.api.document import build_api
 from controller.api.operations import keys
 from controller.api.operations.checkpoints import Checkpointer
+from controller.api.operations.sign_in_audit import keep_counts
 from controller.api.presence import RELAY_OFFLINE, AgentPresence, RelayPresence
 from controller.api.services import Services
 from controller.api.writes import KEEP_S as IDEMPOTENCY_KEEP_S
@@ -156,6 +157,7 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
         scope.spawn_supervised(links.run, name="relays")
         scope.spawn_supervised(endpoint.journal.run, name="acknowledgements")
         scope.spawn_supervised(lambda: lead(services), name="leader")
+        scope.spawn_supervised(lambda: keep_counts(services), name="sign-in failures")
         sharing = Sharing(store, presence, hub, clock, replica=token_text(12), hostname=socket.gethostname())
         if store.shared:
             scope.spawn_supervised(lambda: share(sharing), name="sharing")

@@ -1,11 +1,15 @@
 """What sign-ins leave in the log: successes, ends, and failures within a bound (T-9, D10)."""
 
+import asyncio
+from typing import Final
+
 from controller.api.services import Services
 from controller.domain.commands import RecordSignInFailure
 from controller.domain.commands_sign_in import RecordOmittedFailures
 from protocol.ids import UserId
 
 ACTOR = "sign_in"
+FLUSH_S: Final = 300.0
 
 
 async def record_failure(services: Services, user: UserId | None, cause: str, request_id: str, now: float) -> None:
@@ -23,3 +27,10 @@ async def flush_failures(services: Services, now: float) -> None:
     if omitted := services.failures.take_omitted():
         async with services.store.write(actor=ACTOR, request_id="housekeeping", now=now) as unit:
             await unit.execute(RecordOmittedFailures(omitted))
+
+
+async def keep_counts(services: Services) -> None:
+    """Writes such counts every now and then, in each process for itself; runs until cancelled."""
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        await flush_failures(services, services.clock.wall())

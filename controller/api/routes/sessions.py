@@ -1,6 +1,6 @@
 """Sign-in to the API and the console, the sessions that result, and the caller himself."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -39,7 +39,7 @@ Read = Annotated[SignedCall, permits(Permission.SESSIONS_READ, own=Permission.SE
 End = Annotated[SignedCall, permits(Permission.SESSIONS_WRITE, own=Permission.SELF_WRITE, early=True)]
 EndAll = Annotated[SignedCall, permits(Permission.SESSIONS_WRITE, own=Permission.SELF_WRITE)]
 
-_STEPS = {
+_STEPS: Final[dict[int | str, dict[str, Any]]] = {
     201: {"model": SessionCreated, "description": "Signed in."},
     202: {"model": SessionPending, "description": "The password was right; a second factor is asked for."},
 }

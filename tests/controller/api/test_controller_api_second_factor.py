@@ -302,3 +302,37 @@ async def test_a_device_is_approved_after_both_steps_and_steps_up_by_its_own_key
     assert session().mfa_s == int(controller.clock.wall())
     assert session().id == first.id
     assert (await step_up(code)).status_code == 422, "a code is good once, here too"
+
+
+async def test_a_second_factor_is_set_up_on_the_page_when_the_rules_want_one(controller: Controller) -> None:
+    owner = await controller.owner()
+    await owner.put("/api/v1/sign-in-rules", json={"second_factor_for": "everybody"})
+    agent, browser = Agent(controller.clock), controller.person()
+    code = (await controller.http.post("/api/v1/device_authorization", json=agent.start())).json()["user_code"]
+    await browser.post("/device/sign-in", data={**SIGN_IN, "user_code": code}, headers=SAME_ORIGIN)
+    for page in (
+        await browser.get("/device", params={"user_code": code}),
+        await browser.post("/device/decision", data={"user_code": code, "decision": "approve"}, headers=SAME_ORIGIN),
+    ):
+        assert "A second factor is needed" in page.text
+    begun = await browser.post("/device/second-factor/begin", data={"user_code": code}, headers=SAME_ORIGIN)
+    assert "<svg" in begun.text
+    secret = re.search(r'class="code">([A-Z2-7 ]{39})<', begun.text)
+    assert secret is not None
+    totp = pyotp.TOTP(secret[1].replace(" ", ""))
+    wrong = await browser.post(
+        "/device/second-factor/confirm", data={"code": "000000", "user_code": code}, headers=SAME_ORIGIN
+    )
+    assert wrong.status_code == 422
+    done = await browser.post(
+        "/device/second-factor/confirm",
+        data={"code": totp.at(int(controller.clock.wall())), "user_code": code},
+        headers=SAME_ORIGIN,
+    )
+    assert len(re.findall(r"(?:[A-Z2-7]{4}-){3}[A-Z2-7]{4}", done.text)) == 10
+    approved = await browser.post(
+        "/device/decision", data={"user_code": code, "decision": "approve"}, headers=SAME_ORIGIN
+    )
+    assert "Device approved" in approved.text
+    forged = await browser.post("/device/second-factor/begin", data={"user_code": code})
+    assert forged.status_code == 403, "only from our own page"
