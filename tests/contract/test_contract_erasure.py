@@ -1,5 +1,9 @@
 """Erasing a person on both databases: nothing personal is left anywhere, and the chain is whole (T-9)."""
 
+import sqlite3
+from pathlib import Path
+
+import pytest
 import sqlalchemy as sa
 from policy_world import START, fresh_id, fresh_key
 from store_steps import give, unit_of
@@ -66,3 +70,20 @@ async def test_t9_nothing_personal_is_left_and_the_chain_is_whole(store: Store) 
     assert (await store.verify_chain()).faults == ()
     async with store.read() as connection:
         assert set(await credentials.get_many(connection, [other, devices[2]])) == {other, devices[2]}
+
+
+async def test_t9_what_was_erased_is_not_in_the_file_either(backend: str, url: str, store: Store) -> None:
+    if backend != "sqlite":
+        pytest.skip("PostgreSQL frees pages by itself, when it vacuums")
+    grace = UserId(fresh_id("user"))
+    await give(store, c.CreateUser(UserId(fresh_id("user")), Role.OWNER), c.CreateUser(grace, Role.MEMBER))
+    async with unit_of(store) as unit:
+        await credentials.set_personal_data(unit.connection, grace, fields={"name": MARK}, now=START)
+    async with unit_of(store) as unit:
+        await erasure.erase(unit.connection, grace)
+    await store.close()
+    path = Path(url.removeprefix("sqlite:///"))
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    assert all(MARK.encode() not in found.read_bytes() for found in path.parent.glob(path.name + "*"))
