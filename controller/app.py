@@ -240,6 +240,7 @@ def courier_of(services: Services) -> Courier:
         hostname=lambda: host_of(services.public_url),
         process=str(os.getpid()),
         loopback=services.settings.sinks_on_loopback,
+        stats=services.sinks,
     )
 
 

@@ -73,3 +73,25 @@ def collect(services: Services, hub: Hub, presence: Presence, tally: Tally) -> I
     yield labelled(
         "ostiary_controller_agents_refused_total", "counter", "Agents turned away.", "reason", dict(tally.refused)
     )
+    sinks = services.sinks
+    yield labelled(
+        "ostiary_controller_sink_records_total",
+        "counter",
+        "Records that a sink took; on the leader only.",
+        "sink",
+        {name: stats.delivered for name, stats in sinks.items()},
+    )
+    yield labelled(
+        "ostiary_controller_sink_failures_total",
+        "counter",
+        "Attempts in vain to send to a sink; on the leader only.",
+        "sink",
+        {name: stats.failures for name, stats in sinks.items()},
+    )
+    yield labelled(
+        "ostiary_controller_sink_failing",
+        "gauge",
+        "1: the sink takes nothing at the moment; on the leader only.",
+        "sink",
+        {name: float(stats.failing) for name, stats in sinks.items()},
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from controller.api.presence import Nobody, Presence
+from controller.delivery.stats import SinkStats
 from controller.domain.state import PolicyState
 from controller.identity.ca import CertificateAuthority
 from controller.identity.failure_log import FailureLog
@@ -64,6 +65,8 @@ class Services:
     presence: Presence = field(default_factory=Nobody)
     limits: Limits = field(default_factory=Limits)
     activity: Activity = field(default_factory=Activity)
+    sinks: dict[str, SinkStats] = field(default_factory=dict)
+    """What this process has delivered, by the sinks' names; empty unless it is the leader."""
     failures: FailureLog = field(default_factory=FailureLog)
     history: History = field(init=False)
     planning: asyncio.Lock = field(default_factory=asyncio.Lock)

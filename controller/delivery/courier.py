@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from controller.delivery.messages import LogMessage, of_connection, of_event
+from controller.delivery.stats import SinkStats
 from controller.delivery.transports import (
     HttpsTransport,
     SyslogTransport,
@@ -52,7 +53,15 @@ class Courier:
     """``run`` serves all sinks until cancelled. ``loopback``: also to this host itself (for collectors beside it)."""
 
     def __init__(
-        self, store: Store, seal: Seal, clock: Clock, *, hostname: Callable[[], str], process: str, loopback: bool
+        self,
+        store: Store,
+        seal: Seal,
+        clock: Clock,
+        *,
+        hostname: Callable[[], str],
+        process: str,
+        loopback: bool,
+        stats: dict[str, SinkStats] | None = None,
     ) -> None:
         self._store = store
         self._seal = seal
@@ -60,6 +69,7 @@ class Courier:
         self._hostname = hostname
         self._process = process
         self._loopback = loopback
+        self._stats = {} if stats is None else stats
 
     async def run(self) -> None:
         """Follows the list of sinks; each has a task of its own."""
@@ -83,6 +93,7 @@ class Courier:
         """Delivers to one sink until it is removed."""
         backoff = Backoff(cap_s=BACKOFF_CAP_S)
         transport: Transport | None = None
+        sink: Sink | None = None
         try:
             while True:
                 try:
@@ -104,9 +115,11 @@ class Courier:
                     await self._took(sink, batch)
                     backoff.reset()
                 except OstiaryError as error:
-                    await self._failed(name, error)
+                    await self._failed(sink, name, error)
                     await asyncio.sleep(backoff.next())
         finally:
+            if sink is not None:
+                self._stats.pop(sink.name, None)
             if transport is not None:
                 await transport.close()
 
@@ -145,10 +158,17 @@ class Courier:
                 count=len(batch.messages),
                 now_ms=self._now_ms(),
             )
+        stats = self._stats.setdefault(sink.name, SinkStats())
+        stats.delivered += len(batch.messages)
+        stats.failing = False
         if sink.failing_ms is not None:
             _log.info("sink.recovered", sink=sink.name)
 
-    async def _failed(self, name: str, error: OstiaryError) -> None:
+    async def _failed(self, sink: Sink | None, name: str, error: OstiaryError) -> None:
+        if sink is not None:
+            stats = self._stats.setdefault(sink.name, SinkStats())
+            stats.failures += 1
+            stats.failing = True
         _log.warning("sink.failed", sink=name, reason=error.reason.code, detail=error.detail)
         try:
             async with self._store.transact() as connection:

@@ -15,6 +15,7 @@ from tls_material import TlsMaterial, tls_material
 
 from controller.delivery import courier as module
 from controller.delivery.courier import Courier, secret_name
+from controller.delivery.stats import SinkStats
 from controller.delivery.transports import HttpsTransport, SyslogTransport, parse_https, parse_syslog
 from controller.domain import commands as c
 from controller.identity.sealing import Seal
@@ -133,10 +134,18 @@ async def add_flows(store: Store, count: int) -> list[str]:
 
 
 @asynccontextmanager
-async def carrying(store: Store, monkeypatch: pytest.MonkeyPatch, *, loopback: bool = True) -> AsyncIterator[None]:
+async def carrying(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    loopback: bool = True,
+    stats: dict[str, SinkStats] | None = None,
+) -> AsyncIterator[None]:
     monkeypatch.setattr(module, "POLL_S", 0.01)
     monkeypatch.setattr(module.Backoff, "next", lambda _self: 0.01)
-    courier = Courier(store, SEAL, SystemClock(), hostname=lambda: "ctl.test", process="1", loopback=loopback)
+    courier = Courier(
+        store, SEAL, SystemClock(), hostname=lambda: "ctl.test", process="1", loopback=loopback, stats=stats
+    )
     async with TaskScope("test") as scope:
         scope.spawn(courier.run(), name="courier")
         yield
@@ -182,8 +191,10 @@ async def test_t9_what_was_refused_is_sent_again_and_nothing_is_skipped(
     async with listening(receiver.http, material) as port:
         await add_sink(store, "https", f"https://127.0.0.1:{port}/in", ca_pem=material.ca_pem.decode())
         flows = await add_flows(store, 8)
-        async with carrying(store, monkeypatch):
-            await until(lambda: len(receiver.seen("connection")) == 8)
+        stats: dict[str, SinkStats] = {}
+        async with carrying(store, monkeypatch, stats=stats):
+            await until(lambda: len(receiver.seen("connection")) == 8 and stats["siem"].delivered == 9)
+            assert (stats["siem"].failures, stats["siem"].failing) == (3, False)
     assert receiver.seen("connection") == flows
 
 
