@@ -48,6 +48,11 @@ def collect(daemon: Daemon) -> Iterable[Metric]:
         "ostiary_connector_records_waiting", "Records that the controller has not stored.", len(enforcer.records)
     )
     yield counter("ostiary_connector_records_dropped_total", "Records lost.", enforcer.records.dropped)
+    witness = daemon.observer.witness
+    yield counter(
+        "ostiary_connector_log_conflicts_total", "Configs of a log that was rewritten.", witness.conflict_count
+    )
+    yield gauge("ostiary_connector_checkpoints_witnessed", "Checkpoints kept.", len(witness.checkpoints))
     yield gauge("ostiary_connector_relays", "Relays of the config.", len(uplinks))
     yield gauge("ostiary_connector_relays_attached", "Relays attached to.", sum(uplink.attached for uplink in uplinks))
     yield gauge("ostiary_connector_legs_parked", "Idle legs.", sum(uplink.parked for uplink in uplinks))

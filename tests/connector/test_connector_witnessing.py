@@ -12,6 +12,7 @@ from test_connector_daemon import Stage, staged, until
 from tls_material import tls_material
 from typer.testing import CliRunner
 
+from connector import metrics
 from connector.cli import app
 from connector.identity import Identity, make_certificate, save_identity
 from connector.status import describe
@@ -218,6 +219,8 @@ async def test_t70_a_daemon_refuses_a_rewritten_log_goes_on_and_says_so(tmp_path
         shown = describe(stage.daemon)
         assert (shown["witness"]["conflicts"], shown["witness"]["refused"]) == (1, 1)
         assert "event 7" in shown["witness"]["last_conflict"]
+        counted = {metric.name: metric.samples for metric in metrics.collect(stage.daemon)}
+        assert counted["ostiary_connector_log_conflicts_total"] == {(): 1}
         assert shown["problem"]["reason"] == "log_conflict"
         # What it takes away is taken away nevertheless: a contradiction never fails open.
         cutoff = Cutoff(DEVICE, res(1), stage.now + 1, "access_revoked")
