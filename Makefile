@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 STAMP := $(VENV)/.installed
 SOURCES := protocol runtime controller relay connector client migrations lab bench tests
 
@@ -22,12 +23,14 @@ $(STAMP): requirements.lock pyproject.toml
 
 host-tools: ## install the programs that the demo, the tests and the benchmarks drive (apt; prints the command first)
 	@./lab/ensure-tools
+	@./lab/ensure-engine
 
 demo: $(STAMP) ## the whole product on this machine, told as it happens (KEEP=1 leaves it up)
 	@$(BIN)/python -m lab.demo $(if $(KEEP),--keep)
 
+# One worker has the tests with namespaces and containers, the other ones everything else.
 test: $(STAMP) host-tools ## the whole test suite
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -141,7 +141,9 @@ class Engine:
         """Returns a copy of the repository's tracked files with a wheelhouse, as a build context."""
         target = self.folder / "checkout"
         target.mkdir()
-        listed = self._host.run("/usr/bin/git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
+        listed = self._host.run(
+            "/usr/bin/git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"
+        ).stdout
         for name in listed.split("\0"):
             source = ROOT / name
             if name and source.is_file():

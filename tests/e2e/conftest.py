@@ -20,6 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+            # They share one lab: one worker runs them all.
+            item.add_marker(pytest.mark.xdist_group("lab"))
             if why:
                 item.add_marker(pytest.mark.skip(reason=why))
 

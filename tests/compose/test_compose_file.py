@@ -1,0 +1,91 @@
+"""compose.yaml, Dockerfile and the set-up script as written, without an engine."""
+
+import re
+import subprocess
+from typing import Any
+
+from lab.engine import ROOT, compose_binary
+from lab.processes import Host
+
+OURS = {"secrets", "migrate", "init", "controller", "relay", "demo-setup", "demo-web", "demo-connector", "demo-client"}
+ONE_SHOTS = {"secrets", "migrate", "init", "demo-setup"}
+
+
+def test_the_stack_has_its_parts(stack: dict[str, Any]) -> None:
+    services = stack["services"]
+    assert set(services) == OURS | {"demo", "db", "proxy"}
+    for name in ONE_SHOTS:
+        assert services[name]["restart"] == "no"
+    for name in set(services) - ONE_SHOTS:
+        assert services[name]["restart"] == "unless-stopped", name
+
+
+def test_every_container_of_ours_is_hardened(stack: dict[str, Any]) -> None:
+    for name in OURS | {"demo"}:
+        service = stack["services"][name]
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["pids_limit"] > 0, name
+        assert int(service["mem_limit"]) > 0, name
+        assert not service.get("privileged"), name
+    # The client writes the resolver's settings, routes and rules of its container; nobody else may do any of it.
+    exceptions = {name for name in OURS | {"demo"} if not stack["services"][name].get("read_only")}
+    assert exceptions == {"demo-client"}
+    capable = {name: service["cap_add"] for name, service in stack["services"].items() if "cap_add" in service}
+    assert capable == {"demo-client": ["NET_ADMIN"], "proxy": ["NET_BIND_SERVICE"]}
+    assert {name for name in stack["services"] if stack["services"][name].get("user", "").startswith("0")} == {
+        "demo-client"
+    }
+
+
+def test_only_proxy_and_relay_publish_ports_and_the_database_is_in_a_network_without_exit(
+    stack: dict[str, Any],
+) -> None:
+    published = {name for name, service in stack["services"].items() if service.get("ports")}
+    assert published == {"proxy", "relay"}
+    assert stack["networks"]["backend"]["internal"]
+    assert stack["networks"]["demo"]["internal"]
+    assert set(stack["services"]["db"]["networks"]) == {"backend"}
+    assert set(stack["services"]["demo-client"]["networks"]) == {"edge"}
+    assert set(stack["services"]["demo-web"]["networks"]) == {"demo"}
+
+
+def test_secrets_travel_in_volumes_not_in_variables(stack: dict[str, Any]) -> None:
+    for name, service in stack["services"].items():
+        for key, value in (service.get("environment") or {}).items():
+            secret = re.search(r"PASSWORD|SECRET|TOKEN|DATABASE_URL", key)
+            assert secret is None or str(value).startswith("/"), f"{name}: {key}"
+
+
+def test_a_missing_setting_is_named_before_anything_starts() -> None:
+    done = Host("here").run(
+        str(compose_binary()), "--project-directory", str(ROOT), "--env-file", "/dev/null", "config", "-q", check=False
+    )
+    assert done.returncode != 0
+    assert "in .env (see .env.example)" in done.stderr
+
+
+def test_the_example_is_complete() -> None:
+    names = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    done = Host("here").run(
+        *(str(compose_binary()), "--project-directory", str(ROOT), "--env-file", str(ROOT / ".env.example")),
+        *("config", "-q"),
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert names == ["DOMAIN", "RELAY_DOMAIN", "OWNER_EMAIL", "ACME_EMAIL"]
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    assert "requirements-image.lock" in text
+    assert "--require-hashes" in text
+
+
+def test_the_set_up_script_is_valid_and_teaches_its_verbs() -> None:
+    script = str(ROOT / "docker/setup")
+    assert subprocess.run(["/bin/sh", "-n", script], check=False).returncode == 0
+    done = subprocess.run(["/bin/sh", script, "nonsense"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
