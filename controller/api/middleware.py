@@ -9,6 +9,7 @@ import contextlib
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -23,6 +24,8 @@ HEADERS_MAX_BYTES: Final = 16 * 1024
 """All header names and values together; an assertion is below 1 KiB."""
 QUERY_MAX_BYTES: Final = 4 * 1024
 BODY_DEADLINE_S: Final = 20.0
+LARGE_BODIES: Final[Mapping[str, int]] = {"/api/v1/plans": 2 * 1024 * 1024}
+"""Paths whose bodies may be longer than others: a policy document names everybody in a company."""
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,64}\Z")
 _log = structlog.get_logger(__name__)
@@ -105,10 +108,11 @@ class Bounds:
             # No database stores it and no id holds it.
             await self._refuse(scope, receive, send, 400, "The URL holds a NUL character.", Reason.INVALID_INPUT)
             return
-        if _declared_length(scope) > self._body_max:
-            await self._refuse(scope, receive, send, 413, f"A body has at most {self._body_max} bytes.")
+        body_max = max(self._body_max, LARGE_BODIES.get(scope["path"], 0))
+        if _declared_length(scope) > body_max:
+            await self._refuse(scope, receive, send, 413, f"A body has at most {body_max} bytes.")
             return
-        counted = _CountedBody(receive, self._body_max)
+        counted = _CountedBody(receive, body_max)
         started = False
 
         async def send_unless_broken(message: Message) -> None:

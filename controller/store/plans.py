@@ -11,11 +11,13 @@ from controller.store.upsert import put as upsert
 
 KEPT_MAX: Final = 100
 """Plans kept; a new one displaces the oldest."""
+_LONG: Final = {"document": "", "body": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPlan:
-    """A plan. ``base``: the position that it starts from. ``body``: the answer that was shown, as JSON. Times: Unix seconds.
+    """A plan. ``base``: the position that it starts from. ``body``: the answer that was shown, as JSON; ``summary``: what
+    a list shows of it. Times: Unix seconds.
 
     ``seed`` makes the ids of what it creates, so that making it again gives the same events. ``applied_as``: the revision
     that its application made.
@@ -27,6 +29,7 @@ class StoredPlan:
     prune: bool
     document: str
     body: str
+    summary: str
     created_by: str
     created_at: float
     expires: float
@@ -54,9 +57,10 @@ async def get(connection: AsyncConnection, digest: str) -> StoredPlan | None:
 
 
 async def newest(connection: AsyncConnection, now: float) -> list[StoredPlan]:
-    """Returns all plans that have not expired, newest first."""
-    query = sa.select(PLANS).where(PLANS.c.expires > now).order_by(PLANS.c.created_at.desc(), PLANS.c.hash)
-    return [StoredPlan(**row) for row in (await connection.execute(query)).mappings()]
+    """Returns all plans that have not expired, newest first; without documents and bodies, which are long."""
+    short = [column for column in PLANS.c if column.name not in _LONG]
+    query = sa.select(*short).where(PLANS.c.expires > now).order_by(PLANS.c.created_at.desc(), PLANS.c.hash)
+    return [StoredPlan(**row, **_LONG) for row in (await connection.execute(query)).mappings()]
 
 
 async def mark_applied(connection: AsyncConnection, digest: str, *, by: str, at: float, revision: int) -> None:

@@ -16,6 +16,8 @@ PLANS: Final = sa.Table(
     sa.Column("document", sa.Text, nullable=False),
     # What was shown to whoever approves it.
     sa.Column("body", sa.Text, nullable=False),
+    # Of that, what a list of plans shows.
+    sa.Column("summary", sa.Text, nullable=False),
     sa.Column("created_by", sa.Text, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("expires", sa.Double, nullable=False),

@@ -108,7 +108,7 @@ async def test_the_makers_of_things_are_cited(store: Store) -> None:
 
 
 def _plan(number: int, **more: object) -> StoredPlan:
-    made = StoredPlan(f"{number:064x}", 1, "c2VlZA==", False, "{}", "{}", "usr_a", START + number, START + 10_000)
+    made = StoredPlan(f"{number:064x}", 1, "c2VlZA==", False, "{}", "{}", "{}", "usr_a", START + number, START + 10_000)
     return replace(made, **more)  # type: ignore[arg-type]
 
 

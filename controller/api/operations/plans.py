@@ -106,7 +106,9 @@ async def apply(unit: Unit, stored: StoredPlan) -> int:
     return int(unit.position)
 
 
-def stored_plan(made: Made, document: str, *, prune: bool, body: str, actor: str, now: float) -> StoredPlan:
+def stored_plan(
+    made: Made, document: str, *, prune: bool, body: str, summary: str, actor: str, now: float
+) -> StoredPlan:
     """The form in which a plan waits for its approval."""
     return StoredPlan(
         hash=made.plan.hash,
@@ -115,6 +117,7 @@ def stored_plan(made: Made, document: str, *, prune: bool, body: str, actor: str
         prune=prune,
         document=document,
         body=body,
+        summary=summary,
         created_by=actor,
         created_at=now,
         expires=now + LIFE_S,

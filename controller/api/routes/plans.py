@@ -55,8 +55,17 @@ async def create_plan(call: Write, body: PlanCreate) -> Response:
     made = await operations.make(call.services, body.document, prune=body.prune, actor=call.actor, now=call.now)
     async with call.services.store.read() as connection:
         people = await credentials.get_many(connection, _people_in(made))
-    shown = _plan(call, made, people, prune=body.prune).model_dump_json()
-    stored = operations.stored_plan(made, body.document, prune=body.prune, body=shown, actor=call.actor, now=call.now)
+    plan = _plan(call, made, people, prune=body.prune)
+    shown = plan.model_dump_json()
+    stored = operations.stored_plan(
+        made,
+        body.document,
+        prune=body.prune,
+        body=shown,
+        summary=_line(plan).model_dump_json(),
+        actor=call.actor,
+        now=call.now,
+    )
     async with call.services.store.transact() as connection:
         await plans.put(connection, stored)
     return answer(shown, 201)
@@ -119,8 +128,7 @@ def _shown(stored: StoredPlan) -> Plan:
     return plan.model_copy(update=applied)
 
 
-def _summarised(stored: StoredPlan) -> PlanLine:
-    plan = _shown(stored)
+def _line(plan: Plan) -> PlanLine:
     return PlanLine(
         hash=plan.hash,
         revision=plan.revision,
@@ -129,8 +137,12 @@ def _summarised(stored: StoredPlan) -> PlanLine:
         expires_at=plan.expires_at,
         applicable=plan.applicable,
         summary=plan.summary,
-        applied_revision=plan.applied_revision,
+        applied_revision=None,
     )
+
+
+def _summarised(stored: StoredPlan) -> PlanLine:
+    return PlanLine.model_validate_json(stored.summary).model_copy(update={"applied_revision": stored.applied_as})
 
 
 def _people_in(made: Made) -> set[str]:

@@ -147,3 +147,11 @@ async def test_an_address_that_changed_hands_voids_the_plan(controller: Controll
     refused = await _apply(owner, plan)
     assert (refused.status_code, code_of(refused)) == (409, "plan_refused")
     assert not controller.services.state.grants
+
+
+async def test_t12_a_document_may_be_long_but_not_endless(owner: httpx2.AsyncClient) -> None:
+    long = "networks: []\n" + "# a long remark\n" * 40_000
+    assert (await _plan(owner, long))["applicable"]
+    for path, document in (("plans", "x" * 2_200_000), ("groups", long)):
+        refused = await owner.post(f"/api/v1/{path}", json={"document": document})
+        assert (refused.status_code, code_of(refused)) == (413, "body_too_large")

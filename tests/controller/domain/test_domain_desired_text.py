@@ -1,5 +1,7 @@
 """The policy document: every mistake has its line, and what is written reads as the same."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -179,3 +181,10 @@ DOCUMENTS = st.builds(
 @given(DOCUMENTS)
 def test_names_of_any_kind_survive_writing_and_reading(desired: Desired) -> None:
     assert read_document_untrusted(write_document(desired)) == desired
+
+
+def test_the_documented_example_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "plans.md").read_text()
+    found = read_document_untrusted(page.partition("```yaml\n")[2].partition("```")[0])
+    sections = (found.networks, found.resources, found.groups, found.service_accounts, found.users)
+    assert all([*sections, found.policies, found.grants, found.exclusions, found.expect])
