@@ -207,6 +207,11 @@ async def _on_validation_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     first = exc.errors()[0] if exc.errors() else {"loc": (), "msg": "the input is not valid"}
     location = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    if first.get("type") == "json_invalid":
+        # Its location is where in the text reading stopped, not a member.
+        return problem_response(
+            Reason.INVALID_INPUT, request_id=request_id_of(request), detail="the body is not JSON", field="body"
+        )
     return problem_response(
         Reason.INVALID_INPUT,
         request_id=request_id_of(request),
