@@ -5,7 +5,7 @@ else has seen yet is stamped with its position in place.
 """
 
 from controller.domain.events import Event
-from controller.domain.evolve import _HANDLERS
+from controller.domain.evolve import HANDLERS
 from controller.domain.state import PolicyState, changed
 from protocol.errors import LocalError
 from protocol.ids import Revision
@@ -29,7 +29,7 @@ class BulkFold:
         if position != self._position + 1:
             raise LocalError(Reason.STATE_CORRUPT, f"event {position} follows event {self._position}")
         self._position = position
-        after = _HANDLERS[type(event)](self._state, event, at_ms)
+        after = HANDLERS[type(event)](self._state, event, at_ms)
         if after is self._state:
             after = changed(after, position=Revision(position), at_ms=at_ms)
         else:

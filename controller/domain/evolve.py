@@ -5,6 +5,7 @@ rules of ``decide`` became stricter.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from controller.domain import (
     evolve_connector_keys,
@@ -18,13 +19,14 @@ from controller.domain import (
     evolve_sinks,
     evolve_tokens,
 )
+from controller.domain.appliers import Appliers
 from controller.domain.events import Event
 from controller.domain.state import PolicyState, changed
 from protocol.errors import LocalError
 from protocol.ids import Revision
 from protocol.reasons import Reason
 
-_HANDLERS = {
+HANDLERS: Final[Appliers] = {
     **evolve_control.HANDLERS,
     **evolve_places.HANDLERS,
     **evolve_people.HANDLERS,
@@ -46,7 +48,7 @@ def evolve(state: PolicyState, event: Event, position: int, at_ms: int) -> Polic
     """
     if position != state.position + 1:
         raise LocalError(Reason.STATE_CORRUPT, f"event {position} follows event {state.position}")
-    after = _HANDLERS[type(event)](state, event, at_ms)
+    after = HANDLERS[type(event)](state, event, at_ms)
     stream = event.stream
     versions = after.versions.set(stream, after.versions.get(stream, 0) + 1)
     return changed(after, position=Revision(position), at_ms=at_ms, versions=versions)

@@ -11,7 +11,7 @@ from policy_world import World
 from controller.domain.decide import decide
 from controller.domain.event_codec import event_from_json, event_to_json
 from controller.domain.events import EVENT_TYPES, NetworkCreated
-from controller.domain.evolve import _HANDLERS, evolve, fold
+from controller.domain.evolve import HANDLERS, evolve, fold
 from controller.domain.rules import Refusal
 from controller.domain.state import PolicyState
 from protocol.errors import LocalError
@@ -20,7 +20,7 @@ from protocol.reasons import Reason
 
 
 def test_every_event_has_its_fold() -> None:
-    assert set(_HANDLERS) == set(EVENT_TYPES)
+    assert set(HANDLERS) == set(EVENT_TYPES)
     assert len({event.TYPE for event in EVENT_TYPES}) == len(EVENT_TYPES)
 
 
