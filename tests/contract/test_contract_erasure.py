@@ -74,7 +74,7 @@ async def test_t9_nothing_personal_is_left_and_the_chain_is_whole(store: Store) 
 
 async def test_t9_what_was_erased_is_not_in_the_file_either(backend: str, url: str, store: Store) -> None:
     if backend != "sqlite":
-        pytest.skip("PostgreSQL frees pages by itself, when it vacuums")
+        pytest.skip("PostgreSQL gives pages free when it vacuums; nothing overwrites them")
     grace = UserId(fresh_id("user"))
     await give(store, c.CreateUser(UserId(fresh_id("user")), Role.OWNER), c.CreateUser(grace, Role.MEMBER))
     async with unit_of(store) as unit:
