@@ -69,7 +69,7 @@ def _parse_named(parse: "_Parser", body: dict[str, object], name: str) -> Messag
 
 def _fields_to_json(value: Any) -> dict[str, object]:
     body: dict[str, object] = {}
-    for name, default in _defaults_of(type(value)):
+    for name, default in _defaults_of(type(value)):  # type: ignore[arg-type]  # classes are hashable
         item = getattr(value, name)
         if type(item) is not type(default) or item != default:
             body[name] = item if type(item) in _PLAIN else _to_json(item)

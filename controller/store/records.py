@@ -115,13 +115,6 @@ async def newest(connection: AsyncConnection) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
-async def open_of(connection: AsyncConnection, agent: str) -> list[StoredRecord]:
-    """Returns every flow that ``agent`` reported and whose end it did not."""
-    table = CONNECTIONS
-    query = sa.select(table).where(table.c.agent == agent, _is_open()).order_by(table.c.id)
-    return [_stored(row) for row in (await connection.execute(query)).mappings()]
-
-
 async def open_flows(
     connection: AsyncConnection,
     *,

@@ -6,15 +6,39 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from test_connector_records import record
+from connector_world import CONNECTOR, DEVICE, NETWORK, USER, flow_id, res
 
 from connector import reporter as module
 from connector.core.records import BATCH_MAX, RecordQueue
 from connector.reporter import Reporter
-from protocol.control import Message, Records, RecordsAccepted
+from protocol.control import ConnectionRecord, Message, Records, RecordsAccepted
 from protocol.errors import RemoteError
+from protocol.ids import Revision
 from protocol.reasons import Reason
 from runtime.tasks import TaskScope
+
+
+def record(number: int) -> ConnectionRecord:
+    return ConnectionRecord(
+        flow=flow_id(number),
+        reporter="connector",
+        device=DEVICE,
+        user=USER,
+        resource=res(1),
+        network=NETWORK,
+        connector=CONNECTOR,
+        relay=None,
+        host="10.0.0.5",
+        address="10.0.0.5",
+        transport="tcp",
+        port=443,
+        started_ms=1,
+        ended_ms=2,
+        bytes_up=3,
+        bytes_down=4,
+        outcome="normal",
+        revision=Revision(7),
+    )
 
 
 @dataclass

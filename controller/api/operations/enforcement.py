@@ -1,5 +1,6 @@
 """Of one change: who it concerns, who enforces it since when, and who is still missing (design section 4, "Fan-out")."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -47,7 +48,8 @@ async def of_revision(services: Services, revision: int, now: float) -> ChangePr
     async with services.store.read() as connection:
         acks = await acknowledgements.first_since(connection, epoch, change.position)
         contacts = await acknowledgements.contacts(connection)
-    return assemble(services, change, acks, contacts, now)
+    # A change may concern thousands of devices, whose whitelists are compared.
+    return await asyncio.to_thread(assemble, services, change, acks, contacts, now)
 
 
 def assemble(

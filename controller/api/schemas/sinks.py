@@ -11,6 +11,10 @@ Content = Literal["connections", "events"]
 SinkKind = Literal["https", "syslog_tls", "syslog_tcp"]
 
 
+def _everything() -> list[Content]:
+    return ["connections", "events"]
+
+
 class SinkCreate(Input):
     """A new destination. It gets what happens from now on, or with `from_start` everything that is kept."""
 
@@ -36,7 +40,7 @@ class SinkCreate(Input):
     ca_pem: Annotated[str, StringConstraints(max_length=65_536)] = Field(
         "", description="Trust this CA instead of the system's."
     )
-    content: list[Content] = Field(default_factory=lambda: ["connections", "events"], min_length=1, max_length=2)
+    content: list[Content] = Field(default_factory=_everything, min_length=1, max_length=2)
     from_start: bool = False
 
 
