@@ -82,6 +82,8 @@ class Operation:
 
 BODIES: dict[str, dict[str, Any]] = {"create_api_token": {"scopes": ["self:read"]}}
 """Where the example asks for more than every role has."""
+BESIDES: dict[str, tuple[str, ...]] = {"create_sink": ("audit:read", "connections:read")}
+"""Scopes that the example's body needs besides the one that the document names."""
 QUERIES: dict[str, dict[str, str]] = {
     "get_access": {"resource": "resource"},
     "get_access_history": {"resource": "resource", "user": "user"},
@@ -158,6 +160,8 @@ async def company(controller: Controller) -> Company:
     ids["exclusion"] = (await made.make("exclusions", **grant))["id"]
     provider = {"name": f"idp-{MARKER}", "issuer": f"https://id.{MARKER}.example", "client_id": "ostiary"}
     ids["provider"] = (await made.make("identity-providers", **provider, client_secret="not a real one"))["id"]
+    sink = {"name": f"snk-{MARKER}", "kind": "https", "destination": f"https://siem.{MARKER}.example/ingest"}
+    ids["sink"] = (await made.make("sinks", **sink, token="not-a-real-one"))["id"]
     ids["hash"] = (await made.make("plans", document=f"groups:\n- name: plan-{MARKER}\n"))["hash"]
     asked = {"target": f"other.{MARKER}.internal", "reason": f"reason {MARKER}"}
     ids["request"] = (await victim.http.post("/api/v1/access-requests", json=asked)).json()["id"]

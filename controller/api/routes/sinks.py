@@ -1,7 +1,7 @@
 """Where connection records and audit events are sent to (SIEM)."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
@@ -25,6 +25,7 @@ router = APIRouter(prefix="/sinks", tags=["activity"])
 
 Read = Annotated[SignedCall, permits(Permission.SINKS_READ)]
 Write = Annotated[SignedCall, permits(Permission.SINKS_WRITE)]
+_NEEDED: Final = {"connections": Permission.CONNECTIONS_READ, "events": Permission.AUDIT_READ}
 
 
 @router.get("", responses=problems(*STAFF), summary="List sinks")
@@ -40,7 +41,11 @@ async def list_sinks(call: Read, window: Annotated[Window, Depends()]) -> schema
 
 @router.post("", status_code=201, response_model=schemas.Sink, responses=problems(*STAFF, 409), summary="Add a sink")
 async def create_sink(call: Write, once: WriteOnce, body: schemas.SinkCreate) -> Response:
-    """What it gets holds who reached what: give it only to those who may know. The credential is sealed."""
+    """What it gets holds who reached what: give it only to those who may know. Needs the permission to
+    read what is sent, too. The credential is sealed."""
+    for content in set(body.content):
+        # Who sends it somewhere has it there.
+        call.require(_NEEDED[content])
     if body.token and body.kind != "https":
         raise RefusedError(Reason.INVALID_INPUT, "token: syslog has none")
     sink = Sink(
