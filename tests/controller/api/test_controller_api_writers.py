@@ -7,6 +7,7 @@ import pytest
 from api_world import OPERATIONS, Company, company
 from controller_api import Controller, code_of
 
+from controller.api.middleware import LARGE_BODIES
 from protocol.limits import API_BODY_MAX_BYTES
 
 STALE = '"987654321"'
@@ -95,6 +96,14 @@ async def test_f31_a_key_is_for_one_request(world: Company) -> None:
     assert world.controller.services.state.position == before
 
 
+async def test_a_body_that_is_not_json_is_named(world: Company) -> None:
+    answer = await world.owner.post(
+        "/api/v1/groups", content=b'{"name": ', headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
+    assert answer.json()["detail"] == "the body is not JSON"
+
+
 async def test_f31_a_key_is_its_owners(world: Company) -> None:
     admin = await world.controller.add_user("grace@corp.example", "admin")
     ask: dict[str, Any] = {"json": {"name": "office"}, "headers": {"Idempotency-Key": "a-common-key"}}
@@ -128,12 +137,13 @@ async def test_t12_a_body_over_the_cap_is_refused_whoever_sends_it(world: Compan
     for operation in OPERATIONS:
         if "requestBody" not in operation.document:
             continue
+        cap = max(API_BODY_MAX_BYTES, LARGE_BODIES.get(operation.path, 0))
 
-        async def parts() -> Any:
-            for _ in range(API_BODY_MAX_BYTES // 65_536 + 1):
+        async def parts(size: int = cap) -> Any:
+            for _ in range(size // 65_536 + 1):
                 yield b" " * 65_536
 
-        content: Any = b" " * (API_BODY_MAX_BYTES + 1) if declared else parts()
+        content: Any = b" " * (cap + 1) if declared else parts()
         for http in (world.controller.http, world.owner):
             answer = await http.request(
                 operation.method,
