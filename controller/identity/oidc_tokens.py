@@ -196,7 +196,8 @@ def _check_claims(
     _check_subject(claims.get("sub"))
     if flow.max_age_s is not None:
         since = claims.get("auth_time")
-        if since is None or since < now - flow.max_age_s - CLOCK_LEEWAY_S:
+        # Counted from the departure: people take their time at the provider.
+        if since is None or since < flow.started_s - flow.max_age_s - CLOCK_LEEWAY_S:
             raise refused("the person did not prove anew who he is")
     params = {"nonce": flow.nonce, "client_id": client_id, "access_token": access_token}
     checked = CodeIDToken(claims, dict(header), params=params)

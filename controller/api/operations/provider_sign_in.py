@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.api.operations import sessions
-from controller.api.operations.accounts import EMAIL_MAX
+from controller.api.operations.accounts import check_email
 from controller.api.operations.sessions import SignedIn
 from controller.api.operations.sign_in_audit import ACTOR, record_failure
+from controller.api.problems import FieldError
 from controller.api.services import Services
 from controller.domain.authentication import Authentication
 from controller.domain.commands import CreateUser
@@ -182,10 +183,12 @@ async def _account(unit: Unit, known: IdentityProvider, person: Person) -> UserI
 
 
 async def _free_email(unit: Unit, email: str | None) -> str | None:
-    """The address, unless it is another account's: it names people and joins nobody to anybody."""
-    if email is None or len(email) > EMAIL_MAX or await credentials.find_by_email(unit.connection, email) is not None:
+    """The address, unless it is none or another account's: it names people and joins nobody to anybody."""
+    try:
+        address = check_email(email or "")
+    except FieldError:
         return None
-    return email
+    return address if await credentials.find_by_email(unit.connection, address) is None else None
 
 
 def _display_name(person: Person, user: UserId) -> str:

@@ -103,6 +103,8 @@ def test_t1_a_sign_in_that_was_asked_to_be_fresh_is_fresh() -> None:
     refused(sign(claims(fresh, now=NOW), KEY), flow=fresh)
     refused(sign(claims(fresh, now=NOW, auth_time=int(NOW) - 3600), KEY), flow=fresh)
     assert verify(sign(claims(fresh, now=NOW, auth_time=int(NOW)), KEY), flow=fresh)
+    slow = flow(ISSUER, now=NOW - 300, max_age_s=0)
+    assert verify(sign(claims(slow, now=NOW, auth_time=int(NOW) - 290), KEY), flow=slow), "consent takes its time"
 
 
 def test_t4_a_token_chooses_neither_algorithm_nor_key() -> None:
