@@ -31,7 +31,7 @@ _FILE_LIMIT: Final = 64 * 1024
 
 KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
     "every": frozenset({"CONFIG", "LOG_LEVEL", "LOG_JSON", "STATE_DIR", "RUNTIME_DIR", "METRICS_LISTEN"}),
-    "connector": frozenset({"RESOLVERS", "PARKED_LEGS", "DRAIN_S"}),
+    "connector": frozenset({"RESOLVERS", "PARKED_LEGS", "DRAIN_S", "KEY_ROTATION_DAYS"}),
     "client": frozenset({"SOCKET", "MODE", "POOL_V4", "POOL_V6", "MTU", "PROXY_LISTEN", "GROUP", "STRICT_DNS"}),
     "admin": frozenset({"ADMIN_URL", "ADMIN_TOKEN", "ADMIN_CA_FILE"}),
     "relay": frozenset({"LISTEN_HOST", "LISTEN_PORT", "CONNECTIONS_MAX", "CONNECTIONS_PER_ADDRESS", "DRAIN_S"}),
@@ -50,6 +50,9 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "CONNECTIONS_KEEP_DAYS",
             "CONNECTIONS_KEEP_ROWS",
             "SINKS_ON_LOOPBACK",
+            "IDENTITY_PROVIDERS_ON_LOOPBACK",
+            "IDENTITY_PROVIDER_CA",
+            "SIGNING_KEY_DAYS",
             "SECRET_KEY",
         }
     ),
