@@ -17,7 +17,7 @@ from fake_relay import FakeRelay, fake_relay
 from tls_material import tls_material
 
 from connector import daemon as module
-from connector import live_flows
+from connector import live_flows, metrics
 from connector.daemon import Daemon
 from connector.identity import (
     CONFIG_FILE,
@@ -222,6 +222,24 @@ async def test_the_whole_way_of_a_connection_and_its_record(tmp_path: Path) -> N
         )
         assert (record.outcome, record.bytes_up, record.bytes_down, record.grants) == ("normal", 10, 10, (GRANT,))
         await until(lambda: len(stage.daemon.enforcer.records) == 0)
+
+
+async def test_metrics_and_readiness_follow_what_the_connector_has(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage, await echo_server() as server:
+        shown = metrics.source(stage.daemon)
+        assert await shown.why_not_ready() is not None  # no config yet
+        await stage.enforce(stage.config())
+        tunnel = await stage.client()
+        await stage.open(tunnel, port_of(server), 1, b"x").until_data(1)
+        assert (await stage.open(tunnel, 1, 2).answer()).reason == "connection_refused"
+        assert await shown.why_not_ready() is None
+        found = {metric.name: metric.samples for metric in shown.collect()}
+        assert (found["ostiary_connector_ready"], found["ostiary_connector_flows"]) == ({(): 1.0}, {(): 1})
+        assert found["ostiary_connector_config_revision"] == {(): 7}
+        assert found["ostiary_connector_outcomes_total"] == {("connection_refused",): 1}
+        await stage.controller.push(PushConfig(stage.config(revision=8, relays=())))
+        await until(lambda: not stage.daemon.ready)
+        assert await shown.why_not_ready() is not None
 
 
 async def test_c23_a_revocation_resets_open_connections_within_a_second(tmp_path: Path) -> None:
