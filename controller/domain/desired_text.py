@@ -54,6 +54,8 @@ from protocol.limits import LEASE_DEFAULT_S
 
 DOCUMENT_MAX: Final = 2 * 1024 * 1024
 """Characters; far beyond what anybody reviews."""
+_DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""libyaml's where it is built in: several times quicker."""
 _DAYS: Final = {name: number for number, name in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), 1)}
 _CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-4]):([0-5][0-9])\Z", re.ASCII)
 _EXPECT: Final = re.compile(r"(?P<who>\S.*?)\s+(?P<verb>can|cannot) reach\s+(?P<what>\S.*)\Z")
@@ -105,7 +107,9 @@ def write_document(desired: Desired) -> str:
             body[name] = [shape(item) for item in items]
     if desired.expect:
         body["expect"] = [item.text for item in desired.expect]
-    written: str = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False)
+    written: str = yaml.dump(
+        body, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False
+    )
     return written
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from controller.domain.access_at import ask
 from controller.domain.affected import Affected, affected_by
 from controller.domain.conditions import Assumed
 from controller.domain.desired import Expectation
@@ -144,7 +145,12 @@ def cuts(plan: Plan, flows: Iterable[OpenFlow], now: float) -> Iterator[Cut]:
         before, after = lists[flow.device]
         refused = decide(after, flow.request, now)
         if isinstance(refused, Deny) and not isinstance(decide(before, flow.request, now), Deny):
-            yield Cut(flow, refused.reason)
+            yield Cut(flow, _why(plan.after, flow, now) or refused.reason)
+
+
+def _why(state: PolicyState, flow: OpenFlow, now: float) -> Reason | None:
+    """What the evaluator says about the resource, when the whole of it is gone and not only a port."""
+    return None if flow.resource is None else ask(state, flow.device, flow.resource, now).reason
 
 
 def unmet(plan: Plan, expectations: Iterable[Expectation], people: People, now: float) -> Iterator[Failed]:

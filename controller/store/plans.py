@@ -11,7 +11,6 @@ from controller.store.upsert import put as upsert
 
 KEPT_MAX: Final = 100
 """Plans kept; a new one displaces the oldest."""
-_LONG: Final = {"document": "", "body": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +57,9 @@ async def get(connection: AsyncConnection, digest: str) -> StoredPlan | None:
 
 async def newest(connection: AsyncConnection, now: float) -> list[StoredPlan]:
     """Returns all plans that have not expired, newest first; without documents and bodies, which are long."""
-    short = [column for column in PLANS.c if column.name not in _LONG]
+    short = [column for column in PLANS.c if column.name not in ("document", "body")]
     query = sa.select(*short).where(PLANS.c.expires > now).order_by(PLANS.c.created_at.desc(), PLANS.c.hash)
-    return [StoredPlan(**row, **_LONG) for row in (await connection.execute(query)).mappings()]
+    return [StoredPlan(**row, document="", body="") for row in (await connection.execute(query)).mappings()]
 
 
 async def mark_applied(connection: AsyncConnection, digest: str, *, by: str, at: float, revision: int) -> None:

@@ -9,7 +9,9 @@ import pytest
 from controller_api import URL, Agent, Controller, Person, code_of
 
 from controller.domain.evaluate import acl_for_device
-from protocol.ids import DeviceId
+from controller.store import records
+from protocol.control import ConnectionRecord
+from protocol.ids import DeviceId, FlowId, ResourceId
 
 
 @dataclass
@@ -176,3 +178,38 @@ async def test_t10_members_ask_nothing_about_others(world: World) -> None:
         f"access/history?user={world.grace.id}&resource={world.resource}",
     ):
         assert (await world.grace.http.get(f"/api/v1/{path}")).status_code == 403
+
+
+async def test_a_plan_names_the_connections_that_it_would_cut(world: World) -> None:
+    state = world.controller.services.state
+    record = ConnectionRecord(
+        flow=FlowId("flw_" + "a" * 22),
+        reporter="connector",
+        device=DeviceId(world.device),
+        user=world.grace.id,
+        resource=ResourceId(world.resource),
+        network=next(iter(state.networks)),
+        connector=None,
+        relay=None,
+        host="wiki.internal",
+        address="10.0.0.9",
+        transport="tcp",
+        port=443,
+        started_ms=1,
+        ended_ms=2,
+        bytes_up=0,
+        bytes_down=0,
+        outcome="normal",
+        revision=state.position,
+    )
+    async with world.controller.services.store.transact() as connection:
+        await records.append(connection, "con_" + "a" * 22, (), (record,))
+    made = await world.owner.post("/api/v1/plans", json={"document": "grants: []", "prune": True})
+    plan = made.json()
+    (cut,) = plan["cut"]
+    assert (cut["subject_name"], cut["device_name"], cut["resource_name"]) == ("grace", "grace-laptop", "wiki")
+    assert (cut["host"], cut["port"], cut["reason"]) == ("wiki.internal", 443, "no_grant")
+    assert plan["summary"]["cut"] == plan["summary"]["lost"] == 1
+    assert {line["device_name"] for line in plan["access"]} == {None, "grace-laptop"}
+    kept = await world.owner.post("/api/v1/plans", json={"document": "groups: [{name: others}]"})
+    assert kept.json()["cut"] == []

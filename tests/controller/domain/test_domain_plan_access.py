@@ -102,14 +102,16 @@ class TestCuts:
     def test_a_connection_that_loses_its_grant_is_named(self) -> None:
         office = Office()
         (cut,) = cuts(office.plan("grants: []", prune=True), [office.flow()], START)
-        assert (cut.flow.device, cut.reason) == (office.laptop, Reason.NOT_A_RESOURCE)
+        assert (cut.flow.device, cut.reason) == (office.laptop, Reason.NO_GRANT)
 
     def test_a_port_that_goes_cuts_only_its_connections(self) -> None:
         office = Office()
         office.world.do(ChangeResource(office.wiki, ports=_ports(80, 443)))
         plan = office.plan(RESOURCE % ("wiki.corp.internal", "443"))
-        found = [cut.flow.request.port for cut in cuts(plan, [office.flow(port=80), office.flow()], START)]
-        assert found == [80]
+        found = [
+            (cut.flow.request.port, cut.reason) for cut in cuts(plan, [office.flow(port=80), office.flow()], START)
+        ]
+        assert found == [(80, Reason.PORT_NOT_ALLOWED)]
 
     def test_what_is_forbidden_already_is_not_the_plans_doing(self) -> None:
         office = Office()
