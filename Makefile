@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := protocol runtime controller relay connector client migrations lab bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install host-tools demo test check format lock bench bench-quick clean
+.PHONY: help install host-tools demo test check format lock bench bench-control bench-quick clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ lock: ## write the two lock files anew from pyproject.toml (needs uv)
 
 bench: $(STAMP) host-tools ## the benchmarks, into bench/results/
 	@$(BIN)/python -m bench.run
+
+bench-control: $(STAMP) ## the control plane under 5,000 agents, into bench/results/
+	@$(BIN)/python -m bench.control
 
 bench-quick: $(STAMP) host-tools ## the benchmarks, one short round
 	@$(BIN)/python -m bench.run --quick
