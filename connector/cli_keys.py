@@ -41,17 +41,17 @@ def rotate_key(
     """
     with console.exit_on_error(as_json=as_json):
         settings = load(Settings, component=COMPONENT, config_file=config, overrides={"runtime_dir": runtime_dir})
-        before = ask_daemon(COMPONENT, settings.socket_path, "status")["key"]["pin"]
+        before = ask_daemon(COMPONENT, settings.socket_path, "status")["key"]["made_at"]
         key: dict[str, Any] = ask_daemon(COMPONENT, settings.socket_path, "rotate-key")
         deadline = time.monotonic() + WAIT_S
-        while wait and key["pin"] == before:
+        while wait and key["made_at"] == before:
             if time.monotonic() > deadline:
                 raise RemoteError(Reason.TIMEOUT, "the new key is not in use yet; `ostiary-connector status` says more")
             time.sleep(POLL_S)
             key = ask_daemon(COMPONENT, settings.socket_path, "status")["key"]
         if as_json:
             console.print_json({"ok": True, **key})
-        elif key["pin"] != before:
+        elif key["made_at"] != before:
             console.print_lines(f"The new key is in use. Certificate pin: {key['pin']}")
         else:
             console.print_lines("A new key is being announced; nothing breaks.", "next: ostiary-connector status")

@@ -166,11 +166,19 @@ class Daemon:
     # connector.rotation.Host
 
     def use_identity(self, identity: Identity) -> None:
-        """Shows another certificate on tunnels that begin and lets those that live go, with what is open in them (F-23)."""
+        """Shows another certificate on tunnels that begin (F-23)."""
         self.identity = identity
         self.trust.key_pem, self.trust.certificate_pem = identity.key_pem, identity.certificate_pem
+
+    def let_go(self, key_pem: bytes) -> None:
+        """Asks clients to open nothing more on tunnels with a former certificate; what is open in them goes on.
+
+        One whose client is still proving itself is left for the next time: its proof must not be lost.
+        """
         for peer in tuple(self.peers.values()):
-            peer.go_away(Reason.NORMAL)
+            if peer.key_pem == key_pem and peer.admitted is not None and not peer.let_go:
+                peer.let_go = True
+                peer.go_away(Reason.NORMAL)
 
     def drop_tunnels_of(self, key_pem: bytes) -> None:
         """Ends what still shows the certificate of a former key."""

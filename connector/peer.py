@@ -88,6 +88,8 @@ class TunnelPeer:
         self._deadline: asyncio.TimerHandle | None = None
         self.key_pem = trust.key_pem
         """Whose certificate this tunnel shows."""
+        self.let_go = False
+        """Its client was asked to open nothing more."""
         self._tunnel = Tunnel.server(leg, trust.key_pem, trust.certificate_pem, clock, on_lost=self.lost)
 
     @property

@@ -64,7 +64,11 @@ class Host(Protocol):
     identity: Identity
 
     def use_identity(self, identity: Identity) -> None:
-        """Shows the new certificate on tunnels that begin and lets those that live go."""
+        """Shows the new certificate on tunnels that begin."""
+        ...
+
+    def let_go(self, key_pem: bytes) -> None:
+        """Asks clients to open nothing more on tunnels with the certificate of a former key."""
         ...
 
     def drop_tunnels_of(self, key_pem: bytes) -> None:
@@ -154,6 +158,7 @@ class KeyRotation:
         self._former.append((self._clock.monotonic() + self._overlap_s, former.key_pem))
         self.progress = Progress(drop_at=self._clock.wall() + self._overlap_s)
         self._host.use_identity(identity)
+        self._host.let_go(former.key_pem)
         # The controller takes the assertion of the next connection as the switch.
         self._link.network_changed()
         _log.info("key.switched", pin=identity.pin, former_pin=former.pin)
@@ -189,6 +194,8 @@ class KeyRotation:
                 self.progress.drop_at = None
                 self._host.drop_tunnels_of(key_pem)
                 _log.info("key.dropped")
+            else:
+                self._host.let_go(key_pem)
 
     def _is_old(self) -> bool:
         if self._every_days <= 0:

@@ -100,7 +100,7 @@ def verify_proof(
     """
     if access.connector != connector:
         raise RemoteError(Reason.TOKEN_AUDIENCE, "the access token is another connector's")
-    if pin not in access.pins:
+    if not any(hmac.compare_digest(pin.encode(), known.encode()) for known in access.pins):
         raise RemoteError(Reason.PIN_MISMATCH, "the access token is for another certificate")
     if not hmac.compare_digest(proof.token.encode(errors="replace"), access.token.encode(errors="replace")):
         raise RemoteError(Reason.PROOF_INVALID, "the proof is not for the token that was verified")

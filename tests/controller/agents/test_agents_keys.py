@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811 - a fixture and its name
 import asyncio
+from itertools import count
 from pathlib import Path
 
 from agent_station import Identity, Station
@@ -13,8 +14,9 @@ from tls_material import tls_material
 
 from connector.daemon import Daemon
 from connector.identity import Identity as ConnectorIdentity
-from connector.identity import load_identity, make_certificate, save_identity
+from connector.identity import load_identity, make_assertion, make_certificate, save_identity
 from connector.settings import Settings
+from controller.agents.errands import Errands
 from controller.domain import commands as c
 from controller.domain.model import KeyStatus, PublicKey, SubjectKind
 from protocol.acl.model import PortRange, Ports
@@ -171,7 +173,7 @@ class Site:
         settings = Settings(state_dir=self.state.path, runtime_dir=self.state.path, drain_s=0.2, key_rotation_days=0)
         daemon = Daemon(settings, load_identity(self.state), self.state)
         # The station knows itself as its instance id only.
-        daemon.link.assertion = identity_of(self).assertion
+        daemon.link.assertion = lambda: make_assertion(connector, "ctl_test", daemon.identity.key, SystemClock().wall())
         daemon.link.backoff = Backoff(initial_s=0.01, cap_s=0.05)
         self.lifecycle = Lifecycle()
         scope.spawn(daemon.run(self.lifecycle), name="connector")
@@ -179,17 +181,20 @@ class Site:
         return daemon
 
     async def tunnel(self, token: str) -> Tunnel:
-        """The client's tunnel, proven with ``token``."""
-        tunnel = Tunnel.client(await self.relay.connect(), [self.pin], SystemClock())
+        """The client's tunnel, to whichever certificate ``token`` names, and proven with it."""
+        connector = ConnectorId(self.company.connector.agent)
+        keys, now = self.company.keys, SystemClock().wall()
+        access = verify_access(token, keys=keys, issuer="ctl_test", connector=connector, now=now)
+        tunnel = Tunnel.client(await self.relay.connect(), access.pins, SystemClock())
         await tunnel.handshake(10)
         signed = transcript(
             exporter=tunnel.exporter(),
             token=token,
             connector=ConnectorId(self.company.connector.agent),
-            pin=self.pin,
+            pin=tunnel.peer_pin,
             number=1,
         )
-        proof = ClientStream(tunnel.open_stream())
+        self.proofs = proof = ClientStream(tunnel.open_stream())
         proof.stream.write(encode_proof(Proof(token, 1, prove(self.company.laptop._private, signed))))
         assert (await proof.answer()).reason is None
         return tunnel
@@ -199,13 +204,6 @@ class Site:
         header = StreamHeader("tcp", "127.0.0.1", port, FlowId(flow_id(number)), self.resource)
         stream.stream.write(encode_header(header) + data)
         return stream
-
-
-def identity_of(site: Site) -> Identity:
-    """The connector's identity as the station's tests make assertions."""
-    identity = Identity(site.company.connector.agent)
-    identity._private = site.key
-    return identity
 
 
 async def token_for(laptop: Laptop, connector: str) -> str:
@@ -259,4 +257,61 @@ async def test_f22_a_distrusted_key_is_dead_within_five_seconds_with_flows_open(
         async with asyncio.timeout(10):
             while daemon.link.state.connected and not daemon.draining:
                 await asyncio.sleep(0.01)
+        scope.cancel()
+
+
+async def test_f23_a_connectors_key_is_rotated_under_load_and_nothing_fails(company: Company, tmp_path: Path) -> None:
+    station = company.station
+    laptop = Laptop(company)
+    async with fake_relay() as relay, await echo_server() as server, TaskScope("site") as scope:
+        site, port = Site(company, relay, tmp_path), port_of(server)
+        names = (f"http://127.0.0.1:{station.port}",)
+        station.endpoint._errands = Errands(station.store, station.clock, lambda: names, announce_s=0.5)
+        daemon = await site.start(scope, port)
+        scope.spawn(laptop.link.run(), name="link")
+        await laptop.link.wait_connected(deadline_s=10)
+        connector = company.connector.agent
+        long_lived = await site.tunnel(await token_for(laptop, connector))
+        renewals = site.proofs
+        flow = site.open(long_lived, port, 1, b"long")
+        await flow.until_data(4)
+        opened: list[str] = []
+        numbers = count(100)
+
+        async def load() -> None:
+            while True:
+                tunnel = await site.tunnel(await token_for(laptop, connector))
+                stream = site.open(tunnel, port, next(numbers), b"short")
+                await stream.until(lambda held=stream: len(held.data) >= 5 or held.reset is not None)  # type: ignore[misc]
+                # The connector lets a tunnel go: the product opens once more, on another one (client.daemon.tunnels).
+                assert stream.data == b"short" or stream.reset is Reason.SHUTTING_DOWN
+                if stream.reset is None:
+                    opened.append(tunnel.peer_pin)
+                tunnel.close()
+
+        workers = [scope.spawn(load(), name="load") for _ in range(2)]
+        daemon.rotation.ask()
+        async with asyncio.timeout(20):
+            while opened.count(daemon.identity.pin) < 10 or daemon.identity.pin == site.pin:
+                await asyncio.sleep(0.01)
+        assert not any(worker.done() for worker in workers), "an opening failed"
+        assert site.pin in opened
+        assert len(relay.attached) == 1, "the data path did not notice"
+
+        # The long-lived tunnel is renewed although its certificate is the former one, and its flow goes on.
+        token = await token_for(laptop, connector)
+        signed = transcript(
+            exporter=long_lived.exporter(),
+            token=token,
+            connector=ConnectorId(connector),
+            pin=long_lived.peer_pin,
+            number=2,
+        )
+        renewals.expect_another_answer()
+        renewals.stream.write(encode_proof(Proof(token, 2, prove(company.laptop._private, signed))))
+        assert (await renewals.answer(2)).reason is None
+        flow.stream.write(b"lived")
+        await flow.until_data(9)
+        types = [change.event.TYPE for change in station.store.feed.recent]
+        assert types.count("connector.key_announced/1") == types.count("connector.key_rotated/1") == 1
         scope.cancel()
