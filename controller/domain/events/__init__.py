@@ -7,7 +7,6 @@ Each event belongs to one stream (``stream``), whose version counts its events: 
 """
 
 from controller.domain.events.base import Event
-from controller.domain.events.connector_keys import ConnectorKeyAnnounced, ConnectorKeyRotated
 from controller.domain.events.control import (
     AgentMisbehaved,
     ControllerInitialised,
@@ -19,6 +18,7 @@ from controller.domain.events.control import (
     SigningKeyDistrusted,
     SigningKeyRetired,
 )
+from controller.domain.events.own_keys import ConnectorKeyAnnounced, ConnectorKeyRotated
 from controller.domain.events.people import (
     DeviceFactsReported,
     DeviceRegistered,
