@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-EXAMPLES: Final = 4
+EXAMPLES: Final = 3
 """Requests per operation and way of asking; three ways."""
 DEADLINE_S: Final = 30
 CONFORMS: Final = [
