@@ -20,7 +20,7 @@ RUN /opt/ostiary/bin/python -m pip install --no-cache-dir --disable-pip-version-
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/ostiary /opt/ostiary
-COPY --chmod=0755 docker/setup /opt/ostiary/bin/ostiary-setup
+COPY docker/setup /opt/ostiary/bin/ostiary-setup
 ENV PATH=/opt/ostiary/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # A named volume takes over owner and mode of the folder that it is mounted on for the first time.
 RUN mkdir -p /var/lib/ostiary /run/ostiary /secrets /database-secret /enrolment /proxy \
