@@ -116,7 +116,8 @@ async def test_f23_a_key_is_changed_under_open_connections(tmp_path: Path) -> No
         await until(lambda: stage.daemon.identity.pin == new_pin)
         assert (await stage.controller.wait_for(Hello, nth=3)).pin == new_pin
         token = stage.controller.authorizations[-1].removeprefix("Bearer ")
-        assert verify_assertion(token, key=new_key, audience=stage.controller.url, now=SystemClock().wall())
+        wall = SystemClock().wall()
+        assert verify_assertion(token, key=new_key, audience=stage.controller.url, now=wall).agent == old.connector
         assert load_identity(stage.state).pin == new_pin
         assert load_next_key(stage.state) is None
 

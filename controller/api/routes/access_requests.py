@@ -1,11 +1,9 @@
 """Requests for access: asked by anybody, answered by somebody else, and what comes of it ends by itself."""
 
-from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
@@ -54,9 +52,7 @@ async def list_access_requests(
     items, following = page_of(
         chosen, lambda item: (item.created_ms, item.id), cursor=window.cursor, limit=window.limit
     )
-    async with call.services.store.read() as connection:
-        shown = await _shown(call, connection, items)
-    return AccessRequestPage(items=shown, next_cursor=following)
+    return AccessRequestPage(items=await _shown(call, items), next_cursor=following)
 
 
 @router.post(
@@ -79,8 +75,7 @@ async def create_access_request(call: Ask, once: WriteOnce, body: AccessRequestC
 async def get_access_request(call: Read, request: IdInPath) -> Response:
     """With its entity tag."""
     item = _visible(call, found(call.state.access_requests, request))
-    async with call.services.store.read() as connection:
-        (shown,) = await _shown(call, connection, [item])
+    (shown,) = await _shown(call, [item])
     return model_answer(shown)
 
 
@@ -162,11 +157,9 @@ async def _one(call: SignedCall, unit: Unit, item: model.AccessRequest) -> Acces
     return access_request(unit.state, item, texts, personal, call.now, answers=answers)
 
 
-async def _shown(
-    call: SignedCall, connection: AsyncConnection, items: Iterable[model.AccessRequest]
-) -> list[AccessRequest]:
-    listed = list(items)
-    texts = await access_requests.get_texts(connection, [item.id for item in listed])
-    personal = await credentials.get_many(connection, [item.user for item in listed])
+async def _shown(call: SignedCall, items: list[model.AccessRequest]) -> list[AccessRequest]:
+    async with call.services.store.read() as connection:
+        texts = await access_requests.get_texts(connection, [item.id for item in items])
+        personal = await credentials.get_many(connection, [item.user for item in items])
     answers = call.may(Permission.REQUESTS_READ)
-    return [access_request(call.state, item, texts, personal, call.now, answers=answers) for item in listed]
+    return [access_request(call.state, item, texts, personal, call.now, answers=answers) for item in items]

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from agent_station import Identity, new_identity
-from test_agents_endpoint import PIN, WEB, Agent, Company, company, joined, serving  # noqa: F401 - a fixture
+from policy_world import PIN, WEB
+from test_agents_endpoint import Agent, Company, company, joined, serving  # noqa: F401 - a fixture
 
 from controller.agents.errands import ANNOUNCE_S
 from controller.domain import commands as c
