@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from controller.api.services import Services
 from controller.domain.access_at import Line, Moment, Pair, Span, Stretch, spans
 from controller.domain.log import Head
 from controller.domain.model import SubjectKind
 from controller.domain.state import PolicyState
-from controller.store import citations
+from controller.store import Connection, citations
 from controller.store.citations import Citation
 from controller.store.history import WALK_MAX
 from protocol.ids import DeviceId, GroupId, ResourceId, UserId
@@ -132,7 +130,7 @@ def _of_device(moments: Sequence[Moment], device: DeviceId, resource: ResourceId
     return [span for span in found if span.start is not None and span.start.at >= born.at]
 
 
-async def sources(connection: AsyncConnection, moment: Then, lines: Sequence[Line]) -> Sources:
+async def sources(connection: Connection, moment: Then, lines: Sequence[Line]) -> Sources:
     """Finds the events that the lines rest on."""
     state, upto = moment.state, int(moment.head.position)
     streams: set[str] = set()

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from controller.api.problems import FieldError
 from controller.api.services import Services
 from controller.domain.desired import Desired
@@ -23,7 +21,7 @@ from controller.domain.reconcile import Ids, People
 from controller.domain.reconcile_access import reconcile
 from controller.domain.state import PolicyState
 from controller.domain.yaml_text import DocumentError
-from controller.store import Unit, credentials, plans, records
+from controller.store import Connection, Unit, credentials, plans, records
 from controller.store.plans import StoredPlan
 from controller.store.records import StoredRecord
 from protocol.acl.model import Request, Transport
@@ -160,11 +158,11 @@ def _read(document: str) -> Desired:
         raise FieldError("document", str(exc)) from exc
 
 
-async def _people(connection: AsyncConnection, desired: Desired) -> dict[str, UserId]:
+async def _people(connection: Connection, desired: Desired) -> dict[str, UserId]:
     return await credentials.find_many_by_email(connection, desired.people())
 
 
-async def _open_flows(connection: AsyncConnection) -> list[OpenFlow]:
+async def _open_flows(connection: Connection) -> list[OpenFlow]:
     found = [_flow(item) for item in await records.open_flows(connection, limit=FLOWS_MAX)]
     return [flow for flow in found if flow is not None]
 

@@ -1,7 +1,7 @@
 """Plans: what a policy document would change, and its application under the hash that was approved."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import Response
@@ -29,7 +29,7 @@ from controller.domain.model import SubjectKind
 from controller.domain.permissions import Permission
 from controller.domain.plan_access import Cut, Difference, Way
 from controller.domain.state import PolicyState
-from controller.store import Unit, credentials, plans
+from controller.store import Connection, Unit, credentials, plans
 from controller.store.credentials import PersonalData
 from controller.store.plans import StoredPlan
 from protocol.acl.model import Ports as DomainPorts
@@ -111,7 +111,7 @@ async def export_policy(call: Read) -> Export:
     return Export(revision=revision, document=document)
 
 
-async def _found(connection: Any, digest: str, now: float) -> StoredPlan:
+async def _found(connection: Connection, digest: str, now: float) -> StoredPlan:
     stored = await plans.get(connection, digest)
     if stored is None or stored.expires <= now:
         raise RefusedError(Reason.NOT_FOUND, "there is no such plan, or it has expired")
