@@ -59,7 +59,9 @@ class Settings:
     )
     identity_providers_on_loopback: bool = field(
         default=False,
-        metadata={"help": "Accept identity providers on this very host, over http too. For demonstrations and tests only."},
+        metadata={
+            "help": "Accept identity providers on this very host, over http too. For demonstrations and tests only."
+        },
     )
     metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(

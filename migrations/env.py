@@ -2,7 +2,7 @@
 
 from alembic import context
 
-import controller.store.tables_connections  # noqa: F401 - adds its tables
+import controller.store.tables_connections
 import controller.store.tables_plans  # noqa: F401 - adds its table
 from controller.store.tables import METADATA
 

@@ -178,7 +178,8 @@ def restore_command(
     ] = False,
     review: Annotated[bool, typer.Option("--review", help="Show the list of what was revoked since, again.")] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE", help="An export of the log that is newer than the backup.")
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="An export of the log that is newer than the backup."),
     ] = None,
     witness: Annotated[
         list[Path] | None,

@@ -14,8 +14,8 @@ from controller.domain import commands_connector_keys as ck
 from controller.domain import commands_personal as pd
 from controller.domain import commands_policies as k
 from controller.domain import commands_requests as r
-from controller.domain import commands_sinks as sk
 from controller.domain import commands_sign_in as s
+from controller.domain import commands_sinks as sk
 from controller.domain import commands_tokens as t
 from controller.domain.model import Role, SubjectKind
 from controller.domain.permissions import Permission

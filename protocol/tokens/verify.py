@@ -265,7 +265,9 @@ def _of_agent(
     kind: Kind, token: str, members: frozenset[str], *, key: ec.EllipticCurvePublicKey, audience: str, now: float
 ) -> ClaimReader:
     """Checks what an agent says about itself, signed by its own key and soon past."""
-    claims = _verified(kind, token, {thumbprint(public_jwk(key)): key}, members, issuer=None, audience=audience, now=now)
+    claims = _verified(
+        kind, token, {thumbprint(public_jwk(key)): key}, members, issuer=None, audience=audience, now=now
+    )
     if claims.text("iss") != claims.text("sub", limit=64):
         raise RemoteError(Reason.TOKEN_ISSUER, "an agent asserts only itself")
     if claims.integer("exp") - claims.integer("iat") > ASSERTION_LIFE_S + CLOCK_LEEWAY_S:
