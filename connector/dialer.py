@@ -68,7 +68,7 @@ async def dial_tcp(
 
 def watch_for_vanished_host(transport: asyncio.BaseTransport) -> None:
     """Turns TCP keepalive on, so that a resource's host that vanished is noticed on a quiet connection too."""
-    sock = transport.get_extra_info("socket")
+    sock = None if transport.is_closing() else transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)

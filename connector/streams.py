@@ -38,6 +38,8 @@ from runtime.tunnel import TunnelStream
 
 _log = structlog.get_logger(__name__)
 
+WATCH_AFTER_S: Final = 5.0
+"""Most connections are over before a vanished host could be noticed; they are spared the work."""
 _ACCEPTED: Final = encode_answer(StreamAnswer())
 
 
@@ -300,7 +302,7 @@ class ResourceBridge(SocketBridge):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The resource accepted."""
-        watch_for_vanished_host(transport)
+        asyncio.get_running_loop().call_later(WATCH_AFTER_S, watch_for_vanished_host, transport)
         half_closed = self._on_connected(self)
         super().connection_made(transport)
         if half_closed:

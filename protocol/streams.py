@@ -27,6 +27,7 @@ from protocol.limits import OPEN_HEADER_MAX_BYTES, PROOF_MAX_BYTES
 StreamKind = Literal["tcp", "udp", "icmp", "resolve", "dns"]
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*\Z")
 _KINDS: Final = frozenset({"tcp", "udp", "icmp", "resolve", "dns"})
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def _is_port(value: object) -> bool:
 
 
 def _dump(body: dict[str, object]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _encode(body).encode()
 
 
 def _load(frame: bytes) -> object:

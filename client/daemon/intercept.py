@@ -196,7 +196,10 @@ class Interception:
         commands = self._tcp.release(flow, self._clock.monotonic())
         if not commands:  # the application gave up in the same moment
             self._abandon(flow, Reason.CANCELLED)
+            return
         self._execute(commands)
+        # The SYN-ACK is there already: the application need not wait for the loop's next turn.
+        self._device.drain()
 
     def _abandon(self, flow: TcpFlow, reason: Reason) -> None:
         begun = self._begun.pop(flow, None)

@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import pytun
@@ -56,6 +57,7 @@ class TunDevice:
         self._buffer = bytearray(_BUFFER_BYTES)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: Callable[[OSError], None] | None = None
+        self._drain_waiting: Callable[[], None] | None = None
         self.name = name
         self.mtu = mtu
         self.offloads = offloads
@@ -109,7 +111,13 @@ class TunDevice:
         """
         self._loop = asyncio.get_running_loop()
         self._lost = lost
-        self._loop.add_reader(self._fd, self._drain, forward, handle)
+        self._drain_waiting = partial(self._drain, forward, handle)
+        self._loop.add_reader(self._fd, self._drain_waiting)
+
+    def drain(self) -> None:
+        """Reads what waits now: the kernel answers a written frame before ``write`` returns. Not for ``handle``."""
+        if self._fd >= 0 and self._drain_waiting is not None:
+            self._drain_waiting()
 
     def write(self, frame: bytes) -> None:
         """Writes one frame. What the kernel does not take (malformed, or out of memory) is dropped, as on any link."""

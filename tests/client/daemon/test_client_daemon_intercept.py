@@ -84,6 +84,9 @@ class FakeDevice:
     ) -> None:
         self._forward, self._handle = forward, handle
 
+    def drain(self) -> None:
+        """Nothing waits here."""
+
     def write(self, frame: bytes) -> None:
         self.written.append(frame)
         self.news.set()
