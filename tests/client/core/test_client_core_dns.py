@@ -282,7 +282,7 @@ def test_failure_of_a_forwarded_question(resolver: Resolver) -> None:
 
 
 def wire(name: str = NAME, kind: str = "A", **fields: int) -> bytearray:
-    data = bytearray(dns.message.make_query(name, kind).to_wire())
+    data = bytearray(dns.message.make_query(name, kind, id=7).to_wire())
     for place, value in fields.items():
         data[int(place[1:])] = value
     return data
