@@ -50,6 +50,11 @@ def test_only_proxy_and_relay_publish_ports_and_the_database_is_in_a_network_wit
     assert set(stack["services"]["demo-web"]["networks"]) == {"demo"}
 
 
+def test_only_the_proxy_may_say_where_a_request_comes_from(stack: dict[str, Any]) -> None:
+    trusted = stack["services"]["controller"]["environment"]["OSTIARY_TRUSTED_PROXIES"]
+    assert trusted == stack["services"]["proxy"]["networks"]["edge"]["ipv4_address"]
+
+
 def test_secrets_travel_in_volumes_not_in_variables(stack: dict[str, Any]) -> None:
     for name, service in stack["services"].items():
         for key, value in (service.get("environment") or {}).items():
