@@ -157,7 +157,7 @@ class Interception:
 
         def answered() -> None:
             doubt.cancel()
-            if self._begun.get(flow) is not begun:
+            if self._begun.get(flow) is not begun or flow in self._asking:
                 return  # abandoned, or a task waits for it already
             if begun.opening.accepted:
                 self._accepted(flow, number, begun)
@@ -176,11 +176,11 @@ class Interception:
             self._release(flow, number, opened, begun.tunnel)
 
     def _wait(self, flow: TcpFlow, number: FlowId, begun: Begun | None) -> None:
-        """What takes longer, or goes wrong, is a task's work."""
-        self._begun.pop(flow, None)
+        """What takes longer, or goes wrong, is a task's work. The stream is the task's from its first step on."""
         self._asking[flow] = self._scope.spawn(self._open(flow, number, begun), name="hold", on_crash=self._crashed)
 
     async def _open(self, flow: TcpFlow, number: FlowId, begun: Begun | None) -> None:
+        self._begun.pop(flow, None)
         try:
             opened, tunnel = await self._gateway.open(flow.target, number, begun)
         except OstiaryError as error:

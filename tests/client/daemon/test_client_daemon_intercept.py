@@ -432,3 +432,16 @@ async def test_a_stream_begun_on_a_warm_tunnel_is_given_up_when_the_mode_stops()
         await world.asked()
         world.interception.stop()
         assert world.gateway.cancelled == 1
+
+
+async def test_a_task_that_never_ran_leaves_no_stream_behind() -> None:
+    async with intercepting(WarmGateway) as world:
+        world.device.inject(Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame())
+        await world.asked()
+        world.gateway.verdicts.put_nowait(Reason.TUNNEL_LOST)
+        async with asyncio.timeout(5):
+            while not any(task.get_name() == "test/hold" for task in asyncio.all_tasks()):
+                await asyncio.sleep(0)
+        # The refusal's task is made, and the application gives up before its first step.
+        world.device.inject(Tcp(APP, SERVER, 50_000, 443, sequence=1, flags=int(TcpFlag.RST)).frame())
+        assert world.gateway.cancelled == 1
