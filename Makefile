@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 STAMP := $(VENV)/.installed
-SOURCES := protocol runtime controller relay connector client migrations lab bench tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install host-tools demo test check format lock bench bench-control bench-quick clean
