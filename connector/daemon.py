@@ -5,9 +5,7 @@ acknowledged when it is enforced, not when it has arrived. With the controller a
 """
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import socket
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -43,6 +41,7 @@ from protocol.ids import RelayId
 from protocol.limits import CLOCK_WARN_S, LEASE_MAX_S
 from protocol.reasons import Reason, reason_from_code
 from protocol.tokens.claims import Config, ConfigRelay
+from protocol.tokens.digests import token_digest
 from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import verify_config
 from protocol.version import PROTOCOL, SOFTWARE
@@ -264,7 +263,7 @@ class Daemon:
             self._complain("config.refused", error)
             return
         self.problem = None
-        self.link.send(Enforced(config.epoch, config.revision, _digest(token)))
+        self.link.send(Enforced(config.epoch, config.revision, token_digest(token)))
         try:
             save_config(self._state, token, config.epoch, config.revision)
         except OstiaryError as error:
@@ -380,7 +379,3 @@ class Daemon:
                 while not done():
                     self._progress.clear()
                     await self._progress.wait()
-
-
-def _digest(token: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
