@@ -127,10 +127,13 @@ class Sharing:
         places = {DeviceId(line.agent): line.address for line in lines if line.kind is AgentKind.CLIENT}
         for device in self._places.keys() - places.keys():
             self._hub.left_elsewhere(device)
+        told: dict[DeviceId, str | None] = {}
         for device, address in places.items():
-            if again or device not in self._places or self._places[device] != address:
-                self._hub.seen_elsewhere(device, _address(address))
-        self._places = places
+            new = again or device not in self._places or self._places[device] != address
+            # While an old connection hangs here, it is said again each round.
+            if not new or self._hub.seen_elsewhere(device, _address(address)):
+                told[device] = address
+        self._places = told
 
     def _end(self, agents: Iterable[str]) -> None:
         """These were claimed by another replica after this one had claimed them: their connections here are old."""

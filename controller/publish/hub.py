@@ -159,10 +159,12 @@ class Hub:
         if attachment is not None:
             attachment.displace()
 
-    def seen_elsewhere(self, device: DeviceId, address: IPAddress | None) -> None:
-        """The device is attached to another replica and comes from ``address``: what it loses by that is cut off here too."""
-        if device not in self._attached:
-            self._cut_off(self._arrive(device, address)[1], self._head.position)
+    def seen_elsewhere(self, device: DeviceId, address: IPAddress | None) -> bool:
+        """The device is attached to another replica and comes from ``address``: what it loses by that is cut off here too. False: it still hangs here."""
+        if device in self._attached:
+            return False
+        self._cut_off(self._arrive(device, address)[1], self._head.position)
+        return True
 
     def left_elsewhere(self, device: DeviceId) -> None:
         """The device is not attached to another replica any more."""
@@ -394,6 +396,5 @@ class Hub:
             before, after = change.before, change.after.state
             for device in affected_by(before, after, change.event).devices:
                 self._ledger.note(self._watch.losses_by(change, device, at), at + self._lag_s)
-        state = self._head.state
-        for device in state.devices:
-            self._watch.set_timer(state, device, now)
+        for device in self._head.state.devices:
+            self._watch.set_timer(self._head.state, device, now)

@@ -52,5 +52,10 @@ class Places:
         return int(since) + PLACE_KEEP_S
 
     def forget(self, now: float) -> None:
-        """Drops what does not count any more."""
-        self._left = {device: line for device, line in self._left.items() if now < int(line[1]) + PLACE_KEEP_S}
+        """Drops what does not count any more; called often, so it looks only as far as it drops."""
+        while self._left:
+            # Whoever left first comes first.
+            device, (_, since) = next(iter(self._left.items()))
+            if now < int(since) + PLACE_KEEP_S:
+                return
+            del self._left[device]

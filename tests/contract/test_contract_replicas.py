@@ -31,8 +31,9 @@ class Ended:
     def moved(self, agent: str) -> None:
         self.agents.append(agent)
 
-    def seen_elsewhere(self, device: str, address: object) -> None:
+    def seen_elsewhere(self, device: str, address: object) -> bool:
         self.places[device] = str(address)
+        return True
 
     def left_elsewhere(self, device: str) -> None:
         del self.places[device]

@@ -1,7 +1,9 @@
 """Conditions that flip revoke by themselves: cut-offs first, new snapshots, nothing that outlives the flip (C23; T-36)."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 import pytest
 from policy_world import START
@@ -11,7 +13,7 @@ from controller.domain.commands_policies import ChangePolicy, ReportDeviceFacts,
 from controller.domain.conditions import Conditions
 from controller.domain.evaluate import Subject, subject_of_device
 from controller.domain.hours import Hours, Window
-from controller.publish.places import PLACE_KEEP_S
+from controller.publish.places import PLACE_KEEP_S, Places
 from protocol.acl.model import Deny, Entry
 from protocol.control import Cutoff, Message, PushSnapshot, Revoke
 from protocol.device_facts import DeviceFacts
@@ -281,3 +283,86 @@ async def test_a_client_whose_address_is_unknown_is_in_no_place() -> None:
     assert company.entries(message) == ()
     standing = subject_of_device(company.office.head.state, company.laptop, company.now)
     assert not isinstance(standing, Deny)
+
+
+@pytest.mark.parametrize(
+    "what", ["nothing", "another leaves", "an event", "it leaves elsewhere", "an event that loses it", "it comes back"]
+)
+async def test_t36_what_happens_before_the_clock_is_looked_at_keeps_no_place_alive(what: str) -> None:
+    company = Company(OFFICE_ONLY)
+    office = company.office
+    laptop = office.client(company.laptop, address=INSIDE)
+    laptop.take_all()
+    other = office.client(office.world.device(company.user), address=INSIDE)
+    company.at(BEGIN + 2 * PLACE_KEEP_S)
+    company.connector.take_all()
+    office.hub.detach(laptop.attachment)
+    async with office.running():
+        await asyncio.sleep(0.05)
+        office.clock.advance(PLACE_KEEP_S + 0.2)
+        happens(company, other, what)
+        messages = await company.connector.next()
+    (first, *_) = [cutoff for message in messages if isinstance(message, Revoke) for cutoff in message.cutoffs]
+    assert (first.device, first.resource) == (company.laptop, company.resource)
+    assert first.reason == ("device_not_trusted" if what == "an event that loses it" else "source_not_allowed")
+
+
+def happens(company: Company, other: Peer, what: str) -> None:
+    """What the parameter says."""
+    office = company.office
+    match what:
+        case "nothing":
+            office.hub.tick()
+        case "another leaves":
+            office.hub.detach(other.attachment)
+        case "an event":
+            office.world.grant(company.user, office.world.resource(company.network))
+            office.commit()
+        case "it leaves elsewhere":
+            office.hub.left_elsewhere(company.laptop)
+        case "an event that loses it":
+            office.give(ChangePolicy(company.policy, conditions=Conditions(device_trusted=True)))
+        case "it comes back":
+            office.client(company.laptop, address=OUTSIDE)
+
+
+async def test_t36_what_time_has_just_given_is_cut_off_by_an_event_at_once() -> None:
+    company = Company(Conditions(hours=Hours("UTC", (Window((5,), 545, 600),))))
+    office = company.office
+    office.client(company.laptop, address=INSIDE).take_all()
+    async with office.running():
+        await asyncio.sleep(0.05)
+        office.clock.advance(300.2)
+        assert len(company.access()) == 1
+        office.give(ChangePolicy(company.policy, conditions=Conditions(device_trusted=True)))
+        messages = await company.connector.next()
+    cutoffs = [cutoff for message in messages if isinstance(message, Revoke) for cutoff in message.cutoffs]
+    assert [cutoff.reason for cutoff in cutoffs] == ["device_not_trusted"]
+
+
+async def test_who_is_back_in_an_allowed_place_in_the_last_moment_loses_nothing() -> None:
+    company = Company(OFFICE_ONLY)
+    office = company.office
+    laptop = office.client(company.laptop, address=INSIDE)
+    laptop.take_all()
+    office.hub.detach(laptop.attachment)
+    office.clock.advance(PLACE_KEEP_S + 0.2)
+    back = office.client(company.laptop, address=INSIDE, revision=office.head.position)
+    office.hub.tick()
+    assert company.cut_offs() == []
+    (message,) = back.take_all()
+    assert len(company.entries(message)) == 1
+
+
+async def test_places_that_do_not_count_any_more_are_forgotten() -> None:
+    places = Places(BEGIN)
+    for number in range(3):
+        device = DeviceId(f"dev_{number}")
+        places.arrived(device, ip_address(INSIDE))
+        places.left(device, BEGIN + number)
+    places.forget(BEGIN + PLACE_KEEP_S + 1)
+    assert [places.known_until(DeviceId(f"dev_{number}")) for number in range(3)] == [
+        BEGIN + PLACE_KEEP_S,
+        BEGIN + PLACE_KEEP_S,
+        BEGIN + PLACE_KEEP_S + 2,
+    ]

@@ -76,7 +76,7 @@ async def test_t36_a_device_elsewhere_counts_as_being_where_its_replica_says() -
     hub.tick()
     assert site.cut_offs() == []
     assert hub.place_of(site.laptop) == INSIDE
-    hub.seen_elsewhere(site.laptop, OUTSIDE)
+    assert hub.seen_elsewhere(site.laptop, OUTSIDE)
     (cutoff,) = site.cut_offs()
     assert (cutoff.resource, cutoff.reason) == (site.resource, "source_not_allowed")
 
@@ -100,7 +100,7 @@ async def test_t36_a_device_that_left_its_replica_is_nowhere_after_a_while() -> 
 async def test_what_others_say_does_not_move_a_device_that_is_here() -> None:
     site = Site(Conditions(sources=("192.0.2.0/24",)))
     site.office.client(site.laptop, address=str(INSIDE))
-    site.office.hub.seen_elsewhere(site.laptop, OUTSIDE)
+    assert not site.office.hub.seen_elsewhere(site.laptop, OUTSIDE)
     site.office.hub.left_elsewhere(site.laptop)
     assert site.office.hub.place_of(site.laptop) == INSIDE
     assert site.cut_offs() == []
