@@ -29,8 +29,9 @@ from controller.domain.standing import Standing
 from controller.domain.state import PolicyState
 from controller.identity import access
 from controller.identity.api_tokens import is_token
+from controller.identity.api_tokens import parse_secret_untrusted as parse_token_untrusted
 from controller.identity.rate_limit import address_key
-from controller.identity.web_sessions import CONSOLE_COOKIE, Origin
+from controller.identity.web_sessions import CONSOLE_COOKIE, Origin, SessionKind, digest, parse_secret_untrusted
 from controller.store import Unit
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
@@ -154,33 +155,54 @@ async def authenticated(
         RefusedError: SIGN_IN_REQUIRED; FORBIDDEN for a cookie that another site sends along.
         RateLimitedError: too many requests from this address whose credentials were none.
     """
-    # He may have written at another replica a moment ago, or have lost a right there.
-    await call.services.store.freshen()
+    services, address = call.services, address_key(call.origin.address)
+    known = ""
     try:
-        actor, principal = await _who(request, call, credentials, cookie)
+        secret, kind = _credential(request, call, credentials, cookie)
+        known = digest(secret)
+        if known not in services.proven:
+            # The database is not asked on behalf of somebody who has only guessed so far.
+            services.limits.failed_session.peek(address, call.now)
+        # He may have written at another replica a moment ago, or have lost a right there.
+        await services.store.freshen()
+        actor, principal = await _who(call, secret, kind)
         standing = access.require_standing(call.state, actor)
     except RefusedError as exc:
         if exc.reason is Reason.SIGN_IN_REQUIRED:
-            call.services.limits.failed_session.spend(address_key(call.origin.address), call.now)
+            services.proven.discard(known)
+            services.limits.failed_session.spend(address, call.now)
         raise
+    services.proven.add(known)
     structlog.contextvars.bind_contextvars(user=standing.user.id)
     return SignedCall(call.services, call.request_id, call.origin, call.now, standing, principal)
 
 
-async def _who(
+def _credential(
     request: Request, call: Call, credentials: HTTPAuthorizationCredentials | None, cookie: str | None
-) -> tuple[str, sessions.Principal | None]:
+) -> tuple[str, SessionKind | None]:
+    """Returns the secret and the kind of session that it claims to be, None for an API token; asks no database."""
+    kind: SessionKind | None = "api"
     if credentials is not None:
-        if is_token(credentials.credentials):
-            return await api_tokens.authenticate(call.services, credentials.credentials, call.now), None
-        principal = await sessions.authenticate(call.services, credentials.credentials, "api", call.now)
+        text = credentials.credentials
+        if is_token(text):
+            kind = None
     elif cookie is not None:
         # A browser sends the cookie with whatever any page makes it ask.
         if request.method not in SAFE_METHODS:
             require_same_origin(request.headers, call.services.audiences)
-        principal = await sessions.authenticate(call.services, cookie, "console", call.now)
+        text, kind = cookie, "console"
     else:
         raise RefusedError(Reason.SIGN_IN_REQUIRED)
+    secret = parse_token_untrusted(text) if kind is None else parse_secret_untrusted(text)
+    if secret is None:
+        raise RefusedError(Reason.SIGN_IN_REQUIRED, "this is no API token" if kind is None else "")
+    return secret, kind
+
+
+async def _who(call: Call, secret: str, kind: SessionKind | None) -> tuple[str, sessions.Principal | None]:
+    if kind is None:
+        return await api_tokens.authenticate(call.services, secret, call.now), None
+    principal = await sessions.authenticate(call.services, secret, kind, call.now)
     return principal.user, principal
 
 

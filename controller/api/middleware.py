@@ -9,13 +9,17 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.api.problems import problem_response
+from controller.identity import api_tokens, web_sessions
 from protocol.limits import API_BODY_MAX_BYTES
 from protocol.reasons import Reason
 
@@ -26,6 +30,8 @@ QUERY_MAX_BYTES: Final = 4 * 1024
 BODY_DEADLINE_S: Final = 20.0
 LARGE_BODIES: Final[Mapping[str, int]] = {"/api/v1/plans": 2 * 1024 * 1024}
 """Paths whose bodies may be longer than others: a policy document names everybody in a company."""
+LARGE_BODIES_AT_ONCE: Final = 4
+"""Bodies beyond the usual size that one process holds: they are read before anybody is known to be signed in."""
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,64}\Z")
 _log = structlog.get_logger(__name__)
@@ -93,6 +99,7 @@ class Bounds:
     def __init__(self, app: ASGIApp, *, body_max: int = API_BODY_MAX_BYTES) -> None:
         self._app = app
         self._body_max = body_max
+        self._large = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and not _head_is_small(scope):
@@ -108,11 +115,13 @@ class Bounds:
             # No database stores it and no id holds it.
             await self._refuse(scope, receive, send, 400, "The URL holds a NUL character.", Reason.INVALID_INPUT)
             return
-        body_max = max(self._body_max, LARGE_BODIES.get(scope["path"], 0))
+        body_max = self._body_max
+        if scope["path"] in LARGE_BODIES and _claims_a_sign_in(scope):
+            body_max = max(body_max, LARGE_BODIES[scope["path"]])
         if _declared_length(scope) > body_max:
             await self._refuse(scope, receive, send, 413, f"A body has at most {body_max} bytes.")
             return
-        counted = _CountedBody(receive, body_max)
+        counted = _CountedBody(receive, body_max, self._body_max, self._take_large)
         started = False
 
         async def send_unless_broken(message: Message) -> None:
@@ -122,10 +131,20 @@ class Bounds:
                 started = True
                 await send(message)
 
-        with contextlib.suppress(_BodyRefusedError):
-            await self._app(scope, counted.receive, send_unless_broken)
+        try:
+            with contextlib.suppress(_BodyRefusedError):
+                await self._app(scope, counted.receive, send_unless_broken)
+        finally:
+            if counted.large:
+                self._large -= 1
         if counted.refusal is not None and not started:
             await self._refuse(scope, receive, send, *counted.refusal)
+
+    def _take_large(self) -> bool:
+        if self._large >= LARGE_BODIES_AT_ONCE:
+            return False
+        self._large += 1
+        return True
 
     async def _refuse(
         self,
@@ -151,13 +170,17 @@ class _BodyRefusedError(Exception):
 class _CountedBody:
     """Hands the body on while it is within its bounds in size and time."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, usual: int, take_large: Callable[[], bool]) -> None:
         self._receive = receive
         self._limit = limit
+        self._usual = usual
+        self._take_large = take_large
         self._read = 0
         self._complete = False
         self._deadline = time.monotonic() + BODY_DEADLINE_S
-        self.refusal: tuple[int, str] | None = None
+        self.large = False
+        """Whether it holds one of the places for large bodies."""
+        self.refusal: tuple[int, str, Reason] | None = None
 
     async def receive(self) -> Message:
         if self._complete:
@@ -166,14 +189,19 @@ class _CountedBody:
             async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            self.refusal = (408, "The body did not arrive in time.")
+            self.refusal = (408, "The body did not arrive in time.", Reason.BODY_TOO_LARGE)
             raise _BodyRefusedError from None
         if message["type"] == "http.request":
             self._complete = not message.get("more_body", False)
             self._read += len(message.get("body", b""))
             if self._read > self._limit:
-                self.refusal = (413, f"A body has at most {self._limit} bytes.")
+                self.refusal = (413, f"A body has at most {self._limit} bytes.", Reason.BODY_TOO_LARGE)
                 raise _BodyRefusedError
+            if self._read > self._usual and not self.large:
+                self.large = self._take_large()
+                if not self.large:
+                    self.refusal = (503, "Too many large bodies at once.", Reason.UNAVAILABLE)
+                    raise _BodyRefusedError
         return message
 
 
@@ -189,6 +217,17 @@ def _head_is_small(scope: Scope) -> bool:
     headers = scope["headers"]
     size = sum(len(name) + len(value) for name, value in headers)
     return len(headers) <= HEADERS_MAX and size <= HEADERS_MAX_BYTES and len(scope["query_string"]) <= QUERY_MAX_BYTES
+
+
+def _claims_a_sign_in(scope: Scope) -> bool:
+    """Whether there is a credential of the right form; whether it is a right one is asked later."""
+    headers = Headers(scope=scope)
+    scheme, bearer = get_authorization_scheme_param(headers.get("authorization"))
+    if scheme.lower() == "bearer" and bearer:
+        parsed = api_tokens.parse_secret_untrusted(bearer) or web_sessions.parse_secret_untrusted(bearer)
+        return parsed is not None
+    cookie = cookie_parser(headers.get("cookie", "")).get(web_sessions.CONSOLE_COOKIE, "")
+    return web_sessions.parse_secret_untrusted(cookie) is not None
 
 
 def _declared_length(scope: Scope) -> int:

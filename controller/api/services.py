@@ -13,7 +13,7 @@ from controller.identity.failure_log import FailureLog
 from controller.identity.keyring import KeyRing
 from controller.identity.passwords import Passwords
 from controller.identity.provider_client import ProviderClient
-from controller.identity.rate_limit import RateLimiter
+from controller.identity.rate_limit import Proven, RateLimiter
 from controller.identity.sealing import Seal
 from controller.identity.web_sessions import Activity
 from controller.settings import Settings
@@ -65,6 +65,7 @@ class Services:
     presence: Presence = field(default_factory=Nobody)
     limits: Limits = field(default_factory=Limits)
     activity: Activity = field(default_factory=Activity)
+    proven: Proven = field(default_factory=Proven)
     sinks: dict[str, SinkStats] = field(default_factory=dict)
     """What this process has delivered, by the sinks' names; empty unless it is the leader."""
     failures: FailureLog = field(default_factory=FailureLog)

@@ -6,6 +6,7 @@ table nor frees anybody from his own limit.
 """
 
 import ipaddress
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,8 @@ from protocol.reasons import Reason
 TABLE_MAX: Final = 20_000
 """Keys per limiter; about 4 MiB."""
 SWEEP_INTERVAL_S: Final = 1.0
+PROVEN_MAX: Final = 100_000
+"""Credentials that are remembered as right."""
 
 
 class RateLimitedError(RefusedError):
@@ -55,10 +58,11 @@ class RateLimiter:
 
     def spend(self, key: str, now: float) -> None:
         """Counts one attempt. Raises RateLimitedError when the bucket of ``key`` is empty."""
-        bucket = self._bucket(key, now)
-        if bucket.tokens < 1.0:
-            raise RateLimitedError((1.0 - bucket.tokens) / self._rate, f"{self._name} limit")
-        bucket.tokens -= 1.0
+        self._filled(key, now).tokens -= 1.0
+
+    def peek(self, key: str, now: float) -> None:
+        """Counts nothing. Raises RateLimitedError when ``spend`` would."""
+        self._filled(key, now)
 
     def refund(self, key: str, now: float) -> None:
         """Gives one attempt back: it turned out to be a right one."""
@@ -66,6 +70,12 @@ class RateLimiter:
         if bucket is not None:
             self._refill(bucket, now)
             bucket.tokens = min(self._burst, bucket.tokens + 1.0)
+
+    def _filled(self, key: str, now: float) -> _Bucket:
+        bucket = self._bucket(key, now)
+        if bucket.tokens < 1.0:
+            raise RateLimitedError((1.0 - bucket.tokens) / self._rate, f"{self._name} limit")
+        return bucket
 
     def _bucket(self, key: str, now: float) -> _Bucket:
         bucket = self._buckets.get(key)
@@ -96,6 +106,28 @@ class RateLimiter:
         ]
         for key in idle:
             del self._buckets[key]
+
+
+class Proven:
+    """Which credentials were right at this process lately, by digest: what others at their address try does not delay them."""
+
+    def __init__(self, *, capacity: int = PROVEN_MAX) -> None:
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._capacity = capacity
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._known
+
+    def add(self, digest: str) -> None:
+        """Remembers one that was right; beyond the capacity the one that was not used for longest is forgotten."""
+        self._known[digest] = None
+        self._known.move_to_end(digest)
+        if len(self._known) > self._capacity:
+            self._known.popitem(last=False)
+
+    def discard(self, digest: str) -> None:
+        """Forgets one that is right no longer."""
+        self._known.pop(digest, None)
 
 
 def address_key(address: str) -> str:

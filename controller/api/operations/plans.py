@@ -6,7 +6,8 @@ state that it will change, and must have the hash that was approved. Nothing els
 
 import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,25 +56,39 @@ class Made:
         return not self.plan.problems and not self.failed
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A stored document and what it says."""
+
+    document: str
+    desired: Desired
+
+
 async def make(services: Services, document: str, *, prune: bool, actor: str, now: float) -> Made:
     """Compares a document with the policy of this moment. Raises FieldError naming the line, LocalError(UNAVAILABLE)."""
-    try:
-        async with asyncio.timeout(TURN_S):
-            await services.planning.acquire()
-    except TimeoutError as exc:
-        raise LocalError(Reason.UNAVAILABLE, "too many plans at once") from exc
-    try:
+    async with _turn(services):
         desired = await asyncio.to_thread(_read, document)
         async with services.store.read() as connection:
             people = await _people(connection, desired)
             flows = await _open_flows(connection)
         state, seed = services.state, token_bytes(32)
         return await asyncio.to_thread(_make, state, desired, people, flows, seed, prune, actor, now)
-    finally:
-        services.planning.release()
 
 
-async def apply(unit: Unit, stored: StoredPlan) -> int:
+async def read_ahead(services: Services, digest: str) -> Draft | None:
+    """Reads the document of a plan before the unit that applies it, as others cannot write meanwhile.
+
+    None when the plan cannot be applied anyway; the unit says why. Raises FieldError, LocalError(UNAVAILABLE).
+    """
+    async with services.store.read() as connection:
+        stored = await plans.get(connection, digest)
+    if stored is None or stored.applied_as is not None or stored.base != services.state.position:
+        return None
+    async with _turn(services):
+        return Draft(stored.document, await asyncio.to_thread(_read, stored.document))
+
+
+async def apply(unit: Unit, stored: StoredPlan, draft: Draft | None = None) -> int:
     """Appends exactly what was approved; returns the revision that it made.
 
     Raises:
@@ -84,7 +99,10 @@ async def apply(unit: Unit, stored: StoredPlan) -> int:
         raise RefusedError(Reason.CONFLICT, f"this plan was applied as revision {stored.applied_as}")
     if unit.position != stored.base:
         raise RefusedError(Reason.CONFLICT, f"the log moved from revision {stored.base} to {unit.position}")
-    desired = _read(stored.document)
+    if draft is not None and draft.document == stored.document:
+        desired = draft.desired
+    else:
+        desired = await asyncio.to_thread(_read, stored.document)
     people = await _people(unit.connection, desired)
     seed = base64.b64decode(stored.seed)
     made = await asyncio.to_thread(
@@ -129,6 +147,19 @@ async def export(services: Services) -> tuple[int, str]:
         personal = await credentials.get_many(connection, state.users)
     addresses = {user: item.email for user, item in personal.items() if item.email is not None}
     return int(state.position), await asyncio.to_thread(lambda: write_document(desired_of(state, addresses)))
+
+
+@asynccontextmanager
+async def _turn(services: Services) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(TURN_S):
+            await services.planning.acquire()
+    except TimeoutError as exc:
+        raise LocalError(Reason.UNAVAILABLE, "too many plans at once") from exc
+    try:
+        yield
+    finally:
+        services.planning.release()
 
 
 def _make(

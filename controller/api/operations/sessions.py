@@ -202,6 +202,7 @@ async def _store(
     )
     session = WebSession(secret_hash, account.id, origin.label(), scopes_of(kind), unit.now, expires, None, how)
     services.activity.use(secret_hash, kind, unit.now)
+    services.proven.add(secret_hash)
     return SignedIn(secret, account, Principal(account.id, session, kind))
 
 

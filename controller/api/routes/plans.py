@@ -96,9 +96,11 @@ async def apply_plan(call: Write, once: WriteOnce, hash: HashInPath) -> Response
     """Exactly this one, in one transaction. 409 `conflict` when the log has moved since it was made; 409 `plan_refused` when
     it has faults or failed tests. Each of its changes needs its own permission."""
 
+    draft = await operations.read_ahead(call.services, hash)
+
     async def build(unit: Unit) -> Plan:
         stored = await _found(unit.connection, hash, call.now)
-        await operations.apply(unit, stored)
+        await operations.apply(unit, stored, draft)
         return _shown(await _found(unit.connection, hash, call.now))
 
     return await once.create(build, status=200)

@@ -1,6 +1,8 @@
 """Strangers are slowed down on every route that they can reach (S-9, D10)."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,6 +15,8 @@ from controller.api import calls
 from controller.api.document import build_api
 from controller.api.services import Limits
 from controller.identity.rate_limit import RateLimiter
+from controller.identity.web_sessions import CONSOLE_COOKIE
+from controller.store import Store
 
 OPEN = [operation for operation in OPERATIONS if not operation.needs_sign_in]
 PAGES = [
@@ -90,3 +94,46 @@ async def test_d10_requests_with_false_sessions_are_slowed_down_and_true_ones_ar
     statuses = [(await liar.get("/api/v1/me")).status_code for _ in range(8)]
     assert statuses == [401] * 5 + [429] * 3
     assert (await owner.get("/api/v1/me")).status_code == 200, "the same address, a true session"
+
+
+async def test_d10_strangers_do_not_reach_the_database_beyond_their_limit(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("freshen", "read"):
+        original = getattr(Store, name)
+
+        def counting(self: Store, *args: Any, name: str = name, original: Any = original, **kwargs: Any) -> Any:
+            asked.append(name)
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(Store, name, counting)
+    controller.services.limits = Limits(failed_session=RateLimiter("sign-in", per_minute=1, burst=7))
+    for token in (None, "ost_short", "ost_api_short", "nonsense"):
+        assert (await controller.person(token).get("/api/v1/me")).status_code == 401
+    cookie = {"Cookie": f"{CONSOLE_COOKIE}=ost_short"}
+    assert (await controller.person().get("/api/v1/me", headers=cookie)).status_code == 401
+    assert asked == [], "what is no credential is refused without asking"
+    for token in ("ost_" + "A" * 43, "ost_api_" + "A" * 43):
+        assert (await controller.person(token).get("/api/v1/me")).status_code == 401
+    assert "freshen" in asked
+    asked.clear()
+    for token in ("ost_" + "B" * 43, "ost_api_" + "B" * 43, None):
+        assert (await controller.person(token).get("/api/v1/me")).status_code == 429
+    assert asked == [], "an empty bucket answers by itself"
+
+
+async def test_d10_a_credential_that_was_right_is_not_slowed_down_until_it_ends(controller: Controller) -> None:
+    owner = await controller.owner()
+    expires = datetime.fromtimestamp(controller.clock.wall(), UTC) + timedelta(days=1)
+    asked = {"name": "ci", "scopes": ["networks:read"], "expires_at": expires.isoformat()}
+    made = await owner.post("/api/v1/api-tokens", json=asked)
+    program = controller.person(made.json()["secret"])
+    assert (await program.get("/api/v1/networks")).status_code == 200
+    ended = controller.person(await controller.sign_in())
+    assert (await ended.delete("/api/v1/sessions/current")).status_code == 204
+    controller.services.limits = Limits(failed_session=RateLimiter("sign-in", per_minute=1, burst=1))
+    assert (await controller.person().get("/api/v1/me")).status_code == 401
+    for known in (owner, program):
+        assert (await known.get("/api/v1/networks")).status_code == 200
+    assert [(await ended.get("/api/v1/me")).status_code for _ in range(2)] == [429, 429]

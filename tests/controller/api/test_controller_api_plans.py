@@ -1,10 +1,13 @@
 """Plans over the API: made, approved by hash, applied exactly, refused when the log moved."""
 
+import threading
 from typing import Any
 
 import httpx2
 import pytest
 from controller_api import OWNER, Controller, code_of
+
+from controller.api.operations import plans as operations
 
 OFFICE = """
 networks: [{name: office}]
@@ -74,6 +77,43 @@ async def test_d7_a_plan_is_applied_once(owner: httpx2.AsyncClient) -> None:
     other = await _apply(owner, plan)
     assert (other.status_code, code_of(other)) == (409, "conflict")
     assert "was applied as revision" in other.json()["detail"]
+
+
+async def test_applying_reads_the_document_in_a_thread_before_others_must_wait(
+    owner: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = await _plan(owner, OFFICE)
+    steps: list[str] = []
+    read, apply = operations._read, operations.apply
+
+    def noting_read(document: str) -> Any:
+        steps.append("read on the loop" if threading.current_thread() is threading.main_thread() else "read")
+        return read(document)
+
+    async def noting_apply(*args: Any) -> int:
+        steps.append("unit")
+        return await apply(*args)
+
+    monkeypatch.setattr(operations, "_read", noting_read)
+    monkeypatch.setattr(operations, "apply", noting_apply)
+    assert (await _apply(owner, plan)).status_code == 200
+    assert steps == ["read", "unit"]
+
+
+async def test_a_document_that_was_replaced_meanwhile_is_read_again(
+    controller: Controller, owner: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = await _plan(owner, OFFICE)
+    read_ahead = operations.read_ahead
+
+    async def of_another(*args: Any) -> Any:
+        draft = await read_ahead(*args)
+        assert draft is not None
+        return operations.Draft("networks: []\n", operations._read("networks: []\n"))
+
+    monkeypatch.setattr(operations, "read_ahead", of_another)
+    assert (await _apply(owner, plan)).status_code == 200
+    assert controller.services.state.grants
 
 
 async def test_a_plan_expires(controller: Controller, owner: httpx2.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """Bounds before everything else (D10, T-12), request ids, security headers (T-72), log lines (T-74)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -134,8 +135,6 @@ async def test_t12_a_chunked_body_is_counted(client: httpx2.AsyncClient, path: s
 async def test_t12_a_body_that_does_not_come_is_not_waited_for(
     client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asyncio
-
     monkeypatch.setattr(middleware, "BODY_DEADLINE_S", 0.05)
     never = asyncio.Event()
 
@@ -145,6 +144,76 @@ async def test_t12_a_body_that_does_not_come_is_not_waited_for(
 
     answer = await client.post("/echo", content=chunks())
     assert answer.status_code == 408
+
+
+SESSION = "ost_" + "A" * 43
+TOKEN = "ost_api_" + "A" * 43
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 413),
+        ({"Authorization": "Bearer anything"}, 413),
+        ({"Authorization": f"Basic {SESSION}"}, 413),
+        ({"Cookie": "__Host-ostiary-console=1"}, 413),
+        ({"Cookie": f"other={SESSION}"}, 413),
+        ({"Authorization": "Bearer", "Cookie": "a=b; =; ;;"}, 413),
+        ({"Authorization": f"Bearer {SESSION}"}, 200),
+        ({"Authorization": f"bearer {TOKEN}"}, 200),
+        ({"Cookie": f"a=b; __Host-ostiary-console={SESSION}"}, 200),
+    ],
+)
+async def test_d10_a_large_body_needs_a_credential_of_the_right_form(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], status: int
+) -> None:
+    monkeypatch.setattr(middleware, "LARGE_BODIES", {"/echo": 5000})
+    assert (await client.post("/echo", content=b"x" * 5000, headers=headers)).status_code == status
+    assert (await client.post("/echo", content=b"x" * 5001, headers=headers)).status_code == 413
+    assert (await client.post("/json", content=b"x" * 5000, headers=headers)).status_code == 413, "another path"
+
+
+async def test_d10_few_large_bodies_are_held_at_once(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "LARGE_BODIES", {"/echo": 5000})
+    headers = {"Authorization": f"Bearer {SESSION}"}
+    go_on, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"y" * 1001
+        begun.release()
+        await go_on.wait()
+        yield b"y"
+
+    async with asyncio.TaskGroup() as group:
+        held = [group.create_task(client.post("/echo", content=chunks(), headers=headers)) for _ in range(4)]
+        for _ in held:
+            await begun.acquire()
+        refused = await client.post("/echo", content=b"x" * 1001, headers=headers)
+        small = await client.post("/echo", content=b"x" * 1000, headers=headers)
+        go_on.set()
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert [small.status_code, *(task.result().status_code for task in held)] == [200] * 5
+    for _ in range(5):
+        again = await client.post("/echo", content=b"x" * 5000, headers=headers)
+        assert again.status_code == 200, "each gives its place back"
+
+
+async def test_d10_a_large_body_that_breaks_off_gives_its_place_back(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "LARGE_BODIES", {"/echo": 5000})
+    monkeypatch.setattr(middleware, "BODY_DEADLINE_S", 0.05)
+    headers = {"Authorization": f"Bearer {SESSION}"}
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"y" * 1001
+        await asyncio.Event().wait()
+
+    for _ in range(5):
+        assert (await client.post("/echo", content=chunks(), headers=headers)).status_code == 408
 
 
 async def test_d10_heads_are_bounded(client: httpx2.AsyncClient) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.identity.rate_limit import RateLimitedError, RateLimiter, address_key
+from controller.identity.rate_limit import Proven, RateLimitedError, RateLimiter, address_key
 
 
 def test_admits_a_burst_then_makes_wait_and_refills() -> None:
@@ -71,3 +71,23 @@ def test_time_that_goes_back_refills_nothing() -> None:
 )
 def test_attempts_are_counted_by_what_one_host_owns(address: str, key: str) -> None:
     assert address_key(address) == key
+
+
+def test_to_peek_counts_nothing() -> None:
+    limiter = RateLimiter("sign-in", per_minute=60, burst=1)
+    for _ in range(3):
+        limiter.peek("a", 0.0)
+    limiter.spend("a", 0.0)
+    with pytest.raises(RateLimitedError):
+        limiter.peek("a", 0.0)
+    limiter.peek("a", 1.0)
+
+
+def test_what_was_right_is_remembered_within_bounds() -> None:
+    proven = Proven(capacity=2)
+    for digest in ("a", "b", "a", "c"):
+        proven.add(digest)
+    assert [digest in proven for digest in "abc"] == [True, False, True]
+    proven.discard("a")
+    proven.discard("unknown")
+    assert "a" not in proven
