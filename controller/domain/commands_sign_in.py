@@ -78,11 +78,15 @@ class UnlinkIdentity(Command):
 
 @dataclass(frozen=True, slots=True)
 class FollowProviderGroups(Command):
-    """Puts the user into the groups that ``claims`` map to, and takes him out of the other mapped ones."""
+    """Puts the user into the groups that ``claims`` map to, and takes him out of the other mapped ones.
+
+    ``claims`` is None when the provider did not state any. Then he stays where he is, unless he is in no mapped group
+    yet or one of them has an exclusion: refused with IDENTITY_REFUSED.
+    """
 
     user: UserId
     provider: IdentityProviderId
-    claims: frozenset[str]
+    claims: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)

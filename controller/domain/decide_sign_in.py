@@ -6,7 +6,7 @@ from controller.domain import commands_sign_in as c
 from controller.domain import events as e
 from controller.domain import rules
 from controller.domain.handlers import Decided, Handlers, about, handles
-from controller.domain.model import IdentityProvider
+from controller.domain.model import IdentityProvider, SubjectKind, SubjectRef
 from controller.domain.rules import RuleBrokenError, fresh, known
 from controller.domain.state import PolicyState
 from protocol.ids import GroupId
@@ -111,8 +111,14 @@ def _follow_groups(state: PolicyState, command: c.FollowProviderGroups) -> Decid
     known(state.users, command.user, "user")
     provider = known(state.identity_providers, command.provider, "identity provider")
     mapped = {group for _, group in provider.groups if group in state.groups}
-    wanted = {group for claim, group in provider.groups if claim in command.claims and group in mapped}
     present = mapped & set(state.groups_of.get(command.user, ()))
+    if command.claims is None:
+        excluded = any(state.exclusions_of.get(SubjectRef(SubjectKind.GROUP, group)) for group in mapped)
+        if mapped and (not present or excluded):
+            # Whoever can have the claim left out would otherwise escape the exclusions of the groups that he is in.
+            raise RuleBrokenError(Reason.IDENTITY_REFUSED, f"the provider left out the claim {provider.groups_claim}")
+        return about(command.user)
+    wanted = {group for claim, group in provider.groups if claim in command.claims and group in mapped}
     left = [e.GroupMemberRemoved(group, command.user) for group in sorted(present - wanted)]
     joined = [e.GroupMemberAdded(group, command.user) for group in sorted(wanted - present)]
     return about(command.user, *left, *joined)

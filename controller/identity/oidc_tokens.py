@@ -53,13 +53,14 @@ class Person:
     """Who signed in at the provider. ``subject`` is unique within the issuer and never given to another person.
 
     ``email`` only when the provider says that it verified it. ``authenticated_s`` is Unix seconds. ``second_factor``:
-    whether the provider says that it asked for one.
+    whether the provider says that it asked for one. ``groups``: None when the provider does not state them, which is
+    not the same as being in none.
     """
 
     subject: str
     email: str | None
     name: str | None
-    groups: frozenset[str]
+    groups: frozenset[str] | None
     authenticated_s: int
     second_factor: bool
 
@@ -236,16 +237,20 @@ def person_of(claims: Mapping[str, Any], *, groups_claim: str | None, now: float
         subject=_check_subject(claims.get("sub")),
         email=email.strip() if verified and isinstance(email, str) else None,
         name=next((item for item in names if isinstance(item, str) and item.strip()), None),
-        groups=_groups(claims.get(groups_claim)) if groups_claim is not None else frozenset(),
+        groups=_groups(claims, groups_claim) if groups_claim is not None else None,
         authenticated_s=int(min(since, now)),
         second_factor=isinstance(methods, list)
         and any(item in SECOND_FACTORS for item in methods if isinstance(item, str)),
     )
 
 
-def _groups(value: object) -> frozenset[str]:
-    if value is None:
-        return frozenset()
+def _groups(claims: Mapping[str, Any], name: str) -> frozenset[str] | None:
+    value, elsewhere = claims.get(name), claims.get("_claim_names")
+    if isinstance(elsewhere, dict) and name in elsewhere:
+        # Core section 5.6.2: the claim is to be had at another place; so it is said when the list is too long.
+        return None
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list) or len(items) > GROUPS_MAX or not all(isinstance(item, str) for item in items):
         raise refused(f"the groups claim is no list of at most {GROUPS_MAX} names")

@@ -167,6 +167,25 @@ async def test_group_claims_are_followed_at_each_sign_in(controller: Controller,
     assert await members() == [0, 1]
 
 
+async def test_a_groups_claim_that_is_missing_takes_nobody_out(controller: Controller, real: RealProvider) -> None:
+    real.know("lin", email="lin@corp.example", email_verified=True, name="Lin")
+    world = await corp(controller, real)
+    group = (await world.owner.post("/api/v1/groups", json={"name": "eng"})).json()["id"]
+    mapping = {"groups": [{"claim": "engineers", "group": group}]}
+    assert (await world.owner.put(f"/api/v1/identity-providers/{world.id}/groups", json=mapping)).status_code == 200
+    before = set(controller.services.state.users)
+    assert (await world.sign_in("lin", controller.person(), console="/")).status_code == 403
+    assert set(controller.services.state.users) == before, "nobody was made"
+    (failed,) = (await world.owner.get("/api/v1/events", params={"type": "sign_in.failed"})).json()["items"]
+    assert failed["data"] == {"user": None, "cause": "identity_refused"}
+    if real.kind == "python":
+        return  # its people do not change
+    for groups in ({"groups": ["engineers"]}, {}):
+        real.know("lin", email="lin@corp.example", email_verified=True, name="Lin", **groups)
+        assert (await world.sign_in("lin", controller.person(), console="/")).status_code == 303
+        assert (await world.owner.get(f"/api/v1/groups/{group}")).json()["members"] == 1
+
+
 async def test_t2_a_mail_address_makes_nobody_somebody_else(controller: Controller, real: RealProvider) -> None:
     grace = await controller.add_user("lin@corp.example", role="admin")
     world = await corp(controller, real)

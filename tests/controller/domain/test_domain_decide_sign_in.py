@@ -9,6 +9,7 @@ from controller.domain import commands as c
 from controller.domain import commands_sign_in as s
 from controller.domain import events as e
 from controller.domain.authority import refusal_for
+from controller.domain.commands_policies import RemoveExclusion
 from controller.domain.model import Role
 from protocol.ids import GroupId, IdentityProviderId, SessionId, UserId
 from protocol.reasons import Reason
@@ -101,6 +102,43 @@ def test_group_claims_keep_mapped_groups_in_step_and_no_other() -> None:
     assert moved == (e.GroupMemberRemoved(eng, user), e.GroupMemberAdded(ops, user))
     world.do(s.FollowProviderGroups(user, made, frozenset()))
     assert set(world.state.groups_of[user]) == {own}
+
+
+def test_groups_that_are_not_known_stay_as_they_are() -> None:
+    world = World()
+    user, made, eng, ops = world.user(), provider(world), world.group(), world.group()
+    not_known = s.FollowProviderGroups(user, made, None)
+    assert world.do(not_known) == (), "nothing is mapped"
+    world.do(s.MapProviderGroups(made, (("engineers", eng), ("ops", ops))))
+    world.do(s.FollowProviderGroups(user, made, frozenset({"ops"})))
+    assert world.do(not_known) == ()
+    assert set(world.state.groups_of[user]) == {ops}
+
+
+def test_a_first_sign_in_is_refused_while_its_groups_are_not_known() -> None:
+    world = World()
+    user, made, eng, own = world.user(), provider(world, groups_claim="teams"), world.group(), world.group()
+    world.do(s.MapProviderGroups(made, (("engineers", eng),)))
+    world.do(c.AddGroupMember(own, user))
+    reason, detail = world.refused(s.FollowProviderGroups(user, made, None))
+    assert reason is Reason.IDENTITY_REFUSED
+    assert "teams" in detail
+    assert world.do(s.FollowProviderGroups(user, made, frozenset())) == ()
+
+
+def test_groups_that_are_not_known_lift_no_exclusion() -> None:
+    world = World()
+    user, made, eng, leavers = world.user(), provider(world, groups_claim="teams"), world.group(), world.group()
+    world.do(s.MapProviderGroups(made, (("engineers", eng), ("leavers", leavers))))
+    world.do(s.FollowProviderGroups(user, made, frozenset({"engineers"})))
+    not_known = s.FollowProviderGroups(user, made, None)
+    assert world.do(not_known) == ()
+    excluded = world.exclusion(leavers, world.resource(world.network()))
+    reason, detail = world.refused(not_known)
+    assert reason is Reason.IDENTITY_REFUSED
+    assert "teams" in detail
+    world.do(RemoveExclusion(excluded))
+    assert world.do(not_known) == ()
 
 
 def test_a_removed_group_is_followed_no_more() -> None:

@@ -199,11 +199,23 @@ def test_t2_an_address_counts_when_the_provider_has_verified_it() -> None:
 def test_groups_are_texts() -> None:
     assert person(groups=["a", "b"]).groups == {"a", "b"}
     assert person(groups="a").groups == {"a"}
-    assert person().groups == frozenset()
-    assert person(groups_claim=None, groups=["a"]).groups == frozenset()
+    assert person(groups=[]).groups == frozenset()
+    assert person(groups_claim=None, groups=["a"]).groups is None
     for value in ([1], {"a": 1}, ["a"] * 1001):
         with pytest.raises(RefusedError):
             person(groups=value)
+
+
+def test_groups_that_the_provider_does_not_state_are_not_known() -> None:
+    assert person().groups is None
+    for value in (None, "", " "):
+        assert person(groups=value).groups is None
+    overage = {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://idp.example/me"}}}
+    assert person(**overage).groups is None
+    for value in ([], ["a"]):
+        assert person(groups=value, **overage).groups is None, "the list is elsewhere"
+    for names in ({"roles": "src1"}, ["groups"], None):
+        assert person(groups=["a"], _claim_names=names).groups == {"a"}
 
 
 @pytest.mark.parametrize(
