@@ -15,7 +15,7 @@ from typing import Final
 from controller.domain.conditions import Assumed
 from controller.domain.evaluate import may_reach, next_change_at
 from controller.domain.events import EVENT_TYPES, Event
-from controller.domain.held import grants_of
+from controller.domain.held import exclusions_of, grants_of
 from controller.domain.log import Change
 from controller.domain.model import Grant, SubjectKind, SubjectRef
 from controller.domain.state import PolicyState
@@ -150,7 +150,9 @@ def footing(state: PolicyState, owner: SubjectRef, resource: ResourceId) -> froz
         ids.add(grant.id)
         if grant.policy is not None:
             ids.add(grant.policy)
-    ids.update(state.exclusions_on.get(resource, ()))
+    # Whichever of them overlap the resource: that changes with the addresses of the excluded ones.
+    for exclusion in exclusions_of(state, owner):
+        ids |= {exclusion.id, exclusion.resource}
     return frozenset(ids)
 
 

@@ -124,6 +124,8 @@ def _of_resource(state: PolicyState, resource_id: ResourceId) -> Affected:
     if resource is None:
         return Affected()
     subjects = {state.grants[grant].subject for grant in state.grants_on.get(resource_id, ())}
+    # What overlaps an excluded resource is taken away with it, so its address counts for those whom no grant leads there.
+    subjects |= {state.exclusions[item].subject for item in state.exclusions_on.get(resource_id, ())}
     devices: set[DeviceId] = set()
     for subject in subjects:
         devices |= devices_of(state, subject)

@@ -1,7 +1,7 @@
 """The one evaluator of the policy: who is this device, what may it reach, why, until when (C7, C11, C15, C22).
 
 Deny by default: everything is a path from a living device over a living subject to an unexpired grant whose policy is met, and
-what is not found on that path does not exist. An exclusion beats every grant. Time is an argument; nothing else than ``state``,
+what is not found on that path does not exist. An exclusion beats every grant, on whatever overlaps too. Time is an argument; nothing else than ``state``,
 ``now`` (Unix seconds) and ``source`` counts: where the device's control connection comes from, which no log knows. Without it
 a policy that asks for a place is not met; ``Assumed.MET`` answers what would be if only the place were right.
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from controller.domain.conditions import Failure, Outcome, Source
 from controller.domain.held import (
+    Exclusions,
     Held,
-    excluded_resources,
     exclusions_of,
     flips_of,
     grants_between,
@@ -109,7 +109,7 @@ def acl_for_device(state: PolicyState, device_id: DeviceId, now: float, *, sourc
     if isinstance(subject, Deny):
         return Acl()
     holding = holding_grants(state, device_id, grants_of(state, subject.owner), now, source)
-    excluded = excluded_resources(state, subject.owner, now)
+    excluded = Exclusions(state, subject.owner, now)
     if excluded:
         holding = ((grant, until) for grant, until in holding if grant.resource not in excluded)
     return _merge(state, holding)
@@ -134,7 +134,7 @@ def may_reach(
     held = held_grants(state, device_id, grants_between(state, subject.owner, resource), now, source)
     if not held:
         return Deny(Reason.NO_GRANT)
-    if resource in excluded_resources(state, subject.owner, now):
+    if resource in Exclusions(state, subject.owner, now):
         return Deny(Reason.EXCLUDED, resource)
     holding = [item for item in held if item.holds]
     if holding:
@@ -187,8 +187,12 @@ def explain(
     refused = may_reach(state, device_id, resource, now, source=source)
     if not isinstance(refused, Deny):
         return Explanation(decision, ask=ask)
+    exclusion = Exclusions(state, subject.owner, now).on(resource)
+    if exclusion is not None:
+        lifted = Failure("exclusion", Reason.EXCLUDED, f"the end of the exclusion {exclusion.id}")
+        return Explanation(refused, ask=ask, missing=(lifted,))
     nearest = _nearest([item for item in held if item.grant.resource == resource])
-    if nearest is None or refused.reason is Reason.EXCLUDED:
+    if nearest is None:
         return Explanation(refused, ask=ask)
     return Explanation(refused, ask=ask, missing=nearest.outcome.failures, changes_at=_opens_at(nearest.outcome))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from controller.domain.conditions import MET, Facts, Failure, Outcome, Source, evaluate
 from controller.domain.model import Exclusion, Grant, SubjectKind, SubjectRef
+from controller.domain.overlap import resources_overlap
 from controller.domain.state import PolicyState
 from protocol.ids import DeviceId, GroupId, PolicyId, ResourceId, UserId
 from protocol.reasons import Reason
@@ -165,10 +166,38 @@ def exclusions_of(state: PolicyState, owner: SubjectRef) -> Iterator[Exclusion]:
             yield state.exclusions[exclusion]
 
 
-def excluded_resources(state: PolicyState, owner: SubjectRef, now: float) -> frozenset[ResourceId]:
-    """What he may not reach now, whatever grants say."""
-    return frozenset(
-        exclusion.resource
-        for exclusion in exclusions_of(state, owner)
-        if exclusion.expires is None or exclusion.expires > now
-    )
+class Exclusions:
+    """What a user or service account may not reach at a moment (Unix seconds), whatever grants say.
+
+    An exclusion takes away every resource that overlaps the excluded one: a list only permits, so nothing else would hold.
+    """
+
+    def __init__(self, state: PolicyState, owner: SubjectRef, now: float) -> None:
+        self._state = state
+        self._living = [
+            exclusion
+            for exclusion in exclusions_of(state, owner)
+            if exclusion.expires is None or exclusion.expires > now
+        ]
+        self._known: dict[ResourceId, Exclusion | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._living)
+
+    def __contains__(self, resource: ResourceId) -> bool:
+        return self.on(resource) is not None
+
+    def on(self, resource: ResourceId) -> Exclusion | None:
+        """Returns an exclusion that takes the resource away, one from the resource itself before others."""
+        if self._living and resource not in self._known:
+            taking = [item for item in self._living if excludes(self._state, item, resource)]
+            self._known[resource] = min(taking, key=lambda item: (item.resource != resource, item.id), default=None)
+        return self._known.get(resource)
+
+
+def excludes(state: PolicyState, exclusion: Exclusion, resource: ResourceId) -> bool:
+    """Whether an exclusion takes this resource away from its subject while it lasts."""
+    if exclusion.resource == resource:
+        return True
+    excluded, other = state.resources.get(exclusion.resource), state.resources.get(resource)
+    return excluded is not None and other is not None and resources_overlap(excluded, other)

@@ -1,7 +1,8 @@
 """What a change takes away from a device: the origin of every cut-off (C23, D4, T-36).
 
 Only what rests on the device's own standing, grants and conditions is named here. A resource that was removed, narrowed or
-moved needs no cut-off: its connectors get a config without it, and they judge every flow against their config as well (C19).
+moved needs no cut-off: its connectors get a config without it, and they judge every flow against their config as well (C19);
+but an excluded resource that moves takes other resources with it.
 ``source`` is where the device's control connection comes from (see ``evaluate``).
 """
 
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from controller.domain import events as e
 from controller.domain.conditions import Source
 from controller.domain.evaluate import acl_for_device, may_reach, subject_of_device
+from controller.domain.held import excludes, exclusions_of, grants_of
+from controller.domain.model import Exclusion
 from controller.domain.state import PolicyState
 from protocol.acl.diff import diff
 from protocol.acl.model import Acl, Deny
@@ -43,9 +46,10 @@ _TAKING = (
     e.ServiceAccountDisabled,
     e.ServiceAccountRemoved,
     e.PolicyChanged,
+    e.ResourceChanged,
 )
 """Events that can take away standing, grants or what their conditions ask for (a new member of a group falls under its
-exclusions); all others only give, or change what configs say."""
+exclusions; a resource that is moved or widened may overlap an excluded one); all others only give, or change what configs say."""
 
 
 def losses_by(
@@ -55,8 +59,13 @@ def losses_by(
     match event:
         case e.GrantRevoked(grant=grant):
             return _loss_of_one(before, after, device, before.grants[grant].resource, now, source)
-        case e.ExclusionCreated(resource=resource):
-            return _loss_of_one(before, after, device, resource, now, source)
+        case e.ExclusionCreated(exclusion=exclusion):
+            taken = _taken_by(after, after.exclusions[exclusion], device)
+            return tuple(
+                loss for resource in taken for loss in _loss_of_one(before, after, device, resource, now, source)
+            )
+        case e.ResourceChanged() if not _has_exclusions(after, device):
+            return ()
     if not isinstance(event, _TAKING):
         return ()
     return losses_of(before, after, device, was=now, now=now, came_from=source, source=source)
@@ -84,6 +93,18 @@ def losses_of(
         return (Loss(device, None, _networks(old), standing.reason),)
     new = acl_for_device(after, device, now, source=source)
     return tuple(_losses(after, device, old, new, now, source))
+
+
+def _taken_by(state: PolicyState, exclusion: Exclusion, device_id: DeviceId) -> list[ResourceId]:
+    """The resources that grants lead the device to and that the exclusion takes away."""
+    device = state.devices.get(device_id)
+    granted = {grant.resource for grant in grants_of(state, device.owner)} if device is not None else set()
+    return sorted(resource for resource in granted if excludes(state, exclusion, resource))
+
+
+def _has_exclusions(state: PolicyState, device_id: DeviceId) -> bool:
+    device = state.devices.get(device_id)
+    return device is not None and any(True for _ in exclusions_of(state, device.owner))
 
 
 def _loss_of_one(

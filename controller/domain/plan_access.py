@@ -13,7 +13,7 @@ from controller.domain.affected import Affected, affected_by
 from controller.domain.conditions import Assumed
 from controller.domain.desired import Expectation
 from controller.domain.evaluate import acl_for_device
-from controller.domain.held import excluded_resources, grants_of
+from controller.domain.held import Exclusions, grants_of
 from controller.domain.model import SubjectKind, SubjectRef
 from controller.domain.plan import Plan
 from controller.domain.reconcile import Ids, People, Scope
@@ -121,7 +121,7 @@ def ways(state: PolicyState, owner: SubjectRef, now: float) -> dict[ResourceId, 
     if not _able(state, owner):
         return {}
     found: dict[ResourceId, Way] = {}
-    excluded = excluded_resources(state, owner, now)
+    excluded = Exclusions(state, owner, now)
     for grant in grants_of(state, owner):
         if grant.resource in excluded or (grant.expires is not None and grant.expires <= now):
             continue

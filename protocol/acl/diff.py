@@ -42,7 +42,7 @@ def _covers(wide: Entry | None, narrow: Entry) -> bool:
         return False
     return (
         wide.resource.network == narrow.resource.network
-        and _address_covers(wide.resource.address, narrow.resource.address)
+        and address_covers(wide.resource.address, narrow.resource.address)
         and _ranges_cover(wide.resource.ports.tcp, ports.tcp)
         and _ranges_cover(wide.resource.ports.udp, ports.udp)
         and (wide.resource.ports.icmp or not ports.icmp)
@@ -50,7 +50,8 @@ def _covers(wide: Entry | None, narrow: Entry) -> bool:
     )
 
 
-def _address_covers(wide: AddressPattern, narrow: AddressPattern) -> bool:
+def address_covers(wide: AddressPattern, narrow: AddressPattern) -> bool:
+    """Tells whether every host that ``narrow`` covers is covered by ``wide``."""
     if isinstance(wide, CidrPattern) and isinstance(narrow, CidrPattern):
         outer, inner = wide.network, narrow.network
         if outer.version != inner.version or outer.prefixlen > inner.prefixlen:

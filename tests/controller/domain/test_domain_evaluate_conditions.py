@@ -181,8 +181,9 @@ def test_an_explanation_tells_of_the_grant_that_lacks_least() -> None:
     assert told.decision == Deny(Reason.DEVICE_NOT_TRUSTED, web.resource)
     assert [failure.condition for failure in told.missing] == ["device_trusted"]
     assert told.changes_at is None
-    web.world.exclusion(web.user, web.resource)
-    assert explain(web.world.state, web.device, HTTPS, NOW).missing == ()
+    exclusion = web.world.exclusion(web.user, web.resource)
+    excluded = explain(web.world.state, web.device, HTTPS, NOW)
+    assert [failure.detail for failure in excluded.missing] == [f"the end of the exclusion {exclusion}"]
 
 
 def test_a_wrong_port_is_told_before_what_is_missing() -> None:

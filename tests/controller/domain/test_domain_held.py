@@ -6,9 +6,9 @@ from policy_world import START, World
 from controller.domain import held as held_module
 from controller.domain.conditions import Conditions, Facts, Outcome, evaluate
 from controller.domain.held import (
+    Exclusions,
     Held,
     asks_for_source,
-    excluded_resources,
     exclusions_of,
     facts_of,
     grants_between,
@@ -88,8 +88,8 @@ def test_exclusions_count_until_they_end() -> None:
     world = World()
     user = world.user()
     owner, resource = SubjectRef(SubjectKind.USER, user), world.resource(world.network())
-    assert excluded_resources(world.state, owner, NOW) == frozenset()
+    assert resource not in Exclusions(world.state, owner, NOW)
     exclusion = world.exclusion(world.group(user), resource, expires=START + 1)
     assert [item.id for item in exclusions_of(world.state, owner)] == [exclusion]
-    assert excluded_resources(world.state, owner, NOW) == {resource}
-    assert excluded_resources(world.state, owner, START + 1) == frozenset()
+    assert resource in Exclusions(world.state, owner, NOW)
+    assert resource not in Exclusions(world.state, owner, START + 1)
