@@ -115,19 +115,19 @@ class Proven:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._capacity = capacity
 
-    def __contains__(self, digest: str) -> bool:
-        return digest in self._known
+    def __contains__(self, fingerprint: str) -> bool:
+        return fingerprint in self._known
 
-    def add(self, digest: str) -> None:
+    def add(self, fingerprint: str) -> None:
         """Remembers one that was right; beyond the capacity the one that was not used for longest is forgotten."""
-        self._known[digest] = None
-        self._known.move_to_end(digest)
+        self._known[fingerprint] = None
+        self._known.move_to_end(fingerprint)
         if len(self._known) > self._capacity:
             self._known.popitem(last=False)
 
-    def discard(self, digest: str) -> None:
+    def discard(self, fingerprint: str) -> None:
         """Forgets one that is right no longer."""
-        self._known.pop(digest, None)
+        self._known.pop(fingerprint, None)
 
 
 def address_key(address: str) -> str:
