@@ -47,7 +47,7 @@ def user_create(
     as_json: JsonOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Create an account. Without --password-file a password is made up and shown this once.
+    """Create an account. Without --password-file a password is made up and shown this once; an API token sets none.
 
     \b
     Example:

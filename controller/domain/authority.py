@@ -193,16 +193,20 @@ def _not_above(state: PolicyState, standing: Standing, command: c.Command) -> bo
     """Nobody changes who stands as high as himself, nor lifts anybody there."""
     match command:
         case c.CreateUser(role=wanted):
-            return wanted is Role.MEMBER or (standing.may(P.ROLES_WRITE) and standing.outranks(wanted))
+            return wanted is Role.MEMBER or (standing.may(P.ROLES_WRITE) and _may_give(standing, wanted))
         case c.ChangeUserRole(user=target, role=wanted):
-            return standing.outranks(wanted) and _is_below(state, standing, target)
+            return _may_give(standing, wanted) and _is_below(state, standing, target)
         case c.SetUserPassword(user=target) | s.LinkIdentity(user=target) | s.RemoveSecondFactor(user=target):
             # Setting somebody's password is becoming him: not through a token.
             return standing.may(P.CREDENTIALS_WRITE) and _is_below(state, standing, target)
         case s.UnlinkIdentity(user=target) | pd.RenameUser(user=target) | pd.ErasePersonalData(user=target):
             return _is_below(state, standing, target)
         case s.RecordSignInEnd(user=target):
-            return target == standing.user.id or _is_below(state, standing, target)
+            return _is_own_or_below(state, standing, target)
+        case c.RevokeDevice():
+            return _is_own_or_below(state, standing, _device_owner(state, command))
+        case c.EndSession():
+            return _is_own_or_below(state, standing, _session_owner(state, command))
         case c.DisableUser(user=target) | c.EnableUser(user=target) | c.RemoveUser(user=target):
             return _is_below(state, standing, target)
         case t.RevokeApiToken(token=token):
@@ -216,6 +220,16 @@ def _not_beyond(standing: Standing, command: c.Command) -> bool:
     if isinstance(command, t.CreateApiToken):
         return set(command.scopes) <= {item.value for item in standing.permissions}
     return True
+
+
+def _may_give(standing: Standing, role: Role) -> bool:
+    """What exceeds a member would outlive the token that gave it: not through a token."""
+    return standing.outranks(role) and (role is Role.MEMBER or standing.may(P.CREDENTIALS_WRITE))
+
+
+def _is_own_or_below(state: PolicyState, standing: Standing, owner: str | None) -> bool:
+    """What belongs to no person, as a service account's device, stands below everybody."""
+    return owner is None or owner == standing.user.id or _is_below(state, standing, UserId(owner))
 
 
 def _is_below(state: PolicyState, standing: Standing, target: UserId) -> bool:

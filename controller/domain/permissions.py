@@ -100,7 +100,7 @@ ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
 """Each role's permissions. What is not here is denied."""
 
 TOKEN_SCOPES: Final = frozenset(P) - {P.CREDENTIALS_WRITE}
-"""What an API token may carry: no credential makes, or changes, another one."""
+"""What an API token may carry: no credential makes, or changes, another one, nor gives anybody more than a member has."""
 
 _TOP: Final = ROLE_PERMISSIONS[Role.OWNER] - _MEMBER
 

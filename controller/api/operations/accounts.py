@@ -22,10 +22,11 @@ class NewAccount:
     email: str
     name: str
     role: Role
-    password_hash: str
+    password_hash: str | None
+    """None: nobody signs in with a password until one is set."""
 
 
-async def prepare(passwords: Passwords, *, email: str, name: str, role: Role, password: str) -> NewAccount:
+async def prepare(passwords: Passwords, *, email: str, name: str, role: Role, password: str | None) -> NewAccount:
     """Checks the parts and hashes the password; slow on purpose, so it happens before the write.
 
     Raises:
@@ -34,6 +35,8 @@ async def prepare(passwords: Passwords, *, email: str, name: str, role: Role, pa
     """
     address = check_email(email)
     display = check_name(name)
+    if password is None:
+        return NewAccount(address, display, role, None)
     check_new_password(password, email=address)
     return NewAccount(address, display, role, await passwords.hash(password))
 
@@ -45,7 +48,8 @@ async def create(unit: Unit, account: NewAccount) -> UserId:
     await credentials.set_personal_data(
         unit.connection, user, fields={"name": account.name}, email=account.email, now=unit.now
     )
-    await credentials.set_password_hash(unit.connection, user, account.password_hash, unit.now)
+    if account.password_hash is not None:
+        await credentials.set_password_hash(unit.connection, user, account.password_hash, unit.now)
     return user
 
 

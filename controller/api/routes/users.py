@@ -22,6 +22,7 @@ from controller.identity.passwords import check_new_password, generate_password
 from controller.store import Unit, api_tokens, credentials, web_sessions
 from protocol.errors import RefusedError
 from protocol.ids import UserId
+from protocol.reasons import Reason
 
 router = APIRouter(prefix="/users", tags=["users"])
 
@@ -60,8 +61,8 @@ async def list_users(
 @router.post("", status_code=201, response_model=UserCreated, responses=problems(*STAFF, 409), summary="Create a user")
 async def create_user(call: Write, once: WriteOnce, body: UserCreate) -> Response:
     """Without a password one is made up and returned, this once. A role other than member must be below your own; owners
-    give any."""
-    password = body.password or generate_password()
+    give any. An API token makes members only, without a password until a person sets one."""
+    password = _first_password(call, body)
     account = await accounts.prepare(
         call.services.passwords, email=body.email, name=body.name, role=Role(body.role), password=password
     )
@@ -160,6 +161,15 @@ async def remove_user(call: Write, user: IdInPath, expected: IfMatch) -> None:
         access.require_power_over(access.require_standing(unit.state, call.actor), target)
         expected.check(unit.state, user)
         await accounts.remove(unit, target.id)
+
+
+def _first_password(call: SignedCall, body: UserCreate) -> str | None:
+    """The given one or one made up; none through a token, because whoever holds the token would know it."""
+    if call.may(Permission.CREDENTIALS_WRITE):
+        return body.password or generate_password()
+    if body.password is not None:
+        raise RefusedError(Reason.FORBIDDEN, "an API token sets no password; leave it out and set it signed in")
+    return None
 
 
 async def _shown(unit: Unit, user: UserId) -> User:

@@ -62,7 +62,7 @@ class Me(User):
 
 
 class UserCreate(Input):
-    """A new account. Without a password one is made up and shown once."""
+    """A new account. Without a password one is made up and shown once, but not to an API token."""
 
     model_config = input_example(email="grace@corp.example", name="Grace", role="member")
 

@@ -185,6 +185,36 @@ async def test_t16_a_token_for_people_cannot_lift_anybody(controller: Controller
     assert (await token.post("/api/v1/users", json={**new, "role": "member"})).status_code == 201
 
 
+async def test_t16_a_token_makes_nobody_who_outlives_it(controller: Controller) -> None:
+    """Neither an account of rank nor one whose password the token's holder knows."""
+    owner = await controller.owner()
+    member = await controller.add_user("grace@corp.example")
+    _, token = await make(controller, owner, *sorted(item.value for item in TOKEN_SCOPES))
+    before = controller.services.state.position
+    new = {"email": "ida@corp.example", "name": "Ida"}
+    for role in ("owner", "auditor"):
+        made = await token.post("/api/v1/users", json={**new, "role": role})
+        lifted = await token.patch(f"/api/v1/users/{member.id}", json={"role": role})
+        for answer in (made, lifted):
+            assert (answer.status_code, code_of(answer)) == (403, "forbidden"), answer.text
+    chosen = await token.post("/api/v1/users", json={**new, "password": "a quiet lighthouse"})
+    assert (chosen.status_code, code_of(chosen)) == (403, "forbidden")
+    assert "password" in chosen.json()["detail"]
+    assert controller.services.state.position == before
+
+
+async def test_an_account_that_a_token_makes_has_no_password_until_a_person_sets_one(controller: Controller) -> None:
+    owner = await controller.owner()
+    _, token = await make(controller, owner, "people:write")
+    made = await token.post("/api/v1/users", json={"email": "ida@corp.example", "name": "Ida"})
+    assert (made.status_code, made.json()["initial_password"]) == (201, None), made.text
+    attempt = {"email": "ida@corp.example", "password": "a quiet lighthouse"}
+    assert (await controller.http.post("/api/v1/sessions", json=attempt)).status_code == 401
+    fresh = {"password": "a quiet lighthouse"}
+    assert (await owner.put(f"/api/v1/users/{made.json()['id']}/password", json=fresh)).status_code == 204
+    assert await controller.sign_in("ida@corp.example", "a quiet lighthouse")
+
+
 async def test_t10_who_sees_and_ends_whose_tokens(controller: Controller) -> None:
     owner = await controller.owner()
     grace, hal = await controller.add_user("grace@corp.example"), await controller.add_user("hal@corp.example")

@@ -145,6 +145,26 @@ def test_a_member_ends_only_what_is_his() -> None:
     assert may(world, admin, c.EndSession(sessions[theirs]))
 
 
+def test_t16_a_device_is_signed_out_and_revoked_by_its_owner_or_from_above() -> None:
+    world = World()
+    owner, admin, other, member = world.user(Role.OWNER), world.user(Role.ADMIN), world.user(Role.ADMIN), world.user()
+    guard = token(world, owner, Permission.DEVICES_WRITE)
+    allowed = {
+        owner: {owner, guard},
+        admin: {owner, admin},
+        other: {owner, other},
+        member: {owner, admin, other, member, guard},
+    }
+    for holder, actors in allowed.items():
+        device = world.laptop(holder)
+        for command in (c.RevokeDevice(device), c.EndSession(world.state.session_of[device])):
+            for actor in (owner, admin, other, member, guard):
+                assert may(world, actor, command) is (actor in actors), (holder, actor, command)
+    of_service = world.device(world.service_account())
+    assert may(world, admin, c.RevokeDevice(of_service))
+    assert may(world, guard, c.RevokeDevice(of_service))
+
+
 # --- roles between admin and member ----------------------------------------------------------------------------------
 
 
@@ -215,6 +235,18 @@ def test_t16_a_token_never_makes_a_credential() -> None:
     ):
         assert not may(world, actor, command), command
         assert may(world, owner, command), command
+
+
+def test_t16_a_token_gives_nobody_more_than_a_member_has() -> None:
+    world = World()
+    owner, auditor, member = world.user(Role.OWNER), world.user(Role.AUDITOR), world.user()
+    actor = token(world, owner, *TOKEN_SCOPES)
+    for role in set(Role) - {Role.MEMBER}:
+        for command in (c.CreateUser(UserId(fresh_id("user")), role), c.ChangeUserRole(member, role)):
+            assert not may(world, actor, command), command
+            assert may(world, owner, command), command
+    assert may(world, actor, c.CreateUser(UserId(fresh_id("user")), Role.MEMBER))
+    assert may(world, actor, c.ChangeUserRole(auditor, Role.MEMBER))
 
 
 def test_t16_nobody_makes_a_token_beyond_himself_or_for_another() -> None:
