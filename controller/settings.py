@@ -1,4 +1,4 @@
-"""The controller's settings: what `serve`, `init` and `check-config` read (ecosystem 3.5)."""
+"""The controller's settings: what `serve`, `init` and `check-config` read."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

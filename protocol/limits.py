@@ -12,7 +12,7 @@ CLOCK_LEEWAY_S: Final = 30
 """How far `iat`, `nbf` and `exp` may disagree with our clock; offsets above 2 s are shown to the admin."""
 CLOCK_WARN_S: Final = 2
 
-# Token lives, seconds (design section 3)
+# Token lives, seconds
 AUTHORISATION_LIFE_S: Final = 60
 CLIENT_TICKET_LIFE_S: Final = 60
 CONNECTOR_TICKET_LIFE_S: Final = 4 * 3600

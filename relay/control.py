@@ -1,4 +1,4 @@
-"""Control connections: the controller pushes verification keys, the relay reports counters (design section 3).
+"""Control connections: the controller pushes verification keys, the relay reports counters.
 
 The controller dials; the relay only answers (T-29). Whatever a keyset says counts only because a key that the relay
 already trusts has signed it.

@@ -1,4 +1,4 @@
-"""Starting several attempts one after the other and keeping the first that succeeds (RFC 8305; design section 5)."""
+"""Starting several attempts one after the other and keeping the first that succeeds (RFC 8305)."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence

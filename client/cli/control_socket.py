@@ -1,4 +1,4 @@
-"""Asks the client daemon over its control socket, without asyncio: `ostiary status` must feel instant (ecosystem 1).
+"""Asks the client daemon over its control socket, without asyncio: `ostiary status` must feel instant.
 
 The lines are those of ``runtime.status_socket``, which the daemon serves. Everything has a deadline; nothing that the daemon
 says is trusted to be well formed.

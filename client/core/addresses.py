@@ -1,4 +1,4 @@
-"""Which addresses the client takes for itself: A, N, the self-test's and the pool of synthetic ones (design section 5).
+"""Which addresses the client takes for itself: A, N, the self-test's and the pool of synthetic ones.
 
 A is the device's own address (listener and DNS server), N its never assigned neighbour from which turned-around
 connections seem to come, the probe is where the self-test connects to.

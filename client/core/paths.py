@@ -1,5 +1,5 @@
 """Racing the paths to a remote network: the next one starts PATH_RACE_DELAY_S after the one before, the first that is
-complete wins (design section 5; faults F-1, F-4).
+complete wins (faults F-1, F-4).
 
 The order is the controller's (best first), but paths that failed a moment ago come last, and the second attempt takes
 another relay *and* another connector when there is one: what broke the first is then not in its way.

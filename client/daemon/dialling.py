@@ -1,7 +1,7 @@
 """From an authorisation to a proven tunnel: the paths race, and the first opening need not wait for the verdict.
 
 ``Dialling.current`` is done as soon as some path's inner TLS is complete and its proof is sent: streams opened then travel
-right behind the proof (design section 5, latency). If that path fails after all, the openings on it fail with a lost
+right behind the proof. If that path fails after all, the openings on it fail with a lost
 tunnel, are begun again, and find the path that won.
 """
 

@@ -1,4 +1,4 @@
-"""The TUN mode's traffic: carries out what ``client.core.intercept`` asks for (design section 5; C8, C10, C20, C21).
+"""The TUN mode's traffic: carries out what ``client.core.intercept`` asks for (C8, C10, C20, C21).
 
 A TCP flow is: held SYN -> stream at the connector -> SYN released -> our listener accepts -> bridge. An association is:
 first datagram -> stream -> datagrams both ways.

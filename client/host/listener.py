@@ -1,4 +1,4 @@
-"""The listeners at which the kernel ends the applications' connections (design section 5).
+"""The listeners at which the kernel ends the applications' connections.
 
 They are bound to the TUN device, not only to its address: a packet from the local network that pretends to come from N
 does not reach them. Programs of this host do reach them directly, from other addresses than N: the accepter has to look

@@ -1,6 +1,6 @@
 """The host's network as the client changes it: addresses of the device, our routing table, the rule that leads there.
 
-Routes stand in a table of their own, before ``main`` (design section 5): a more specific route that somebody else
+Routes stand in a table of their own, before ``main``: a more specific route that somebody else
 installs, by DHCP for instance, does not pull resource traffic out of the tunnel (T-52), and a resource beats the local
 network (T-53). Only used addresses are routed; everything else does not even see the table's routes match (C9).
 

@@ -1,4 +1,4 @@
-"""One connection through the TUN device at start, and the name of what blocks it if it fails (design section 5).
+"""One connection through the TUN device at start, and the name of what blocks it if it fails.
 
 The interceptor turns connections to the plan's probe addresses around without asking anybody, so a ``connect()`` that
 succeeds has used everything that a real connection uses: rule, route, device, rewriting, the host's INPUT rules for the

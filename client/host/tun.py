@@ -1,4 +1,4 @@
-"""The TUN device and its loop: frames in, the fast path, frames out (design section 5).
+"""The TUN device and its loop: frames in, the fast path, frames out.
 
 ``python-pytun`` only makes the device; reading and writing is ``os.readv``/``os.writev`` on its descriptor, into one
 buffer. The offload mask belongs to the device and survives its opener on persistent ones, so it is always set explicitly.

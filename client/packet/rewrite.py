@@ -1,4 +1,4 @@
-"""The kernel-TCP trick of design section 5: turn a TCP packet around in place, at a cost that does not depend on its size.
+"""The kernel-TCP trick: turn a TCP packet around in place, at a cost that does not depend on its size.
 
 Source and destination of a flow are constant, so for each flow and direction everything is computed once: the bytes to
 put in, and what they change in the checksums (RFC 1624). Per packet remain one slice assignment and two 16-bit additions.

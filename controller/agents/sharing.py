@@ -1,4 +1,4 @@
-"""What replicas share about agents, so that any of them answers for all (design section 4, "Scale-out").
+"""What replicas share about agents, so that any of them answers for all.
 
 Each round says that this replica lives and what has changed about its agents, and reads what the others said. An agent that
 came to another replica has left this one, whether its connection here knows that already or not: it is ended as a second

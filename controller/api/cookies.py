@@ -1,4 +1,4 @@
-"""The cookies of people's browsers: none can be read by scripts, sent in clear, or set by another host (ecosystem 1.6).
+"""The cookies of people's browsers: none can be read by scripts, sent in clear, or set by another host.
 
 ``SameSite=Lax``, because a browser comes back from an identity provider by a navigation that another site began; writes are
 protected by ``origins`` and do not rely on it.

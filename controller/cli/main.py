@@ -1,7 +1,7 @@
 """`ostiary-controller`: sets the controller up, runs it, and looks after its database and keys.
 
 This module only declares the commands. What they do, and everything heavy, is imported when one is run, so that
-`--help` is instant (ecosystem 1.1).
+`--help` is instant.
 """
 
 import os

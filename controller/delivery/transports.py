@@ -12,6 +12,7 @@ import fcntl
 import socket
 import ssl
 import termios
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -67,15 +68,15 @@ def parse_syslog(destination: str) -> tuple[str, int]:
     return host, int(port)
 
 
-class Transport:
+class Transport(ABC):
     """Sends batches to one destination. ``send`` returns when the destination has taken all of it."""
 
     def __init__(self, *, loopback: bool) -> None:
         self._loopback = loopback
 
+    @abstractmethod
     async def send(self, batch: Sequence[LogMessage]) -> None:
         """Delivers. Raises RemoteError or RefusedError with the reason."""
-        raise NotImplementedError
 
     async def close(self) -> None:
         """Lets go of what is open."""

@@ -1,4 +1,4 @@
-"""Who reaches what, in one state and over a stretch of the log: the same evaluator, asked about the past (design section 4).
+"""Who reaches what, in one state and over a stretch of the log: the same evaluator, asked about the past.
 
 Nothing here decides. Every answer is the evaluator's for one device, one resource and one moment; this module chooses whom
 to ask about, and finds the moments at which the answer can have changed: events that mention something that the answer

@@ -1,4 +1,4 @@
-"""The nouns of the policy: what a fold of the log knows about each living thing (design section 7).
+"""The nouns of the policy: what a fold of the log knows about each living thing.
 
 All are frozen and hashable. Personal data (names of people and devices, e-mail addresses) is not here: it lives in the
 store's side table so that it can be erased while the log stays whole.

@@ -1,4 +1,4 @@
-"""The policy state: the fold of the whole log into one immutable value (design section 4).
+"""The policy state: the fold of the whole log into one immutable value.
 
 Only the living are in it. What is removed takes along what hangs on it (sessions, memberships, grants), so nothing can
 dangle; devices and connectors leave a FormerAgent behind, so that they can be told why they have no standing.

@@ -1,4 +1,4 @@
-"""The key ring: which keys sign tokens, rotation with overlap, emergency distrust (design section 3; T-64, F-21, F-22).
+"""The key ring: which keys sign tokens, rotation with overlap, emergency distrust (T-64, F-21, F-22).
 
 The log knows the public halves and their status; private halves rest sealed in the store and are opened into memory once.
 Rotation makes NEXT the ACTIVE one and adds a new NEXT, so that every verifier has known a key for long before it signs.

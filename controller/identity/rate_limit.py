@@ -1,4 +1,4 @@
-"""Token buckets that slow guessing down (ecosystem 1.9; S-9, D10). Bounded in memory, one table per replica.
+"""Token buckets that slow guessing down (S-9, D10). Bounded in memory, one table per replica.
 
 A caller names what it limits by a key: an address prefix, an account, a user code. Every key owns a bucket; when the
 table is full of buckets that still refill, newcomers share one bucket, so that a flood of made-up keys neither grows the

@@ -1,4 +1,4 @@
-"""Sign-ins of people to the API (bearer token), to the console and to the sign-in page (cookies) (ecosystem 1.6).
+"""Sign-ins of people to the API (bearer token), to the console and to the sign-in page (cookies).
 
     api       a bearer token; everything that the role permits
     console   the same in a browser's cookie, with the checks against forged requests (``api.origins``)

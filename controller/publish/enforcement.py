@@ -1,4 +1,4 @@
-"""Who enforces which revision since when, so that "revoked everywhere at 14:02:09" is a fact (design section 4).
+"""Who enforces which revision since when, so that "revoked everywhere at 14:02:09" is a fact.
 
 An agent that no change has touched since the revision that it enforces is up to date, however long the log has grown.
 """

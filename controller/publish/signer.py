@@ -1,4 +1,4 @@
-"""From policy state to signed tokens (design section 3). Every token names the revision and, where it has one, the grants.
+"""From policy state to signed tokens. Every token names the revision and, where it has one, the grants.
 
 The revision is the position of the log's newest event at the time of signing, and ``log_head`` that event's hash: what
 agents hold bears witness to the log (T-70).

@@ -1,4 +1,4 @@
-"""What may be reached: addresses, ports, resources and access entries (design section 7).
+"""What may be reached: addresses, ports, resources and access entries.
 
 These values are inside signed tokens; their JSON form (``to_json``/``from_json`` in ``protocol.acl.codec``) is part of
 SPEC.md. All are frozen and hashable.

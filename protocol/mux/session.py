@@ -1,4 +1,4 @@
-"""One multiplexed session over any reliable byte stream, without I/O (design section 5; threats T-39, T-40).
+"""One multiplexed session over any reliable byte stream, without I/O (threats T-39, T-40).
 
 Feed it with ``receive_data`` and ``tick``; after every call into it drain ``next_event`` (``data_to_send`` makes events
 too) and write ``data_to_send`` while the transport takes more. It copies payload once on each way: into the batch that

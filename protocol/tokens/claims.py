@@ -1,4 +1,4 @@
-"""What each kind of token says, after verification (design section 3).
+"""What each kind of token says, after verification.
 
 Times are Unix seconds. ``token`` is the compact JWS that the value was read from; it is empty in a value that is about to
 be signed and is no part of equality. A value of these types that did not come from ``verify`` proves nothing.

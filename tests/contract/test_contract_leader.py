@@ -1,4 +1,4 @@
-"""One leader at a time, and another one soon after it is gone (design section 4)."""
+"""One leader at a time, and another one soon after it is gone."""
 
 import asyncio
 from contextlib import suppress

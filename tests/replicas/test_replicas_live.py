@@ -1,4 +1,4 @@
-"""Any number of controllers over one database: whatever is done at one is so at all of them (design section 4)."""
+"""Any number of controllers over one database: whatever is done at one is so at all of them."""
 
 import asyncio
 import itertools

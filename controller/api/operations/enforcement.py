@@ -1,4 +1,4 @@
-"""Of one change: who it concerns, who enforces it since when, and who is still missing (design section 4, "Fan-out")."""
+"""Of one change: who it concerns, who enforces it since when, and who is still missing."""
 
 import asyncio
 from collections.abc import Mapping

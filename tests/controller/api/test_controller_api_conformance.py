@@ -14,6 +14,9 @@ import httpx2
 import pytest
 import requests
 import schemathesis
+
+# Imported here because schemathesis does it late: pytest rewrites it, and Python 3.11 cannot parse in two threads at a time.
+import schemathesis.specs.openapi.schemas
 from api_world import ALL_SCOPES, OPERATIONS, Company, Operation, company, moment
 from controller_api import URL, running
 from hypothesis import HealthCheck, Phase, given, settings

@@ -1,4 +1,4 @@
-"""`ostiary-controller` as a person and as a script meet it (ecosystem 3.4, 3.5)."""
+"""`ostiary-controller` as a person and as a script meet it."""
 
 import io
 import json
