@@ -7,7 +7,7 @@ WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install host-tools demo test check format lock bench bench-control bench-quick clean
+.PHONY: help install host-tools demo test soak check format lock bench bench-control bench-quick clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ demo: $(STAMP) ## the whole product on this machine, told as it happens (KEEP=1 
 # One worker has the tests with namespaces and containers, the other ones everything else.
 test: $(STAMP) host-tools ## the whole test suite
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
+
+soak: $(STAMP) host-tools ## the long forms of tests that `make test` runs in short
+	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -78,7 +78,7 @@ class Transport(ABC):
     async def send(self, batch: Sequence[LogMessage]) -> None:
         """Delivers. Raises RemoteError or RefusedError with the reason."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 -- not every transport keeps something open.
         """Lets go of what is open."""
 
     def _admit(self, address: IPAddress) -> None:
