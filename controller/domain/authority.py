@@ -19,6 +19,7 @@ from controller.domain import commands_sinks as sk
 from controller.domain import commands_tokens as t
 from controller.domain.model import Role, SubjectKind
 from controller.domain.permissions import Permission
+from controller.domain.reach import needed_besides
 from controller.domain.rules import Refusal
 from controller.domain.standing import Standing, acts_for_a_person, standing_of
 from controller.domain.state import PolicyState
@@ -62,7 +63,7 @@ def _new_device_owner(_: PolicyState, command: c.RegisterDevice) -> str | None:
     return command.owner if command.owner_kind is SubjectKind.USER else None
 
 
-def _device_owner(state: PolicyState, command: c.RevokeDevice) -> str | None:
+def _device_owner(state: PolicyState, command: c.RevokeDevice | k.TrustDevice | k.UntrustDevice) -> str | None:
     device = state.devices.get(command.device)
     return device.owner.id if device is not None else None
 
@@ -171,11 +172,14 @@ def refusal_for(state: PolicyState, actor: str, command: c.Command) -> Refusal |
     standing = standing_of(state, actor)
     if standing is None:
         return Refusal(Reason.FORBIDDEN, f"actor {actor} is not an active user")
-    if _permits(state, standing, command):
-        return None
-    return Refusal(
-        Reason.FORBIDDEN, f"{actor} with the role {standing.user.role.value} may not give {type(command).__name__}"
-    )
+    if not _permits(state, standing, command):
+        return Refusal(
+            Reason.FORBIDDEN, f"{actor} with the role {standing.user.role.value} may not give {type(command).__name__}"
+        )
+    for permission, purpose in needed_besides(state, command):
+        if not standing.may(permission):
+            return Refusal(Reason.FORBIDDEN, f"{purpose}, the permission {permission.value} is needed as well")
+    return None
 
 
 def _permits(state: PolicyState, standing: Standing, command: c.Command) -> bool:
@@ -203,7 +207,7 @@ def _not_above(state: PolicyState, standing: Standing, command: c.Command) -> bo
             return _is_below(state, standing, target)
         case s.RecordSignInEnd(user=target):
             return _is_own_or_below(state, standing, target)
-        case c.RevokeDevice():
+        case c.RevokeDevice() | k.TrustDevice() | k.UntrustDevice():
             return _is_own_or_below(state, standing, _device_owner(state, command))
         case c.EndSession():
             return _is_own_or_below(state, standing, _session_owner(state, command))

@@ -67,7 +67,10 @@ async def get_resource(call: Read, resource: IdInPath) -> Response:
     "/{resource}", response_model=Resource, responses=problems(*STAFF, 404, 409, 412), summary="Change a resource"
 )
 async def change_resource(call: Write, resource: IdInPath, body: ResourceChange, expected: IfMatch) -> Response:
-    """Open connections that the change forbids are reset within a second (C23)."""
+    """Open connections that the change forbids are reset within a second (C23).
+
+    To widen or move a resource that has grants takes `grants:write` besides; to narrow or move one that has exclusions,
+    `policies:write`."""
     async with call.write() as unit:
         item = found(unit.state.resources, resource)
         expected.check(unit.state, resource)
@@ -87,7 +90,7 @@ async def change_resource(call: Write, resource: IdInPath, body: ResourceChange,
 
 @router.delete("/{resource}", status_code=204, responses=problems(*STAFF, 404, 412), summary="Remove a resource")
 async def remove_resource(call: Write, resource: IdInPath, expected: IfMatch) -> None:
-    """Its grants go with it; open connections to it are reset."""
+    """Its grants go with it; open connections to it are reset. One that has exclusions takes `policies:write` besides."""
     async with call.write() as unit:
         item = found(unit.state.resources, resource)
         expected.check(unit.state, resource)

@@ -7,6 +7,7 @@ from policy_world import FAR, PIN, World, fresh_id, fresh_key
 
 from controller.domain import commands as c
 from controller.domain import commands_personal as pd
+from controller.domain import commands_policies as k
 from controller.domain import commands_tokens as t
 from controller.domain import decide as decisions
 from controller.domain.authority import RULES, refusal_for
@@ -145,7 +146,7 @@ def test_a_member_ends_only_what_is_his() -> None:
     assert may(world, admin, c.EndSession(sessions[theirs]))
 
 
-def test_t16_a_device_is_signed_out_and_revoked_by_its_owner_or_from_above() -> None:
+def test_t16_a_device_is_signed_out_revoked_and_trusted_by_its_owner_or_from_above() -> None:
     world = World()
     owner, admin, other, member = world.user(Role.OWNER), world.user(Role.ADMIN), world.user(Role.ADMIN), world.user()
     guard = token(world, owner, Permission.DEVICES_WRITE)
@@ -157,12 +158,15 @@ def test_t16_a_device_is_signed_out_and_revoked_by_its_owner_or_from_above() -> 
     }
     for holder, actors in allowed.items():
         device = world.laptop(holder)
-        for command in (c.RevokeDevice(device), c.EndSession(world.state.session_of[device])):
+        session = world.state.session_of[device]
+        for command in (c.RevokeDevice(device), c.EndSession(session), k.TrustDevice(device), k.UntrustDevice(device)):
             for actor in (owner, admin, other, member, guard):
-                assert may(world, actor, command) is (actor in actors), (holder, actor, command)
+                permitted = {*actors} - {member} if isinstance(command, k.TrustDevice | k.UntrustDevice) else actors
+                assert may(world, actor, command) is (actor in permitted), (holder, actor, command)
     of_service = world.device(world.service_account())
     assert may(world, admin, c.RevokeDevice(of_service))
     assert may(world, guard, c.RevokeDevice(of_service))
+    assert may(world, guard, k.TrustDevice(of_service))
 
 
 # --- roles between admin and member ----------------------------------------------------------------------------------
