@@ -138,6 +138,9 @@ class Processes:
         """Ends everything that runs."""
         for _, process in reversed(self._processes):
             self.stop(process)
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
         self._processes.clear()
 
 
