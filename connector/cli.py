@@ -4,10 +4,9 @@ Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 not connected or not rea
 7 timed out, 8 denied by policy, 130 interrupted.
 """
 
-import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -42,6 +41,7 @@ from runtime.command_line import (
     enrolment_token,
     version_option,
 )
+from runtime.descriptors import raise_limit
 from runtime.files import StateDir
 from runtime.lifecycle import Lifecycle, run_command
 from runtime.lifecycle import run as run_daemon
@@ -50,8 +50,6 @@ from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
 from runtime.metrics import MetricsServer
 from runtime.settings import describe, load
 from runtime.status_socket import StatusServer
-
-OPEN_FILES_WANTED: Final = 65_536
 
 ConfigOption = Annotated[Path | None, config_option(COMPONENT)]
 
@@ -148,7 +146,7 @@ def run(
         state.ensure()
         state.lock()
     configure(COMPONENT, settings.log_level, settings.log_json)
-    _raise_file_limit()
+    raise_limit()
 
     async def serve(lifecycle: Lifecycle) -> None:
         daemon = Daemon(settings, identity, state)
@@ -299,11 +297,3 @@ async def _probe_directly(target: str, settings: Settings, note: Callable[[dict[
 
     resolver = Resolver(clock, settings.resolver_addresses)
     return await probe(parse_target(target), resolver=resolver, served=None, wall=clock.wall(), emit=emit)
-
-
-def _raise_file_limit() -> None:
-    """Each flow is a socket; the usual soft limit of 1,024 would be the first thing to run out (F-28)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_WANTED)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

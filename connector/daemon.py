@@ -80,7 +80,7 @@ class Daemon:
         self._next_number = 0
         self._scope = TaskScope("connector")
         self._flow_scope = TaskScope("flows")
-        self._server = StreamServer(self.enforcer, self.resolver, self._flow_scope)
+        self._server = StreamServer(self.enforcer, self.resolver, self._flow_scope, udp_idle_s=settings.udp_idle_s)
         self.uplinks = Uplinks(self._make_uplink, self._scope)
         self._progress = asyncio.Event()
         """A flow ended, or records were acknowledged: what the drain waits for."""

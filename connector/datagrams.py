@@ -5,9 +5,11 @@ Towards the resource, what the kernel does not take at once is dropped, as a net
 """
 
 import asyncio
+import contextlib
 import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from connector.dialer import PingSocket
@@ -17,12 +19,21 @@ from protocol.reasons import Reason
 from runtime.sockets import reason_of_os_error
 from runtime.tunnel import TunnelStream
 
+_IP_RECVERR: Final = 11
+_IPV6_RECVERR: Final = 25
+"""linux/in.h, linux/in6.h: Python's ``socket`` does not name them before 3.14."""
+
 Done = Callable[[int, int, Reason], None]
 
 READS_PER_TURN: Final = 64
 """Datagrams taken from one socket before other sockets get their turn."""
 ECHOES_IN_FLIGHT: Final = 1024
 """Echo requests whose reply is still of interest, per stream."""
+
+
+_OF_ONE_DATAGRAM: Final = frozenset({Reason.DATAGRAM_TOO_LARGE, Reason.LIMIT_EXCEEDED})
+"""One datagram that does not fit is no end of its association."""
+_ERRORS_PER_TURN: Final = 64
 
 
 class DatagramSocket(Protocol):
@@ -35,6 +46,9 @@ class DatagramSocket(Protocol):
 
     def receive(self) -> bytes | None:
         """Returns one datagram, None for one that is not for us. Raises BlockingIOError, OSError."""
+
+    def forget_errors(self) -> None:
+        """Empties the socket's queue of errors, which would keep it readable for ever."""
 
     def close(self) -> None: ...
 
@@ -109,6 +123,9 @@ class Association:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as exc:
+                self._far.forget_errors()
+                if reason_of_os_error(exc) in _OF_ONE_DATAGRAM:
+                    continue  # ``send`` has said so, and counted it
                 self._failed(exc)
                 return
             if datagram is not None:
@@ -135,9 +152,7 @@ class Association:
         except (BlockingIOError, InterruptedError):
             self.dropped += 1
         except OSError as exc:
-            reason = reason_of_os_error(exc)
-            if reason in {Reason.DATAGRAM_TOO_LARGE, Reason.LIMIT_EXCEEDED}:
-                # One datagram that does not fit is no end of the association.
+            if reason_of_os_error(exc) in _OF_ONE_DATAGRAM:
                 self.dropped += 1
             else:
                 self._failed(exc)
@@ -174,6 +189,8 @@ class UdpSocket:
         self._sock = sock
         self.fileno = sock.fileno
         self.close = sock.close
+        self.forget_errors = partial(_forget_errors, sock)
+        _want_errors(sock)
 
     def send(self, datagram: bytes) -> None:
         """Sends one datagram. Raises OSError."""
@@ -194,6 +211,8 @@ class EchoSocket:
         self._ping = ping
         self.fileno = ping.sock.fileno
         self.close = ping.close
+        self.forget_errors = partial(_forget_errors, ping.sock)
+        _want_errors(ping.sock)
         self._next = 0
         self._in_flight: OrderedDict[int, bytes] = OrderedDict()
         """Our sequence number -> the client's identifier and sequence number."""
@@ -218,9 +237,25 @@ class EchoSocket:
         return None if head is None else head + payload
 
 
-def udp_association(stream: TunnelStream, sock: socket.socket, on_done: Done) -> Association:
-    """Joins ``stream`` with a connected UDP socket."""
-    return Association(stream, UdpSocket(sock), idle_s=UDP_IDLE_S, smallest=0, on_done=on_done)
+def _want_errors(sock: socket.socket) -> None:
+    """Without this Linux keeps to itself that a host or network cannot be reached, and the application waits in vain (F-33)."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+
+
+def _forget_errors(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        for _ in range(_ERRORS_PER_TURN):
+            sock.recvmsg(1, 0, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+
+
+def udp_association(
+    stream: TunnelStream, sock: socket.socket, on_done: Done, *, idle_s: float = UDP_IDLE_S
+) -> Association:
+    """Joins ``stream`` with a connected UDP socket; it ends after ``idle_s`` seconds of silence in both directions."""
+    return Association(stream, UdpSocket(sock), idle_s=idle_s, smallest=0, on_done=on_done)
 
 
 def echo_association(stream: TunnelStream, ping: PingSocket, on_done: Done) -> Association:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import LocalError
-from protocol.limits import PARKED_LEGS_DEFAULT, PARKED_LEGS_MAX
+from protocol.limits import PARKED_LEGS_DEFAULT, PARKED_LEGS_MAX, UDP_IDLE_MAX_S, UDP_IDLE_MIN_S, UDP_IDLE_S
 from protocol.reasons import Reason
 from runtime.metrics import HELP as METRICS_HELP
 
@@ -39,6 +39,14 @@ class Settings:
     drain_s: float = field(
         default=30.0,
         metadata={"help": "How long open flows may go on after SIGTERM, in seconds.", "min": 0, "max": 3600},
+    )
+    udp_idle_s: float = field(
+        default=UDP_IDLE_S,
+        metadata={
+            "help": "A UDP association ends after this many seconds without a datagram in either direction.",
+            "min": UDP_IDLE_MIN_S,
+            "max": UDP_IDLE_MAX_S,
+        },
     )
     key_rotation_days: float = field(
         default=90.0,

@@ -29,7 +29,7 @@ from connector.stream_head import Waiting
 from protocol.acl.model import IPAddress
 from protocol.acl.names import normalise_name
 from protocol.errors import OstiaryError, RemoteError, RemoteProtocolError
-from protocol.limits import DNS_TTL_S, RESOLVE_DEADLINE_S
+from protocol.limits import DNS_TTL_S, RESOLVE_DEADLINE_S, UDP_IDLE_S
 from protocol.reasons import Reason
 from protocol.streams import StreamAnswer, StreamHeader, encode_answer
 from runtime.bridge import SocketBridge
@@ -44,12 +44,15 @@ _ACCEPTED: Final = encode_answer(StreamAnswer())
 
 
 class StreamServer:
-    """Serves streams of all tunnels; one object per connector."""
+    """Serves streams of all tunnels; one object per connector. ``udp_idle_s``: see ``connector.datagrams``."""
 
-    def __init__(self, enforcer: Enforcer, resolver: Resolver, scope: TaskScope) -> None:
+    def __init__(
+        self, enforcer: Enforcer, resolver: Resolver, scope: TaskScope, *, udp_idle_s: float = UDP_IDLE_S
+    ) -> None:
         self._enforcer = enforcer
         self._resolver = resolver
         self._scope = scope
+        self._udp_idle_s = udp_idle_s
 
     def serve(self, stream: TunnelStream, header: StreamHeader, origin: Origin) -> None:
         """Takes an admitted tunnel's stream whose header is complete."""
@@ -57,7 +60,9 @@ class StreamServer:
         if work is not None:
             self._serve_name(stream, header, origin, work)
         else:
-            Opening(self._enforcer, self._resolver, self._scope, stream, header, origin).start()
+            Opening(
+                self._enforcer, self._resolver, self._scope, stream, header, origin, udp_idle_s=self._udp_idle_s
+            ).start()
 
     # Names
 
@@ -143,7 +148,10 @@ class Opening:
         stream: TunnelStream,
         header: StreamHeader,
         origin: Origin,
+        *,
+        udp_idle_s: float,
     ) -> None:
+        self._udp_idle_s = udp_idle_s
         self._enforcer = enforcer
         self._resolver = resolver
         self._scope = scope
@@ -241,7 +249,7 @@ class Opening:
             assert port is not None
             sock = open_udp(address, port)
             self._hand_over()
-            self._bridge = udp_association(self._stream, sock, self._done)
+            self._bridge = udp_association(self._stream, sock, self._done, idle_s=self._udp_idle_s)
         else:
             ping = PingSocket(address, identifier=secrets.randbits(16))
             self._hand_over()

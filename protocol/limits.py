@@ -86,12 +86,20 @@ DATAGRAM_MAX_BYTES: Final = 65_507
 DATAGRAM_QUEUE: Final = 256
 """Datagrams waiting for mux credit per association; the oldest is dropped first."""
 UDP_IDLE_S: Final = 120.0
+"""By default; client and connector each have a setting, and the shorter one counts (RFC 4787 section 4.3: 2 minutes)."""
+UDP_IDLE_MIN_S: Final = 10.0
+UDP_IDLE_MAX_S: Final = 24 * 3600.0
 ICMP_IDLE_S: Final = 60.0
 
 # Client: hold (C10)
 HOLD_DEADLINE_S: Final = 20.0
 HELD_FLOWS_MAX: Final = 1_024
 FLOWS_MAX: Final = 32_768
+ASSOCIATIONS_MAX: Final = 8_192
+"""Of UDP on one client, so that TCP keeps room in a tunnel (MUX_STREAMS_MAX); a new one takes the place of one that is quiet."""
+ECHO_ASSOCIATIONS_MAX: Final = 1_024
+QUIET_S: Final = 20.0
+"""An association without a datagram for this long may be ended for a new one when there are too many."""
 HALF_OPEN_S: Final = 75.0
 PATH_RACE_DELAY_S: Final = 0.25
 DNS_TTL_S: Final = 60

@@ -68,9 +68,11 @@ def run() -> None:
     from client.daemon.log_buffer import LogBuffer
     from client.daemon.settings import COMPONENT, load_settings
     from runtime import lifecycle, logging
+    from runtime.descriptors import raise_limit
 
     with exit_on_error():
         settings = load_settings(config_file=_Options.config, overrides=_Options.overrides)
+    raise_limit()
     logging.configure(COMPONENT, settings.log_level, settings.log_json)
     logs = LogBuffer()
     logs.install()

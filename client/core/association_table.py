@@ -12,13 +12,14 @@ from client.core.classify import Classifier, Denial
 from client.core.commands import CloseAssociation, Command, OpenAssociation, ReportDenial, SendDatagrams, WriteFrame
 from client.core.refusal import refuse_datagram
 from protocol.acl.model import Transport
-from protocol.limits import FLOWS_MAX
+from protocol.limits import ASSOCIATIONS_MAX, QUIET_S
 from protocol.reasons import Reason
 
 REFUSAL_MEMORY_S: Final = 1.0
 _REFUSALS_MAX: Final = 4096
 _CHECKS_SLACK: Final = 1024
 """Ended associations whose idle check is still due; more are thrown out, so that refusals do not pile up."""
+_LOOKED_AT: Final = 32
 QUOTE_BYTES: Final = 128
 """Kept of the newest packet for an ICMP error: all headers and more than the 8 bytes of payload that RFC 792 wants."""
 
@@ -30,11 +31,11 @@ class AssociationTable:
         classifier: judges destinations.
         transport: UDP or ICMP.
         idle_s: an association ends after this long without a datagram in either direction.
-        associations_max: more are refused.
+        associations_max: for one more, one that was quiet for QUIET_S ends; when none was, the new one is refused.
     """
 
     def __init__(
-        self, classifier: Classifier, transport: Transport, idle_s: float, *, associations_max: int = FLOWS_MAX
+        self, classifier: Classifier, transport: Transport, idle_s: float, *, associations_max: int = ASSOCIATIONS_MAX
     ) -> None:
         self._classifier = classifier
         self._transport = transport
@@ -106,15 +107,12 @@ class AssociationTable:
         now: float,
     ) -> list[Command]:
         """Takes datagrams of one packet from the application; ``ports`` are source (or identifier) and destination."""
+        commands: list[Command] = []
         association = self._by_key.get(key)
         if association is None:
-            found = self._begin(key, destination, ports, packet, now)
-            if not isinstance(found, Association):
-                return found
-            association = found
-            commands: list[Command] = [OpenAssociation(association)]
-        else:
-            commands = []
+            association, commands = self._begin(key, destination, ports, packet, now)
+            if association is None:
+                return commands
         return commands + self.queue(association, datagrams, packet, now)
 
     def queue(self, association: Association, datagrams: list[bytes], packet: bytes, now: float) -> list[Command]:
@@ -130,21 +128,37 @@ class AssociationTable:
 
     def _begin(
         self, key: bytes, destination: bytes, ports: tuple[int, int | None], packet: bytes, now: float
-    ) -> Association | list[Command]:
+    ) -> tuple[Association | None, list[Command]]:
         refused = self._refused.get(key)
         if refused is not None and refused[0] > now:
-            return [WriteFrame(refuse_datagram(packet, refused[1]))]
+            return None, [WriteFrame(refuse_datagram(packet, refused[1]))]
         target = self._classifier.classify(destination, self._transport, ports[1], now)
+        evicted: list[Command] = []
+        if not isinstance(target, Denial) and len(self._by_key) >= self._max:
+            evicted = self._evict(now)
         if not isinstance(target, Denial) and len(self._by_key) >= self._max:
             target = Denial(target.host, self._transport, target.port, Reason.LIMIT_EXCEEDED, target.resource)
         if isinstance(target, Denial):
-            return [WriteFrame(refuse_datagram(packet, target.reason)), ReportDenial(target)]
+            return None, [WriteFrame(refuse_datagram(packet, target.reason)), ReportDenial(target)]
         association = self._by_key[key] = Association(key, target, ports[0], now)
         if len(self._checks) > 2 * len(self._by_key) + _CHECKS_SLACK:
             self._checks = deque(each for each in self._checks if each[1].state is not AssociationState.ENDED)
         self._checks.append((now + self._idle_s, association))
         self._classifier.begin(target)
-        return association
+        return association, [*evicted, OpenAssociation(association)]
+
+    def _evict(self, now: float) -> list[Command]:
+        """Ends the first one found that is quiet; looks at a few, the oldest first, because this is asked for each packet."""
+        for _ in range(min(_LOOKED_AT, len(self._checks))):
+            due, association = self._checks.popleft()
+            if association.state is AssociationState.ENDED:
+                continue
+            if now - association.last_used >= QUIET_S:
+                self._forget(association, now)
+                return [CloseAssociation(association, Reason.NORMAL)]
+            # Not forgotten: only its place in the queue is a later one.
+            self._checks.append((max(due, association.last_used + self._idle_s), association))
+        return []
 
     def _forget(self, association: Association, now: float) -> None:
         association.state = AssociationState.ENDED

@@ -11,14 +11,14 @@ from client.packet.build import echo, framed
 from client.packet.model import Echo, endpoints
 from client.packet.vnet import OFFSET
 from protocol.acl.model import Transport
-from protocol.limits import ICMP_IDLE_S
+from protocol.limits import ECHO_ASSOCIATIONS_MAX, ICMP_IDLE_S
 
 
 class EchoTable(AssociationTable):
     """All echo associations."""
 
     def __init__(self, classifier: Classifier) -> None:
-        super().__init__(classifier, Transport.ICMP, ICMP_IDLE_S)
+        super().__init__(classifier, Transport.ICMP, ICMP_IDLE_S, associations_max=ECHO_ASSOCIATIONS_MAX)
 
     def handle(self, message: Echo, frame: bytes, now: float) -> list[Command]:
         """Takes an echo request from an application; replies of applications are of no use to anybody."""

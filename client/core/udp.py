@@ -14,8 +14,8 @@ from protocol.limits import UDP_IDLE_S
 class UdpTable(AssociationTable):
     """All UDP associations."""
 
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__(classifier, Transport.UDP, UDP_IDLE_S)
+    def __init__(self, classifier: Classifier, idle_s: float = UDP_IDLE_S) -> None:
+        super().__init__(classifier, Transport.UDP, idle_s)
 
     def handle_known(self, frame: bytes, now: float) -> list[Command] | None:
         """Takes a frame that is a whole datagram of a known association; None: somebody has to parse it."""

@@ -11,6 +11,7 @@ from typing import Final
 from client.core.addresses import POOL_V6, POOLS_V4
 from client.host import SOCKET_MARK
 from protocol.errors import LocalError
+from protocol.limits import UDP_IDLE_MAX_S, UDP_IDLE_MIN_S, UDP_IDLE_S
 from protocol.reasons import Reason
 from runtime import settings as loader
 from runtime.metrics import HELP as METRICS_HELP
@@ -43,6 +44,14 @@ class ClientSettings:
     pool_v4: str | None = field(default=None, metadata={"help": "IPv4 pool of synthetic addresses; chosen by default."})
     pool_v6: str | None = field(default=None, metadata={"help": "IPv6 pool of synthetic addresses, or `off`."})
     mtu: int = field(default=65_500, metadata={"help": "MTU of the TUN device.", "min": 1280, "max": 65_535})
+    udp_idle_s: float = field(
+        default=UDP_IDLE_S,
+        metadata={
+            "help": "A UDP association ends after this many seconds without a datagram in either direction.",
+            "min": UDP_IDLE_MIN_S,
+            "max": UDP_IDLE_MAX_S,
+        },
+    )
     proxy_listen: str = field(default="127.0.0.1:1055", metadata={"help": "Where the proxy mode listens."})
     group: str = field(default="ostiary", metadata={"help": "Members of this group may use the daemon."})
     metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})

@@ -111,7 +111,7 @@ class TunMode:
             listeners[version] = open_listener(address, device.name)
             self._undo.callback(listeners[version].close)
         ports = {version: listener.getsockname()[1] for version, listener in listeners.items()}
-        interceptor = Interceptor(classifier, plan, ports)
+        interceptor = Interceptor(classifier, plan, ports, udp_idle_s=self._settings.udp_idle_s)
         self.interception = Interception(interceptor, device, listeners, plan, gateway, self._clock, self._scope)
         self.interception.start()
         self._undo.callback(self.interception.stop)

@@ -126,13 +126,20 @@ def unreachable(original: Buffer, why: Unreachable) -> bytes:
     return _icmp_error(original, 1, code_v6)
 
 
-def _icmp_error(original: Buffer, kind: int, code: int) -> bytes:
+def time_exceeded(original: Buffer, hop: bytes) -> bytes:
+    """Returns the error that a router at ``hop`` (packed address of the same IP version) sends for a packet whose hops are
+    used up (RFC 792, RFC 4443 section 3.3); ``original`` is one that ``parse`` accepted.
+    """
+    return _icmp_error(original, 11 if original[0] >> 4 == 4 else 3, 0, hop)
+
+
+def _icmp_error(original: Buffer, kind: int, code: int, sender: bytes | None = None) -> bytes:
     if original[0] >> 4 == 4:
-        source, destination = bytes(original[16:20]), bytes(original[12:16])
+        source, destination = sender or bytes(original[16:20]), bytes(original[12:16])
         quote, protocol = bytes(original[:_ICMP_QUOTE_V4]), ICMP
         pseudo = 0
     else:
-        source, destination = bytes(original[24:40]), bytes(original[8:24])
+        source, destination = sender or bytes(original[24:40]), bytes(original[8:24])
         quote, protocol = bytes(original[:_ICMP_QUOTE_V6]), ICMPV6
         pseudo = pseudo_header_sum(source, destination, ICMPV6, 8 + len(quote))
     message = _ICMP.pack(kind, code, 0, 0) + quote

@@ -1,6 +1,7 @@
 """UDP associations, ICMP echo and raw DNS over streams (C21; T-54, F-33)."""
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -105,17 +106,51 @@ async def test_f33_a_closed_port_is_told() -> None:
         assert [record.outcome for record in await lab.until_recorded()] == ["connection_refused"]
 
 
-async def test_an_idle_association_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "UDP_IDLE_S", 0.05)
+class Unreachable(module.UdpSocket):
+    """A socket whose kernel has heard from the network, as for a host that does not answer ARP."""
+
+    def __init__(self, sock: socket.socket, error: int) -> None:
+        super().__init__(sock)
+        self._error: int | None = error
+
+    def receive(self) -> bytes | None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise OSError(error, os.strerror(error))
+        return super().receive()
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_f33_the_kernel_is_asked_for_what_the_network_says(family: socket.AddressFamily) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        module.UdpSocket(sock)
+        level, option = (socket.IPPROTO_IP, 11) if family == socket.AF_INET else (socket.IPPROTO_IPV6, 25)
+        assert sock.getsockopt(level, option) == 1
+
+
+async def test_f33_an_unreachable_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UdpSocket", lambda sock: Unreachable(sock, errno.EHOSTUNREACH))
     async with connector_lab() as lab, udp_echo() as (_, port):
+        stream = lab.open("127.0.0.1", port, kind="udp", data=framed(b"anybody?"))
+        assert await stream.until_reset() is Reason.HOST_UNREACHABLE
+
+
+async def test_what_is_said_of_one_datagram_does_not_end_the_association(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UdpSocket", lambda sock: Unreachable(sock, errno.EMSGSIZE))
+    async with connector_lab() as lab, udp_echo() as (_, port):
+        stream = await udp(lab, port, data=framed(b"one"))
+        assert unframed(await stream.until_data(5)) == [b"one"]
+
+
+async def test_an_idle_association_ends() -> None:
+    async with connector_lab(udp_idle_s=0.05) as lab, udp_echo() as (_, port):
         stream = await udp(lab, port)
         assert await stream.until_reset() is Reason.NORMAL
         assert [record.outcome for record in await lab.until_recorded()] == ["normal"]
 
 
-async def test_an_association_in_use_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "UDP_IDLE_S", 0.2)
-    async with connector_lab() as lab, udp_echo() as (_, port):
+async def test_an_association_in_use_does_not_end() -> None:
+    async with connector_lab(udp_idle_s=0.2) as lab, udp_echo() as (_, port):
         stream = await udp(lab, port)
         for count in range(1, 8):
             stream.stream.write(framed(b"tick"))

@@ -100,7 +100,7 @@ def icmp_codes(commands: tuple[Command, ...] | list[Command]) -> list[tuple[int,
         if isinstance(command, WriteFrame):
             packet = command.frame[10:]
             start, protocol = (20, packet[9]) if packet[0] >> 4 == 4 else (40, packet[6])
-            if protocol in (1, 58) and packet[start] in (1, 2, 3):
+            if protocol in (1, 58) and packet[start] in (1, 2, 3, 11):
                 found.append((packet[start], packet[start + 1]))
     return found
 

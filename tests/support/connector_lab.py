@@ -17,6 +17,7 @@ from connector.streams import StreamServer
 from protocol.acl.model import Acl
 from protocol.control import ConnectionRecord
 from protocol.ids import RelayId, SpkiPin
+from protocol.limits import UDP_IDLE_S
 from protocol.reasons import Reason
 from protocol.streams import (
     Proof,
@@ -250,7 +251,9 @@ EVERYWHERE = Acl(
 
 
 @asynccontextmanager
-async def connector_lab(whitelist: Acl = EVERYWHERE, *, admit: bool = True) -> AsyncIterator[Lab]:
+async def connector_lab(
+    whitelist: Acl = EVERYWHERE, *, admit: bool = True, udp_idle_s: float = UDP_IDLE_S
+) -> AsyncIterator[Lab]:
     """A connector that enforces a config for ``whitelist``, and a client whose tunnel is up (and admitted)."""
     world, clock = World(), SystemClock()
     key = generate_key()
@@ -269,7 +272,7 @@ async def connector_lab(whitelist: Acl = EVERYWHERE, *, admit: bool = True) -> A
             relay=RELAY,
             trust=trust,
             enforcer=enforcer,
-            server=StreamServer(enforcer, resolver, scope),
+            server=StreamServer(enforcer, resolver, scope, udp_idle_s=udp_idle_s),
             clock=clock,
         )
         scope.spawn(peer.serve(), name="peer")

@@ -7,8 +7,9 @@ from client_policy import entry, index, tcp_ports
 from client.core.association import AssociationState
 from client.core.association_table import REFUSAL_MEMORY_S, AssociationTable
 from client.core.commands import CloseAssociation, OpenAssociation, ReportDenial, SendDatagrams
+from client.core.udp import UdpTable
 from protocol.acl.model import Transport
-from protocol.limits import UDP_IDLE_S
+from protocol.limits import ASSOCIATIONS_MAX, QUIET_S, UDP_IDLE_S
 from protocol.reasons import Reason
 
 
@@ -111,3 +112,52 @@ def test_bound_on_associations(world: World) -> None:
     assert isinstance(report, ReportDenial)
     assert report.denial.reason is Reason.LIMIT_EXCEEDED
     assert len(table) == 1
+
+
+def test_when_there_are_too_many_a_quiet_one_makes_room(world: World) -> None:
+    table = UdpTable(world.classifier)
+    table._max = 3
+    world.interceptor.udp = table
+    first = opened(world.send_udp(b"", port=1001)).association
+    world.now += QUIET_S
+    for port in (1002, 1003):
+        opened(world.send_udp(b"", port=port))
+    commands = world.send_udp(b"", port=1004)
+    assert commands[0] == CloseAssociation(first, Reason.NORMAL)
+    assert isinstance(commands[1], OpenAssociation)
+    assert first.state is AssociationState.ENDED
+    assert len(table) == 3
+
+
+def test_associations_in_use_are_not_ended_for_a_new_one(world: World) -> None:
+    table = UdpTable(world.classifier)
+    table._max = 2
+    world.interceptor.udp = table
+    for port in (1001, 1002):
+        opened(world.send_udp(b"", port=port))
+    commands = world.send_udp(b"", port=1003)
+    assert icmp_codes(commands) == [(3, 1)]
+    report = commands[-1]
+    assert isinstance(report, ReportDenial)
+    assert report.denial.reason is Reason.LIMIT_EXCEEDED
+    assert len(table) == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "most"), [(2_000, 250), pytest.param(65_000, ASSOCIATIONS_MAX, marks=pytest.mark.soak)]
+)
+def test_associations_over_time_leave_nothing_behind(world: World, count: int, most: int) -> None:
+    udp = world.interceptor.udp
+    udp._max = most
+    for number in range(count):
+        association = opened(world.send_udp(b"?", port=1024 + number % 60_000)).association
+        udp.opened(association)
+        world.now += 2 * QUIET_S / most
+        world.interceptor.tick(world.now)
+    assert len(udp) == most
+    world.now += 2 * UDP_IDLE_S
+    world.interceptor.tick(world.now)
+    world.now += 2 * UDP_IDLE_S
+    world.interceptor.tick(world.now)
+    assert len(udp) == 0
+    assert udp.deadline() is None

@@ -1,12 +1,15 @@
 """The whole packet machine: total, counting what it drops (T-35, T-58)."""
 
+import ipaddress
+
 import pytest
-from client_packets import APP, LISTEN_PORTS, SERVER, World
+from client_packets import APP, LISTEN_PORTS, PEER, SERVER, World, icmp_codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packet_reference import Tcp, udp
+from packet_reference import Tcp, echo, udp
 
 from client.core.addresses import plan_addresses
+from client.core.commands import WriteFrame
 from client.core.intercept import Interceptor
 from client.packet.model import PacketDrop
 from protocol.limits import ICMP_IDLE_S, UDP_IDLE_S
@@ -83,3 +86,23 @@ def test_t58_damaged_frames_are_survived(version: int, damage: list[tuple[int, i
     del frame[length:]
     if not world.interceptor.forward(frame, len(frame)):
         world.interceptor.handle(bytes(frame), world.now)
+
+
+@pytest.mark.parametrize(("version", "kind"), [(4, (11, 0)), (6, (3, 0))])
+def test_a_packet_whose_hops_are_used_up_is_answered_as_by_a_router(version: int, kind: tuple[int, int]) -> None:
+    world = World()
+    place = 8 if version == 4 else 7
+    for packet in (
+        udp(APP[version], SERVER[version], 5000, 53, b"x"),
+        echo(APP[version], SERVER[version], 7, 1, b"x"),
+        world.segment(version).frame()[10:],
+    ):
+        raw = bytearray(packet)
+        raw[place] = 1
+        commands = world.send_packet(bytes(raw))
+        assert icmp_codes(commands) == [kind]
+        (error,) = [each.frame[10:] for each in commands if isinstance(each, WriteFrame)]
+        hop = ipaddress.ip_address(error[12:16] if version == 4 else error[8:24])
+        assert str(hop) == PEER[version]
+        raw[place] = 2
+        assert icmp_codes(world.send_packet(bytes(raw))) == []
