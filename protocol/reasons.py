@@ -109,6 +109,26 @@ class Reason(Enum):
     NO_CONNECTOR = (94, "No connector of this remote network is online.", "Ask an administrator to start one.")
     TUNNEL_LOST = (95, "The tunnel to the connector was lost.", "Try again; a new one is made.")
     PEER_SILENT = (96, "The other side stopped answering.", "Try again.")
+    PROXY_UNREACHABLE = (
+        97,
+        "The HTTP proxy cannot be reached.",
+        "Check `upstream_proxy`, or HTTPS_PROXY in the daemon's environment.",
+    )
+    PROXY_REFUSED = (
+        98,
+        "The HTTP proxy refused the connection.",
+        "Ask those who run the proxy to allow CONNECT to the host and port that are named.",
+    )
+    PROXY_LOGIN_REQUIRED = (
+        99,
+        "The HTTP proxy wants a user name and a password.",
+        "Put USER:PASSWORD into a file and name it in `upstream_proxy_login_file`.",
+    )
+    CAPTIVE_NETWORK = (
+        100,
+        "This network wants you to sign in on its own page first.",
+        "Open any http page in a browser and sign in there; the client goes on by itself.",
+    )
 
     # 110-129: what the connector met at the destination
     CONNECTION_REFUSED = (110, "The resource refused the connection.", "Check that the service is running.")
