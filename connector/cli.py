@@ -23,7 +23,7 @@ from connector.settings import COMPONENT, Settings
 from connector.status import status_handler
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
-from runtime import console
+from runtime import console, upstream_proxy
 from runtime.clock import SystemClock
 from runtime.command_line import (
     ForceOption,
@@ -105,6 +105,7 @@ def enroll(
     with console.exit_on_error(as_json=as_json):
         text = enrolment_token(token, token_file)
         settings = _settings(config, state_dir=state_dir)
+        _go_by_proxy(settings)
         identity = run_command(enrol(text, StateDir(settings.state_dir), SystemClock(), force=force))
         if as_json:
             console.print_json(
@@ -141,6 +142,7 @@ def run(
         settings = _settings(
             config, state_dir=state_dir, runtime_dir=runtime_dir, log_level=log_level, log_json=log_json
         )
+        _go_by_proxy(settings)
         state = StateDir(settings.state_dir)
         identity = load_identity(state)
         state.ensure()
@@ -250,6 +252,7 @@ def check_config(
     """
     with console.exit_on_error(as_json=as_json):
         settings = _settings(config, state_dir=state_dir, runtime_dir=runtime_dir)
+        _go_by_proxy(settings)
         identity = _enrolled(settings)
         standing = "not enrolled; next: ostiary-connector enroll --token-file FILE"
         facts: dict[str, object] = {"enrolled": identity is not None, "connector": None, "controller_url": None}
@@ -268,6 +271,11 @@ def version(as_json: JsonOption = False) -> None:
 
 def _settings(config: Path | None, **flags: object) -> Settings:
     return load(Settings, component=COMPONENT, config_file=config, overrides=flags)
+
+
+def _go_by_proxy(settings: Settings) -> None:
+    """Controller and relays are reached as the settings, or the environment, say. Raises LocalError(CONFIG_INVALID)."""
+    upstream_proxy.use(upstream_proxy.choose(settings.upstream_proxy, settings.upstream_proxy_login_file))
 
 
 def _enrolled(settings: Settings) -> Identity | None:

@@ -8,6 +8,7 @@ from typing import Final
 from protocol.errors import LocalError
 from protocol.limits import PARKED_LEGS_DEFAULT, PARKED_LEGS_MAX, UDP_IDLE_MAX_S, UDP_IDLE_MIN_S, UDP_IDLE_S
 from protocol.reasons import Reason
+from runtime import upstream_proxy as proxies
 from runtime.metrics import HELP as METRICS_HELP
 
 COMPONENT: Final = "connector"
@@ -56,6 +57,8 @@ class Settings:
             "max": 3650,
         },
     )
+    upstream_proxy: str | None = field(default=None, metadata={"help": proxies.HELP})
+    upstream_proxy_login_file: Path | None = field(default=None, metadata={"help": proxies.LOGIN_FILE_HELP})
     metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(
         default="info", metadata={"help": "How much is logged.", "choices": ("debug", "info", "warning", "error")}

@@ -31,8 +31,23 @@ _FILE_LIMIT: Final = 64 * 1024
 
 KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
     "every": frozenset({"CONFIG", "LOG_LEVEL", "LOG_JSON", "STATE_DIR", "RUNTIME_DIR", "METRICS_LISTEN"}),
-    "connector": frozenset({"RESOLVERS", "PARKED_LEGS", "DRAIN_S", "KEY_ROTATION_DAYS"}),
-    "client": frozenset({"SOCKET", "MODE", "POOL_V4", "POOL_V6", "MTU", "PROXY_LISTEN", "GROUP", "STRICT_DNS"}),
+    "connector": frozenset(
+        {"RESOLVERS", "PARKED_LEGS", "DRAIN_S", "KEY_ROTATION_DAYS", "UPSTREAM_PROXY", "UPSTREAM_PROXY_LOGIN_FILE"}
+    ),
+    "client": frozenset(
+        {
+            "SOCKET",
+            "MODE",
+            "POOL_V4",
+            "POOL_V6",
+            "MTU",
+            "PROXY_LISTEN",
+            "UPSTREAM_PROXY",
+            "UPSTREAM_PROXY_LOGIN_FILE",
+            "GROUP",
+            "STRICT_DNS",
+        }
+    ),
     "admin": frozenset({"ADMIN_URL", "ADMIN_TOKEN", "ADMIN_CA_FILE"}),
     "relay": frozenset({"LISTEN_HOST", "LISTEN_PORT", "CONNECTIONS_MAX", "CONNECTIONS_PER_ADDRESS", "DRAIN_S"}),
     "controller": frozenset(

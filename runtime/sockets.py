@@ -1,4 +1,9 @@
-"""Outgoing TCP sockets of our own: name or address to connected socket, with a mark that our own routes know (T-53)."""
+"""Outgoing TCP sockets of our own: name or address to connected socket, with a mark that our own routes know (T-53).
+
+They go through the HTTP proxy where there is one (``runtime.upstream_proxy``), over a NAT64 where that is the only way to an
+IPv4 address, and in segments that any IPv6 path carries: a path whose routers lose larger packets without a word, as many
+home and mobile networks do, must not become a connection that opens and then hangs (F-20).
+"""
 
 import asyncio
 import errno
@@ -12,8 +17,12 @@ from protocol.acl.model import IPAddress
 from protocol.errors import RemoteError
 from protocol.limits import PATH_RACE_DELAY_S
 from protocol.reasons import Reason
+from runtime import nat64, upstream_proxy
 from runtime.race import first_success
 
+SEGMENT_BYTES: Final = 1220
+"""1280, the least MTU of IPv6 (RFC 8200 section 5), without its headers. The other end keeps to it, too: it is our MSS option.
+On the wire that is 2 % more headers than with 1500."""
 ADDRESSES_MAX: Final = 8
 """Of one name; more are not tried."""
 
@@ -46,6 +55,8 @@ def reason_of_os_error(error: OSError) -> Reason:
     return _BY_ERRNO.get(error.errno or 0, Reason.HOST_UNREACHABLE)
 
 
+_NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EHOSTUNREACH})
+
 Admission = Callable[[IPAddress], None]
 """Raises for an address that must not be dialled."""
 
@@ -67,9 +78,16 @@ async def connect_socket(
         mark: SO_MARK of the socket (needs CAP_NET_ADMIN).
         deadline_s: for everything together.
         what: reason of the RemoteError that every failure becomes.
-        admit: asked for every address that the name has, before any is dialled (T-15, T-33).
+        admit: asked for every address that the name has, before any is dialled (T-15, T-33); then straight only.
+
+    Raises:
+        RemoteError: ``what``, or PROXY_UNREACHABLE.
+        RefusedError: PROXY_REFUSED, PROXY_LOGIN_REQUIRED.
     """
     loop = asyncio.get_running_loop()
+    proxy = upstream_proxy.proxy_for(host, port) if admit is None else None
+    if proxy is not None:
+        return await _connect_by_proxy(proxy, host, port, mark, deadline_s)
     try:
         async with asyncio.timeout(deadline_s):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
@@ -77,7 +95,9 @@ async def connect_socket(
                 for info in found:
                     admit(ipaddress.ip_address(info[4][0]))
             addresses = _interleave([info[4] for info in found])[:ADDRESSES_MAX]
-            return await connect_first(addresses, mark=mark)
+            if admit is not None:
+                return await connect_first(addresses, mark=mark, segment=SEGMENT_BYTES)
+            return await _connect_narrow(addresses, mark)
     except TimeoutError as exc:
         raise RemoteError(what, f"{host}:{port} did not answer within {deadline_s:g} s") from exc
     except socket.gaierror as exc:
@@ -86,30 +106,86 @@ async def connect_socket(
         raise RemoteError(what, f"{host}:{port}: {exc.strerror or exc}") from exc
 
 
-async def connect_first(addresses: Sequence[Any], *, mark: int | None = None) -> socket.socket:
+async def connect_first(
+    addresses: Sequence[Any], *, mark: int | None = None, segment: int | None = None
+) -> socket.socket:
     """Connects to the first of ``addresses`` (socket addresses, best first) that answers. Raises OSError."""
     if not addresses:
         raise OSError(errno.EADDRNOTAVAIL, "no address")
     return await first_success(
-        [partial(connect_one, address, mark=mark) for address in addresses],
+        [partial(connect_one, address, mark=mark, segment=segment) for address in addresses],
         delay_s=PATH_RACE_DELAY_S,
         discard=socket.socket.close,
     )
 
 
-async def connect_one(address: Any, *, mark: int | None = None) -> socket.socket:
-    """Connects one non-blocking TCP socket. Raises OSError."""
+async def connect_one(address: Any, *, mark: int | None = None, segment: int | None = None) -> socket.socket:
+    """Connects one non-blocking TCP socket, whose segments hold at most ``segment`` bytes. Raises OSError."""
     family = socket.AF_INET6 if len(address) == 4 or ":" in address[0] else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_TCP)
     try:
         if mark is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        if segment is not None and not ipaddress.ip_address(address[0].partition("%")[0]).is_loopback:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connect_by_proxy(
+    proxy: upstream_proxy.UpstreamProxy, host: str, port: int, mark: int | None, deadline_s: float
+) -> socket.socket:
+    """Raises RemoteError or RefusedError with a PROXY_* reason."""
+    where = str(proxy)
+    try:
+        async with asyncio.timeout(deadline_s):
+            found = await asyncio.get_running_loop().getaddrinfo(
+                proxy.host, proxy.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+            )
+            sock = await _connect_narrow(_interleave([info[4] for info in found])[:ADDRESSES_MAX], mark)
+            try:
+                await upstream_proxy.connect_through(sock, proxy, host, port)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+    except TimeoutError as exc:
+        raise RemoteError(
+            Reason.PROXY_UNREACHABLE, f"{where} made no connection to {host}:{port} within {deadline_s:g} s"
+        ) from exc
+    except OSError as exc:
+        raise RemoteError(Reason.PROXY_UNREACHABLE, f"{where}: {exc.strerror or exc}") from exc
+
+
+async def _connect_narrow(addresses: Sequence[Any], mark: int | None) -> socket.socket:
+    """Connects in segments that every path carries; where IPv4 has no route, over the network's NAT64. Raises OSError."""
+    try:
+        return await connect_first(addresses, mark=mark, segment=SEGMENT_BYTES)
+    except OSError as exc:
+        if exc.errno not in _NO_ROUTE or any(len(address) == 4 for address in addresses):
+            raise
+        behind = await _behind_nat64(addresses)
+        if not behind:
+            raise
+        return await connect_first(behind, mark=mark, segment=SEGMENT_BYTES)
+
+
+async def _behind_nat64(addresses: Sequence[Any]) -> list[Any]:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(nat64.WELL_KNOWN_NAME, None, family=socket.AF_INET6, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    prefixes = nat64.find_prefixes(ipaddress.IPv6Address(info[4][0]) for info in found)
+    return [
+        (str(nat64.synthesise(ipaddress.IPv4Address(address[0]), prefix)), address[1], 0, 0)
+        for prefix in prefixes
+        for address in addresses
+    ][:ADDRESSES_MAX]
 
 
 def _interleave(addresses: Sequence[Any]) -> list[Any]:

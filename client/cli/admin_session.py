@@ -206,9 +206,17 @@ def escape(part: str) -> str:
     return quote(part, safe="")
 
 
+def go_by_proxy() -> None:
+    """The controller is reached through the environment's proxy, if there is one. Raises LocalError(CONFIG_INVALID)."""
+    from runtime import upstream_proxy
+
+    upstream_proxy.use(upstream_proxy.choose(None, None))
+
+
 def _tls(ca: str | None) -> ssl.SSLContext:
     from runtime.trust import client_context
 
+    go_by_proxy()
     return client_context(None if ca is None else ca.encode())
 
 

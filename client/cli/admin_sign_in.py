@@ -16,7 +16,7 @@ from client.cli.admin_common import (
     read_secret,
 )
 from client.cli.admin_output import Output, show_one
-from client.cli.admin_session import Api, SignedIn, forget, load_stored, save
+from client.cli.admin_session import Api, SignedIn, forget, go_by_proxy, load_stored, save
 from client.cli.sign_in import split_url
 from protocol.errors import LocalError, OstiaryError
 from protocol.ids import SpkiPin
@@ -129,6 +129,7 @@ def _fetch_ca(url: str, pin: str) -> str:
 
     from runtime.trust import fetch_ca
 
+    go_by_proxy()
     return asyncio.run(fetch_ca(url, SpkiPin(pin))).decode()
 
 

@@ -67,11 +67,12 @@ def run() -> None:
     from client.daemon.app import Daemon
     from client.daemon.log_buffer import LogBuffer
     from client.daemon.settings import COMPONENT, load_settings
-    from runtime import lifecycle, logging
+    from runtime import lifecycle, logging, upstream_proxy
     from runtime.descriptors import raise_limit
 
     with exit_on_error():
         settings = load_settings(config_file=_Options.config, overrides=_Options.overrides)
+        upstream_proxy.use(upstream_proxy.choose(settings.upstream_proxy, settings.upstream_proxy_login_file))
     raise_limit()
     logging.configure(COMPONENT, settings.log_level, settings.log_json)
     logs = LogBuffer()
@@ -118,10 +119,13 @@ def check_config(as_json: JsonOption = False) -> None:
       OSTIARY_MODE=proxy ostiaryd check-config
     """
     from client.daemon.settings import load_settings
+    from runtime import upstream_proxy
     from runtime.settings import describe
 
     with exit_on_error(as_json=as_json):
-        rows = describe(load_settings(config_file=_Options.config, overrides=_Options.overrides))
+        settings = load_settings(config_file=_Options.config, overrides=_Options.overrides)
+        upstream_proxy.choose(settings.upstream_proxy, settings.upstream_proxy_login_file)
+        rows = describe(settings)
         print_settings(rows, as_json=as_json)
 
 

@@ -33,6 +33,7 @@ from protocol.version import SOFTWARE
 from runtime.clock import SystemClock
 from runtime.files import StateDir
 from runtime.http import check_url
+from runtime import upstream_proxy
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
 from runtime.metrics import MetricsServer
@@ -155,3 +156,6 @@ def _said(sentence: str) -> Awaitable[str]:
         return sentence
 
     return say()
+    proxy = upstream_proxy.current()
+    if proxy is not None:
+        names.add(proxy.host.lower())

@@ -14,6 +14,7 @@ from protocol.errors import LocalError
 from protocol.limits import UDP_IDLE_MAX_S, UDP_IDLE_MIN_S, UDP_IDLE_S
 from protocol.reasons import Reason
 from runtime import settings as loader
+from runtime import upstream_proxy as proxies
 from runtime.metrics import HELP as METRICS_HELP
 
 COMPONENT: Final = "client"
@@ -53,6 +54,8 @@ class ClientSettings:
         },
     )
     proxy_listen: str = field(default="127.0.0.1:1055", metadata={"help": "Where the proxy mode listens."})
+    upstream_proxy: str | None = field(default=None, metadata={"help": proxies.HELP})
+    upstream_proxy_login_file: Path | None = field(default=None, metadata={"help": proxies.LOGIN_FILE_HELP})
     group: str = field(default="ostiary", metadata={"help": "Members of this group may use the daemon."})
     metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(
