@@ -217,8 +217,8 @@ async def _ask_one(resolver: dns.asyncresolver.Resolver, name: str, kind: dns.rd
             answer = await resolver.resolve(
                 dns.name.from_text(name), kind, raise_on_no_answer=False, search=False, lifetime=LIFETIME_S
             )
-    except dns.resolver.NXDOMAIN:
-        return Resolved((), round(NEGATIVE_TTL_S), dns.rcode.NXDOMAIN)
+    except dns.resolver.NXDOMAIN as exc:
+        return Resolved((), _negative_ttl(exc), dns.rcode.NXDOMAIN)
     except (dns.exception.DNSException, OSError, EOFError) as exc:
         _log.debug("resolver.failed", name=name, kind=kind.name, error=type(exc).__name__)
         return Resolved((), 0, dns.rcode.SERVFAIL)
@@ -227,3 +227,12 @@ async def _ask_one(resolver: dns.asyncresolver.Resolver, name: str, kind: dns.rd
         return Resolved((), ttl, dns.rcode.NOERROR)
     addresses = tuple(ipaddress.ip_address(rdata.address) for rdata in answer.rrset)
     return Resolved(addresses, ttl, dns.rcode.NOERROR)
+
+
+def _negative_ttl(error: dns.resolver.NXDOMAIN) -> int:
+    """How long a name may be called absent: by the zone's SOA (RFC 2308 section 5), else for a moment."""
+    for response in error.responses().values():
+        for rrset in response.authority:
+            if rrset.rdtype == dns.rdatatype.SOA:
+                return max(1, min(int(rrset.ttl), int(rrset[0].minimum)))
+    return round(NEGATIVE_TTL_S)

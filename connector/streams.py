@@ -24,12 +24,12 @@ from connector.dns_forward import (
     stripped,
 )
 from connector.enforcer import Enforcer, Origin
-from connector.resolver import NEGATIVE_TTL_S, Resolved, Resolver
+from connector.resolver import Resolved, Resolver
 from connector.stream_head import Waiting
 from protocol.acl.model import IPAddress
 from protocol.acl.names import normalise_name
 from protocol.errors import OstiaryError, RemoteError, RemoteProtocolError
-from protocol.limits import DNS_TTL_S, RESOLVE_DEADLINE_S, UDP_IDLE_S
+from protocol.limits import DNS_NEGATIVE_TTL_S, DNS_TTL_S, RESOLVE_DEADLINE_S, UDP_IDLE_S
 from protocol.reasons import Reason
 from protocol.streams import StreamAnswer, StreamHeader, encode_answer
 from runtime.bridge import SocketBridge
@@ -108,7 +108,7 @@ class StreamServer:
         families, forbidden = self._families(found)
         if forbidden and not families:
             raise RemoteError(Reason.EGRESS_FORBIDDEN, name)
-        ttl = min(found.ttl, DNS_TTL_S) if families else round(NEGATIVE_TTL_S)
+        ttl = min(found.ttl, DNS_TTL_S if families else DNS_NEGATIVE_TTL_S)
         stream.write(encode_answer(StreamAnswer(None, found.rcode, ttl, families)))
         stream.write_eof()
 

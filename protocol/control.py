@@ -30,10 +30,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Message):
-    """Sent by both sides every HEARTBEAT_INTERVAL_S; ``clock_ms`` is the sender's wall clock (Unix milliseconds).
+    """Sent by agents every HEARTBEAT_INTERVAL_S; ``clock_ms`` is the sender's wall clock (Unix milliseconds).
 
     A connector also says its pins, the relays that it is attached to, its open flows and tunnels (C5). The controller
-    answers each heartbeat with one that echoes ``echo_ms``.
+    answers each heartbeat with one that echoes ``echo_ms``. ``interval_s``: the controller asks to be sent the next ones so many
+    seconds apart, at most HEARTBEAT_SLOWEST_S; None: HEARTBEAT_INTERVAL_S.
     """
 
     TYPE: ClassVar[str] = "heartbeat"
@@ -44,6 +45,7 @@ class Heartbeat(Message):
     relays: tuple[RelayId, ...] = ()
     flows: int = 0
     tunnels: int = 0
+    interval_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,10 +228,15 @@ class Welcome(Message):
 
 @dataclass(frozen=True, slots=True)
 class PushSnapshot(Message):
-    """Client: the whole new whitelist (tokens.Snapshot)."""
+    """Client: the whole new whitelist (tokens.Snapshot).
+
+    ``withheld`` are the names of resources that were granted and cannot be reached at the moment: a client with strict DNS
+    asks no other resolver about them (T-55). They permit nothing, so they are not signed.
+    """
 
     TYPE: ClassVar[str] = "snapshot"
     token: str
+    withheld: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +249,16 @@ class PushConfig(Message):
 
 @dataclass(frozen=True, slots=True)
 class AuthoriseReply(Message):
-    """``token`` (tokens.Authorisation) or ``reason``."""
+    """``token`` (tokens.Authorisation) or ``reason``.
+
+    ``names`` are the names of the connectors in it by their ids, for people to read; nothing is decided by them.
+    """
 
     TYPE: ClassVar[str] = "authorised"
     id: int
     token: str | None = None
     reason: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

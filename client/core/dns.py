@@ -6,8 +6,10 @@ question goes to the host's own resolvers with its bytes untouched.
     question                                       decision
     A, AAAA, ANY of a resource's name              synthetic addresses, after the connector said that the name exists
     HTTPS, SVCB of it                              NODATA: address hints would lead around the tunnel
-    other types of it                              the connector's resolver, less all records that hold addresses
+    other types of it, and of services at it       the connector's resolver, less all records that hold addresses
     PTR of a synthetic address                     its name
+    PTR of an address in a resource's network      the connector's resolver
+    a guarded name that is no resource now         SERVFAIL: strict DNS asks nobody (T-55)
     use-application-dns.net                        NXDOMAIN: browsers keep to the host's resolver
     resolver.arpa                                  NODATA (RFC 9462 section 6.4): nobody moves to another resolver
     anything else                                  upstream
@@ -28,13 +30,14 @@ import dns.opcode
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
-import dns.reversename
 
 from client.core import dns_answers
 from client.core.classify import Classifier
+from client.core.dns_guard import NameGuard
 from client.core.synthetic import SyntheticPool
+from protocol.acl.dns_names import match_question, reverse_address
 from protocol.acl.model import Entry, IPAddress, NamePattern
-from protocol.acl.names import is_canonical_name, parse_address
+from protocol.acl.names import is_canonical_name
 from protocol.errors import LocalError
 from protocol.limits import DNS_NEGATIVE_TTL_S, DNS_TTL_S
 from protocol.reasons import Reason
@@ -116,9 +119,10 @@ class _Known:
 class DnsDecider:
     """Decides about each query; keeps what connectors said about names."""
 
-    def __init__(self, classifier: Classifier, pool: SyntheticPool) -> None:
+    def __init__(self, classifier: Classifier, pool: SyntheticPool, guard: NameGuard | None = None) -> None:
         self._classifier = classifier
         self._pool = pool
+        self._guard = guard or NameGuard(strict=False)
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def decide(self, query: bytes, now: float, *, tcp: bool) -> DnsDecision:
@@ -128,17 +132,20 @@ class DnsDecider:
         question = _parse_question(query)
         if question is None:
             return Answer(dns_answers.format_error(query))
-        entries = self._classifier.index.match_name(question.host)
+        local = self._decide_local(query, question, tcp=tcp)
+        if local is not None:
+            return local
+        entries = match_question(self._classifier.index, question.host)
         if entries:
             return self._decide_ours(query, question, entries, now, tcp=tcp)
-        return self._decide_local(query, question, tcp=tcp) or ForwardUpstream()
+        return self._decide_guarded(query, question, tcp=tcp) or ForwardUpstream()
 
     def learn(self, name: str, rcode: int, ttl: int, families: tuple[str, ...], now: float) -> None:
         """Takes a connector's answer to AskConnector: response code, TTL and the families that the name has."""
         if rcode == dns.rcode.NOERROR and families:
             life = float(min(max(ttl, 1), DNS_TTL_S))
         elif rcode in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-            life = float(DNS_NEGATIVE_TTL_S)
+            life = float(min(max(ttl, 1), DNS_NEGATIVE_TTL_S))
         else:
             life = _FAILURE_TTL_S
         self._known[name] = _Known(rcode, bool(families), now + life)
@@ -171,7 +178,7 @@ class DnsDecider:
         if query is None or len(query.question) != 1:
             return Answer(dns_answers.format_error(raw))
         reason = self._refusal(entries, now)
-        zone = _zone(entries[0])
+        zone = _zone(entries[0], question)
         if question.opcode != dns.opcode.QUERY or question.rdclass not in (dns.rdataclass.IN, dns.rdataclass.ANY):
             refused = dns_answers.failure(query, Reason.FORBIDDEN, tcp=tcp, rcode=dns.rcode.REFUSED)
             decision: DnsDecision = Answer(refused)
@@ -179,9 +186,9 @@ class DnsDecider:
             decision = Answer(dns_answers.failure(query, reason, tcp=tcp))
         elif not question.usual:
             decision = Answer(dns_answers.negative(query, dns.rcode.NXDOMAIN, zone, tcp=tcp))
-        elif question.rdtype in _ADDRESS_TYPES:
+        elif question.rdtype in _ADDRESS_TYPES and self._is_host(question, entries[0]):
             decision = self._decide_addresses(query, question, entries, now, tcp=tcp)
-        elif question.rdtype in _HINT_TYPES:
+        elif question.rdtype in _ADDRESS_TYPES or question.rdtype in _HINT_TYPES:
             decision = Answer(dns_answers.negative(query, dns.rcode.NOERROR, zone, tcp=tcp))
         elif question.rdtype in _META_TYPES:
             refused = dns_answers.failure(query, Reason.FORBIDDEN, tcp=tcp, rcode=dns.rcode.REFUSED)
@@ -199,7 +206,8 @@ class DnsDecider:
         if known.rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             return Answer(dns_answers.failure(query, Reason.RESOLVER_FAILED, tcp=tcp))
         if not known.exists:
-            return Answer(dns_answers.negative(query, dns.rcode.Rcode(known.rcode), _zone(entries[0]), tcp=tcp))
+            rcode, ttl = dns.rcode.Rcode(known.rcode), max(1, int(known.until - now))
+            return Answer(dns_answers.negative(query, rcode, _zone(entries[0], question), tcp=tcp, ttl=ttl))
         try:
             synthetic = self._pool.assign(question.host, now)
         except LocalError as exc:
@@ -207,7 +215,7 @@ class DnsDecider:
         wanted = {dns.rdatatype.A: (4,), dns.rdatatype.AAAA: (6,)}.get(dns.rdatatype.RdataType(question.rdtype), (4, 6))
         found = [address for address in synthetic.addresses if address.version in wanted]
         if not found:
-            return Answer(dns_answers.negative(query, dns.rcode.NOERROR, _zone(entries[0]), tcp=tcp))
+            return Answer(dns_answers.negative(query, dns.rcode.NOERROR, _zone(entries[0], question), tcp=tcp))
         ttl = max(1, int(known.until - now))
         return Answer(dns_answers.addresses(query, found, ttl, tcp=tcp), synthetic.addresses)
 
@@ -224,7 +232,7 @@ class DnsDecider:
         return Answer(dns_answers.negative(query, rcode, question.name, tcp=tcp))
 
     def _decide_reverse(self, raw: bytes, question: _Question, *, tcp: bool) -> DnsDecision | None:
-        address = _reverse_address(question.name)
+        address = reverse_address(question.host)
         if address is None or not self._pool.owns(address):
             return None
         query = dns_answers.parse_query(raw)
@@ -236,6 +244,22 @@ class DnsDecider:
         if question.rdtype not in (dns.rdatatype.PTR, dns.rdatatype.ANY):
             return Answer(dns_answers.negative(query, dns.rcode.NOERROR, question.name, tcp=tcp))
         return Answer(dns_answers.pointer(query, item.name, DNS_TTL_S, tcp=tcp))
+
+    def _decide_guarded(self, raw: bytes, question: _Question, *, tcp: bool) -> DnsDecision | None:
+        """What strict DNS keeps here although nobody may answer it at the moment."""
+        if not self._guard.covers(question.host):
+            return None
+        query = dns_answers.parse_query(raw)
+        if query is None or len(query.question) != 1:
+            return Answer(dns_answers.format_error(raw))
+        reason = self._classifier.blocked or Reason.NAME_WITHHELD
+        return Answer(dns_answers.failure(query, reason, tcp=tcp))
+
+    def _is_host(self, question: _Question, entry: Entry) -> bool:
+        """Whether the question's own name is a resource's: services at it and reverse names have no addresses."""
+        return isinstance(entry.resource.address, NamePattern) and bool(
+            self._classifier.index.match_name(question.host)
+        )
 
     def _refusal(self, entries: tuple[Entry, ...], now: float) -> Reason | None:
         if self._classifier.blocked is not None:
@@ -267,15 +291,9 @@ def _parse_question(query: bytes) -> _Question | None:
     return _Question(name, host, usual, rdtype, rdclass, flags >> 11 & 15)
 
 
-def _zone(entry: Entry) -> dns.name.Name:
+def _zone(entry: Entry, question: _Question) -> dns.name.Name:
     """The name whose SOA a negative answer shows: the part of the resource's address that stands fast."""
     pattern = entry.resource.address
-    assert isinstance(pattern, NamePattern)
+    if not isinstance(pattern, NamePattern):
+        return question.name  # in reverse
     return dns.name.from_text(str(pattern).removeprefix("*."))
-
-
-def _reverse_address(name: dns.name.Name) -> IPAddress | None:
-    try:
-        return parse_address(dns.reversename.to_address(name))
-    except (dns.exception.DNSException, LocalError, ValueError):
-        return None

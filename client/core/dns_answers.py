@@ -68,12 +68,19 @@ def pointer(query: dns.message.Message, target: str, ttl: int, *, tcp: bool) -> 
     return _wire(response, query, tcp=tcp)
 
 
-def negative(query: dns.message.Message, rcode: dns.rcode.Rcode, zone: dns.name.Name, *, tcp: bool) -> bytes:
-    """Returns NODATA (NOERROR) or NXDOMAIN, with the SOA that lets resolvers keep it for a moment (RFC 2308)."""
+def negative(
+    query: dns.message.Message,
+    rcode: dns.rcode.Rcode,
+    zone: dns.name.Name,
+    *,
+    tcp: bool,
+    ttl: int = DNS_NEGATIVE_TTL_S,
+) -> bytes:
+    """Returns NODATA (NOERROR) or NXDOMAIN, with the SOA that lets resolvers keep it for ``ttl`` seconds (RFC 2308)."""
     response = _response(query)
     response.set_rcode(rcode)
-    text = f"ostiary.invalid. hostmaster.ostiary.invalid. 1 3600 600 86400 {DNS_NEGATIVE_TTL_S}"
-    response.authority.append(dns.rrset.from_text(zone, DNS_NEGATIVE_TTL_S, "IN", "SOA", text))
+    text = f"ostiary.invalid. hostmaster.ostiary.invalid. 1 3600 600 86400 {ttl}"
+    response.authority.append(dns.rrset.from_text(zone, ttl, "IN", "SOA", text))
     return _wire(response, query, tcp=tcp)
 
 

@@ -8,11 +8,13 @@ import base64
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client.core.dns_guard import withheld_patterns
 from client.daemon.identity import Controller, Identity
 from client.daemon.sign_in import make_assertion
 from protocol.control import (
@@ -63,6 +65,8 @@ STANDING_REASONS: Final = frozenset(
 )
 """The controller refuses this device as such: nothing works before somebody signs in again."""
 
+NAME_MAX: Final = 128
+"""Characters of a connector's name that are kept."""
 SET_CLOCK_S: Final = 1.0
 """The wall clock moved by more than this against the counter: somebody has set it."""
 SAMPLES_OUTDATED_S: Final = (OFFSET_SAMPLES + 2) * HEARTBEAT_INTERVAL_S
@@ -149,6 +153,8 @@ class ControlLink:
         self.controller = controller
         self.identity = identity
         self.relay_context = controller.relay_context()
+        self.connector_names: dict[ConnectorId, str] = {}
+        """Of those that were in an authorisation, for people to read."""
         self.last_contact = clock.monotonic()
         """When the controller was last heard, or when this link began to look for it (C24)."""
         self._key = key
@@ -216,6 +222,8 @@ class ControlLink:
         )
         if found.resource != resource:
             raise RemoteProtocolError("the authorisation is for another resource")
+        known = {path.connector for path in found.paths}
+        self.connector_names |= {ConnectorId(con): name[:NAME_MAX] for con, name in reply.names.items() if con in known}
         return found
 
     async def access(self, connector: ConnectorId) -> Access:
@@ -328,13 +336,13 @@ class ControlLink:
 
     def _receive(self, message: Message) -> None:
         match message:
-            case PushSnapshot(token):
+            case PushSnapshot(token, withheld):
                 try:
                     snapshot = self.verify_snapshot(token)
                 except RemoteError as error:
                     _log.error("snapshot.refused", reason=error.reason.code, detail=error.detail)
                 else:
-                    self._on_snapshot(snapshot)
+                    self._on_snapshot(replace(snapshot, withheld=withheld_patterns(withheld)))
             case KeysChanged(jwks):
                 self._take_keys(jwks, None)
             case Revoked(reason):

@@ -127,7 +127,9 @@ class Policy:
         # In a thread, because syncing a disk takes its time and open flows must not wait for it.
         await asyncio.to_thread(self._store.store_watermark, guard.seen)
         await asyncio.to_thread(self._store.store_snapshot, snapshot.token)
-        again = self._guard.current is not None and self._guard.current.acl == snapshot.acl
+        again = self._guard.current is not None and (
+            self._guard.current.acl == snapshot.acl and self._guard.current.withheld == snapshot.withheld
+        )
         self._guard = guard
         self._enforce()
         if again:  # only its revision or its time is newer: nobody has to follow

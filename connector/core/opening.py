@@ -4,6 +4,7 @@ Everything that the client says is only a question: what may be served follows f
 the cut-offs, the lease, and nothing else. Deny by default.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from connector.core.admission import Admitted
 from connector.core.config import ServedConfig
 from connector.core.cutoffs import Cutoffs
 from protocol.acl.decide import decide_both
+from protocol.acl.dns_names import match_question
 from protocol.acl.match import AclIndex
 from protocol.acl.model import Decision, Deny, Entry, Permit, Request, Transport
 from protocol.acl.names import parse_host
@@ -39,7 +41,8 @@ def decide_open(header: StreamHeader, facts: Circumstances) -> tuple[Request | N
 
     Returns:
         The request as understood (None when it makes no sense) and the decision. For ``resolve`` and ``dns`` the request's
-        transport means nothing: a name may be asked for when any entry covers it.
+        transport means nothing: a name may be asked for when any entry covers it. A ``dns`` question about a service or about
+        an address in reverse is one about that host, or about that address.
     """
     try:
         host = parse_host(header.host)
@@ -51,7 +54,8 @@ def decide_open(header: StreamHeader, facts: Circumstances) -> tuple[Request | N
         if not isinstance(host, str):
             return None, Deny(Reason.INVALID_INPUT)
         request = Request(host, Transport.UDP, 53)
-        return request, _also_in_force(_decide_name(host, facts), facts)
+        matching = match_question if header.kind == "dns" else AclIndex.match_name
+        return request, _also_in_force(_decide_name(host, matching, facts), facts)
     port = None if transport is Transport.ICMP else header.port
     request = Request(host, transport, port)
     if transport is not Transport.ICMP and port is None:
@@ -68,21 +72,21 @@ def lease_of(entry: Entry, served: AclIndex) -> int:
     return entry.resource.lease_s if own is None else own.resource.lease_s
 
 
-def _decide_name(name: str, facts: Circumstances) -> Decision:
+def _decide_name(name: str, matching: Callable[[AclIndex, str], tuple[Entry, ...]], facts: Circumstances) -> Decision:
     """The first resource that covers the name in both lists permits its resolution."""
     if facts.served is None:
         return Deny(Reason.UNAVAILABLE)
-    matching = facts.admitted.acl.match_name(name)
-    if not matching:
+    entries = matching(facts.admitted.acl, name)
+    if not entries:
         return Deny(Reason.NOT_A_RESOURCE)
-    served = {entry.resource.id for entry in facts.served.acl.match_name(name)}
+    served = {entry.resource.id for entry in matching(facts.served.acl, name)}
     reason = Reason.CONNECTOR_NOT_ALLOWED
-    for entry in matching:
+    for entry in entries:
         if entry.expires is not None and entry.expires <= facts.wall:
             reason = Reason.GRANT_EXPIRED
         elif entry.resource.id in served:
             return Permit(entry)
-    return Deny(reason, matching[0].resource.id)
+    return Deny(reason, entries[0].resource.id)
 
 
 def _also_in_force(decision: Decision, facts: Circumstances) -> Decision:

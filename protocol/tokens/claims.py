@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from protocol.acl.model import Acl
+from protocol.acl.model import Acl, NamePattern
 from protocol.control import Cutoff
 from protocol.ids import (
     ConnectorHash,
@@ -51,6 +51,8 @@ class Snapshot:
     networks: Mapping[NetworkId, str]
     log_head: str
     token: str = field(default="", repr=False, compare=False)
+    withheld: tuple[NamePattern, ...] | None = field(default=None, compare=False)
+    """No claim: it comes beside the token (message ``snapshot``) and permits nothing. None: not known (a stored token)."""
 
 
 @dataclass(frozen=True, slots=True)

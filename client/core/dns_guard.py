@@ -1,0 +1,63 @@
+"""Strict DNS: names that no other resolver is asked about, whether their resource can be reached or not (T-55).
+
+Guarded are the names of the newest whitelist and those that the controller withholds (granted, but a condition is not met).
+They stay guarded while nobody is signed in, while the client is down, and over restarts, until a newer list replaces them.
+Without strict DNS nothing is guarded, and what is no resource at the moment is the host's own business (C9).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from protocol.acl.dns_names import service_owner
+from protocol.acl.model import NamePattern
+from protocol.acl.names import parse_pattern
+from protocol.errors import LocalError
+
+NAMES_MAX: Final = 16_384
+"""Names that are kept; what a controller sends beyond that is not looked at."""
+
+
+def withheld_patterns(texts: Iterable[str]) -> tuple[NamePattern, ...]:
+    """Returns the name patterns in ``texts``; what is none is left out: it could guard nothing."""
+    found = []
+    for text in list(texts)[:NAMES_MAX]:
+        try:
+            pattern = parse_pattern(text)
+        except LocalError:
+            continue
+        if isinstance(pattern, NamePattern):
+            found.append(pattern)
+    return tuple(found)
+
+
+class NameGuard:
+    """The names that strict DNS keeps on this host. Not ``strict``: guards nothing."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict: Final = strict
+        self.patterns: frozenset[NamePattern] = frozenset()
+        self._exact: frozenset[str] = frozenset()
+        self._suffixes: frozenset[str] = frozenset()
+
+    def keep(self, patterns: Iterable[NamePattern]) -> None:
+        """Guards exactly these from here on."""
+        self.patterns = frozenset(patterns) if self.strict else frozenset()
+        self._exact = frozenset(str(pattern) for pattern in self.patterns if not pattern.wildcard)
+        self._suffixes = frozenset(str(pattern)[2:] for pattern in self.patterns if pattern.wildcard)
+
+    def covers(self, name: str) -> bool:
+        """Tells whether ``name`` (lower case, no trailing dot), or the host that it is a service of, is guarded."""
+        if not self.patterns:
+            return False
+        if name in self._exact or service_owner(name) in self._exact:
+            return True
+        dot = name.find(".")
+        while dot >= 0:
+            if name[dot + 1 :] in self._suffixes:
+                return True
+            dot = name.find(".", dot + 1)
+        return False
+
+    def domains(self) -> tuple[str, ...]:
+        """The guarded names and suffixes, for split DNS."""
+        return tuple(sorted(self._exact | self._suffixes))
