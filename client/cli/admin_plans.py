@@ -187,6 +187,8 @@ def show_plan(plan: Json) -> None:
     _table("Tests that would fail", plan.get("failed_tests", []), _FAULTS)
     if plan.get("truncated"):
         print_lines("The lists are too long to show whole.")
+    if plan.get("withheld"):
+        print_lines(f"Parts are left out, for want of: {', '.join(map(str, plan['withheld']))}.")
     counts = ", ".join(f"{summary.get(name, 0)} to {name}" for name in ("create", "change", "remove"))
     effect = f"{summary.get('gained', 0)} gain, {summary.get('lost', 0)} lose access; {summary.get('cut', 0)} cut"
     print_lines(f"Plan {plan.get('hash')} on revision {plan.get('revision')}: {counts}; {effect}.")

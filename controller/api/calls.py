@@ -218,24 +218,33 @@ def require_second_factor(call: SignedCall) -> None:
 class Permits:
     """A dependency that lets those pass who hold ``permission``, or ``own`` for what is theirs.
 
-    ``early``: also for somebody who must set up or pass a second factor and has not yet.
+    ``early``: also for somebody who must set up or pass a second factor and has not yet. ``besides``: permissions that are
+    needed as well, because the answer shows what they are about.
     """
 
     permission: Permission
     own: Permission | None = None
     early: bool = False
+    besides: tuple[Permission, ...] = ()
 
     async def __call__(self, call: Annotated[SignedCall, Depends(authenticated)]) -> SignedCall:
         """Raises RefusedError: FORBIDDEN, SECOND_FACTOR_REQUIRED."""
         access.require(call.standing, self.permission, own=self.own)
+        access.require_all(call.standing, self.besides)
         if not self.early:
             require_second_factor(call)
         return call
 
 
-def permits(permission: Permission, *, own: Permission | None = None, early: bool = False) -> Any:
+def permits(
+    permission: Permission,
+    *,
+    own: Permission | None = None,
+    early: bool = False,
+    besides: tuple[Permission, ...] = (),
+) -> Any:
     """Names the permission that an operation needs; the API document shows it as ``x-permission``."""
-    return Depends(Permits(permission, own, early))
+    return Depends(Permits(permission, own, early, besides))
 
 
 @dataclass(frozen=True, slots=True)

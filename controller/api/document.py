@@ -54,7 +54,7 @@ The API of an Ostiary controller: everything that the command line and the conso
 **Sign in** with `POST /api/v1/sessions` and send `Authorization: Bearer <token>`.
 
 **Permissions.** Each operation names the permission that it needs (`x-permission`), or the one that does for what is the
-caller's own (`x-permission-own`). A role is a set of permissions (`GET /api/v1/roles`); nobody gives a role that is not below
+caller's own (`x-permission-own`); `x-permission-besides` lists what is needed as well. A role is a set of permissions (`GET /api/v1/roles`); nobody gives a role that is not below
 his own, except owners. Roles give no access to resources: grants do.
 
 **API tokens** (`POST /api/v1/api-tokens`) are for programs: they act for their owner within scopes, which are permissions, and end

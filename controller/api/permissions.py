@@ -23,7 +23,7 @@ _SCHEME: Final = {
 
 
 def name_permissions(document: dict[str, Any], routers: Iterable[APIRouter]) -> None:
-    """Adds ``x-permission``, ``x-permission-own`` and the scopes of API tokens to the operations of ``document``."""
+    """Adds ``x-permission``, ``x-permission-own``, ``x-permission-besides`` and the scopes of API tokens to the operations of ``document``."""
     document["components"].setdefault("securitySchemes", {})[TOKEN_SCHEME] = _SCHEME
     operations = {each["operationId"]: each for path in document["paths"].values() for each in path.values()}
     for router in routers:
@@ -50,6 +50,9 @@ def _describe(operation: dict[str, Any], permits: Permits) -> None:
     operation["x-permission"] = permits.permission.value
     if permits.own is not None:
         operation["x-permission-own"] = permits.own.value
+    besides = [scope.value for scope in permits.besides]
+    if besides:
+        operation["x-permission-besides"] = besides
     scopes = [scope for scope in (permits.permission, permits.own) if scope is not None]
     if TOKEN_SCOPES.issuperset(scopes):
-        operation.setdefault("security", []).extend({TOKEN_SCHEME: [scope.value]} for scope in scopes)
+        operation.setdefault("security", []).extend({TOKEN_SCHEME: [scope.value, *besides]} for scope in scopes)

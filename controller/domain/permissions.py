@@ -102,6 +102,17 @@ ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
 TOKEN_SCOPES: Final = frozenset(P) - {P.CREDENTIALS_WRITE}
 """What an API token may carry: no credential makes, or changes, another one, nor gives anybody more than a member has."""
 
+DOCUMENT_READS: Final = (
+    P.NETWORKS_READ,
+    P.RESOURCES_READ,
+    P.GROUPS_READ,
+    P.SERVICE_ACCOUNTS_READ,
+    P.PEOPLE_READ,
+    P.POLICIES_READ,
+    P.GRANTS_READ,
+)
+"""What a policy document, and whatever is compared with one, shows: who reads it may read all of these."""
+
 _TOP: Final = ROLE_PERMISSIONS[Role.OWNER] - _MEMBER
 
 

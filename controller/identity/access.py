@@ -6,6 +6,8 @@ module is for what is no command (passwords, personal data, lists) and for answe
 Access to resources has nothing to do with roles: it comes from grants only.
 """
 
+from collections.abc import Iterable
+
 from controller.domain.model import Role, User
 from controller.domain.permissions import Permission
 from controller.domain.standing import Standing, standing_of
@@ -40,6 +42,13 @@ def require(standing: Standing, permission: Permission, *, own: Permission | Non
     """Raises RefusedError(FORBIDDEN) unless ``permission`` is held, or ``own``, which does for one's own things."""
     if not standing.may(permission) and (own is None or not standing.may(own)):
         raise RefusedError(Reason.FORBIDDEN, f"this needs the permission {permission.value}")
+
+
+def require_all(standing: Standing, permissions: Iterable[Permission]) -> None:
+    """Raises RefusedError(FORBIDDEN), naming those that are missing, unless all ``permissions`` are held."""
+    missing = [item.value for item in permissions if not standing.may(item)]
+    if missing:
+        raise RefusedError(Reason.FORBIDDEN, f"this needs the permissions {', '.join(missing)} as well")
 
 
 def require_power_over(actor: Standing, target: User) -> None:

@@ -6,39 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from connector_world import CONNECTOR, DEVICE, NETWORK, USER, flow_id, res
+from flow_records import connector_record
 
 from connector import reporter as module
 from connector.core.records import BATCH_MAX, RecordQueue
 from connector.reporter import Reporter
-from protocol.control import ConnectionRecord, Message, Records, RecordsAccepted
+from protocol.control import Message, Records, RecordsAccepted
 from protocol.errors import RemoteError
-from protocol.ids import Revision
 from protocol.reasons import Reason
 from runtime.tasks import TaskScope
-
-
-def record(number: int) -> ConnectionRecord:
-    return ConnectionRecord(
-        flow=flow_id(number),
-        reporter="connector",
-        device=DEVICE,
-        user=USER,
-        resource=res(1),
-        network=NETWORK,
-        connector=CONNECTOR,
-        relay=None,
-        host="10.0.0.5",
-        address="10.0.0.5",
-        transport="tcp",
-        port=443,
-        started_ms=1,
-        ended_ms=2,
-        bytes_up=3,
-        bytes_down=4,
-        outcome="normal",
-        revision=Revision(7),
-    )
 
 
 @dataclass
@@ -87,7 +63,7 @@ async def test_records_wait_for_company(monkeypatch: pytest.MonkeyPatch) -> None
     queue, link = RecordQueue(), Link()
     async with running(queue, link) as reporter:
         for number in range(3):
-            queue.add(record(number))
+            queue.add(connector_record(number))
             reporter.wake()
             await asyncio.sleep(0)
         await link.wait(1)
@@ -99,7 +75,7 @@ async def test_a_full_batch_goes_at_once_and_the_rest_waits(monkeypatch: pytest.
     queue, link = RecordQueue(), Link()
     async with running(queue, link) as reporter:
         for number in range(2 * BATCH_MAX + 1):
-            queue.add(record(number))
+            queue.add(connector_record(number))
             reporter.wake()
         await link.wait(2)
         assert len(queue) == BATCH_MAX + 1  # the second one is on its way
@@ -113,9 +89,9 @@ async def test_a_batch_that_got_no_answer_is_sent_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(module.Backoff, "next", lambda _self: 0.0)
     queue, link = RecordQueue(), Link(failures=[Reason.TIMEOUT, Reason.CONTROLLER_UNREACHABLE])
     async with running(queue, link) as reporter:
-        queue.add(record(1))
+        queue.add(connector_record(1))
         reporter.wake()
         await link.wait(3)
         await asyncio.sleep(0.01)
-    assert [message.records for message in link.sent] == [(record(1),)] * 3
+    assert [message.records for message in link.sent] == [(connector_record(1),)] * 3
     assert len(queue) == 0

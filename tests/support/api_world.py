@@ -56,9 +56,15 @@ class Operation:
         return self.document.get("x-permission-own")
 
     @property
+    def ways(self) -> list[tuple[str, ...]]:
+        """The sets of scopes of an API token, any of which does; none: no token does."""
+        found = (tuple(way.get("api_token", ())) for way in self.document.get("security", ()))
+        return [scopes for scopes in found if scopes]
+
+    @property
     def scopes(self) -> list[str]:
-        """The scopes of an API token, any of which does; none: no token does."""
-        return [scope for way in self.document.get("security", ()) for scope in way.get("api_token", ())]
+        """Every scope of an API token that has to do with it."""
+        return [scope for way in self.ways for scope in way]
 
     @property
     def needs_sign_in(self) -> bool:

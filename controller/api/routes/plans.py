@@ -26,7 +26,7 @@ from controller.api.schemas.plans import (
 )
 from controller.api.writes import WriteOnce, answer
 from controller.domain.model import SubjectKind
-from controller.domain.permissions import Permission
+from controller.domain.permissions import DOCUMENT_READS, Permission
 from controller.domain.plan_access import Cut, Difference, Way
 from controller.domain.state import PolicyState
 from controller.store import Connection, Unit, credentials, plans
@@ -39,8 +39,9 @@ from protocol.reasons import Reason
 
 router = APIRouter(tags=["plans"])
 
-Read = Annotated[SignedCall, permits(Permission.PLANS_READ)]
-Write = Annotated[SignedCall, permits(Permission.PLANS_WRITE)]
+List = Annotated[SignedCall, permits(Permission.PLANS_READ)]
+Read = Annotated[SignedCall, permits(Permission.PLANS_READ, besides=DOCUMENT_READS)]
+Write = Annotated[SignedCall, permits(Permission.PLANS_WRITE, besides=DOCUMENT_READS)]
 People = Mapping[str, PersonalData]
 
 LINES_MAX: Final = 5_000
@@ -51,7 +52,7 @@ HashInPath = Annotated[str, Path(min_length=64, max_length=64, pattern="^[0-9a-f
 @router.post("/plans", status_code=201, response_model=Plan, responses=problems(*STAFF), summary="Make a plan")
 async def create_plan(call: Write, body: PlanCreate) -> Response:
     """Compares a policy document with the policy of this moment. Nothing changes; the plan can be applied for a day, as long
-    as the log does not move."""
+    as the log does not move. It shows what there is, so that everything a document says must be the caller's to read."""
     made = await operations.make(call.services, body.document, prune=body.prune, actor=call.actor, now=call.now)
     async with call.services.store.read() as connection:
         people = await credentials.get_many(connection, _people_in(made))
@@ -68,11 +69,11 @@ async def create_plan(call: Write, body: PlanCreate) -> Response:
     )
     async with call.services.store.transact() as connection:
         await plans.put(connection, stored)
-    return answer(shown, 201)
+    return answer(_in_sight(call, plan).model_dump_json(), 201)
 
 
 @router.get("/plans", responses=problems(*STAFF), summary="List plans")
-async def list_plans(call: Read, window: Annotated[Window, Depends()]) -> PlanPage:
+async def list_plans(call: List, window: Annotated[Window, Depends()]) -> PlanPage:
     """Those that have not expired, newest first."""
     async with call.services.store.read() as connection:
         found = await plans.newest(connection, call.now)
@@ -86,7 +87,7 @@ async def list_plans(call: Read, window: Annotated[Window, Depends()]) -> PlanPa
 async def get_plan(call: Read, hash: HashInPath) -> Plan:  # noqa: A002 - the parameter's name
     """As it was shown when it was made, and whether it was applied."""
     async with call.services.store.read() as connection:
-        return _shown(await _found(connection, hash, call.now))
+        return _shown(call, await _found(connection, hash, call.now))
 
 
 @router.post(
@@ -101,14 +102,15 @@ async def apply_plan(call: Write, once: WriteOnce, hash: HashInPath) -> Response
     async def build(unit: Unit) -> Plan:
         stored = await _found(unit.connection, hash, call.now)
         await operations.apply(unit, stored, draft)
-        return _shown(await _found(unit.connection, hash, call.now))
+        return _shown(call, await _found(unit.connection, hash, call.now))
 
     return await once.create(build, status=200)
 
 
 @router.get("/export", responses=problems(*STAFF), summary="Export the policy as a document")
 async def export_policy(call: Read) -> Export:
-    """Applied, it changes nothing: start from it. People stand in it with their e-mail addresses."""
+    """Applied, it changes nothing: start from it. People stand in it with their e-mail addresses. Whole or not at all: a part
+    of it, applied with `prune`, would take away what it does not show."""
     revision, document = await operations.export(call.services)
     return Export(revision=revision, document=document)
 
@@ -120,14 +122,25 @@ async def _found(connection: Connection, digest: str, now: float) -> StoredPlan:
     return stored
 
 
-def _shown(stored: StoredPlan) -> Plan:
+def _shown(call: SignedCall, stored: StoredPlan) -> Plan:
     plan = Plan.model_validate_json(stored.body)
     applied = {
         "applied_at": None if stored.applied_at is None else from_s(stored.applied_at),
         "applied_by": stored.applied_by,
         "applied_revision": stored.applied_as,
     }
-    return plan.model_copy(update=applied)
+    return _in_sight(call, plan.model_copy(update=applied))
+
+
+def _in_sight(call: SignedCall, plan: Plan) -> Plan:
+    """The plan without the devices and connections that the caller may not read about elsewhere either."""
+    withheld = [item for item in (Permission.DEVICES_READ, Permission.CONNECTIONS_READ) if not call.may(item)]
+    left: dict[str, object] = {"withheld": [item.value for item in withheld]}
+    if Permission.DEVICES_READ in withheld:
+        left["access"] = [item for item in plan.access if item.device is None]
+    if Permission.CONNECTIONS_READ in withheld:
+        left["cut"] = []
+    return plan.model_copy(update=left)
 
 
 def _line(plan: Plan) -> PlanLine:

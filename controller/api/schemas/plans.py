@@ -106,6 +106,7 @@ class Plan(Output):
         faults=[],
         failed_tests=[],
         truncated=False,
+        withheld=[],
         applied_at=None,
         applied_by=None,
         applied_revision=None,
@@ -125,6 +126,11 @@ class Plan(Output):
     faults: list[PlanFault]
     failed_tests: list[PlanFault] = Field(description="Expectations of the document that would not hold.")
     truncated: bool = Field(description="Lists were too long to show whole; the summary counts everything.")
+    withheld: list[str] = Field(
+        default_factory=list,
+        description="Permissions that the reader lacks and for which parts were left out: without `devices:read` the "
+        "devices of `access`, without `connections:read` the list `cut`.",
+    )
     applied_at: datetime | None = None
     applied_by: str | None = None
     applied_revision: int | None = Field(None, description="The revision that its application made.")

@@ -2,47 +2,24 @@
 
 from dataclasses import replace
 
-from connector_world import CONNECTOR, DEVICE, NETWORK, USER, flow_id, res
+from connector_world import flow_id
+from flow_records import connector_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core.records import SPLIT_AFTER, RecordQueue
-from protocol.control import ConnectionRecord, Records
+from protocol.control import Records
 from protocol.control_codec import encode
-from protocol.ids import Revision
 from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
-
-
-def record(number: int) -> ConnectionRecord:
-    return ConnectionRecord(
-        flow=flow_id(number),
-        reporter="connector",
-        device=DEVICE,
-        user=USER,
-        resource=res(1),
-        network=NETWORK,
-        connector=CONNECTOR,
-        relay=None,
-        host="10.0.0.5",
-        address="10.0.0.5",
-        transport="tcp",
-        port=443,
-        started_ms=1,
-        ended_ms=2,
-        bytes_up=3,
-        bytes_down=4,
-        outcome="normal",
-        revision=Revision(7),
-    )
 
 
 def test_a_batch_is_resent_until_it_is_acknowledged() -> None:
     queue = RecordQueue()
     for number in range(3):
-        queue.add(record(number))
+        queue.add(connector_record(number))
     first = queue.next_batch(2)
     assert [item.flow for item in first.records] == [flow_id(0), flow_id(1)]
-    queue.add(record(3))
+    queue.add(connector_record(3))
     assert queue.next_batch(2) is first
     queue.acknowledged()
     assert [item.flow for item in queue.next_batch(2).records] == [flow_id(2), flow_id(3)]
@@ -54,10 +31,10 @@ def test_a_batch_is_resent_until_it_is_acknowledged() -> None:
 def test_a_full_queue_drops_the_oldest_and_counts() -> None:
     queue = RecordQueue(limit=3)
     for number in range(5):
-        queue.add(record(number))
+        queue.add(connector_record(number))
     assert queue.dropped == 2
     assert [item.flow for item in queue.next_batch().records] == [flow_id(2), flow_id(3), flow_id(4)]
-    queue.add(record(5))  # everything is on its way: the new one is what does not fit
+    queue.add(connector_record(5))  # everything is on its way: the new one is what does not fit
     assert queue.dropped == 3
     assert len(queue) == 3
 
@@ -65,7 +42,7 @@ def test_a_full_queue_drops_the_oldest_and_counts() -> None:
 def test_a_record_that_the_controller_chokes_on_does_not_keep_the_others_back() -> None:
     queue = RecordQueue()
     for number in range(100):
-        queue.add(record(number))
+        queue.add(connector_record(number))
     poison, delivered, rounds = flow_id(37), [], 0
     while batch := queue.next_batch():
         rounds += 1
@@ -86,7 +63,7 @@ def test_t9_every_record_is_sent_or_counted(words: list[str], limit: int) -> Non
     added, delivered, on_the_way = 0, 0, 0
     for word in words:
         if word == "add":
-            queue.add(record(added))
+            queue.add(connector_record(added))
             added += 1
         elif word == "send":
             on_the_way = len(queue.next_batch(2))
@@ -101,12 +78,12 @@ def test_t9_every_record_is_sent_or_counted(words: list[str], limit: int) -> Non
 def test_a_start_that_was_not_sent_is_replaced_by_its_end() -> None:
     queue = RecordQueue()
     for number in range(3):
-        queue.opened(record(number))
-    queue.add(record(1))
+        queue.opened(connector_record(number))
+    queue.add(connector_record(1))
     batch = queue.next_batch()
     assert [item.flow for item in batch.opened] == [flow_id(0), flow_id(2)]
     assert [item.flow for item in batch.records] == [flow_id(1)]
-    queue.add(record(0))
+    queue.add(connector_record(0))
     assert queue.next_batch() is batch
     queue.acknowledged()
     assert [item.flow for item in queue.next_batch().records] == [flow_id(0)]
@@ -114,10 +91,10 @@ def test_a_start_that_was_not_sent_is_replaced_by_its_end() -> None:
 
 def test_a_start_never_pushes_out_an_end() -> None:
     queue = RecordQueue(limit=2)
-    queue.add(record(1))
-    queue.opened(record(2))
-    queue.opened(record(3))
-    queue.add(record(4))
+    queue.add(connector_record(1))
+    queue.opened(connector_record(2))
+    queue.opened(connector_record(3))
+    queue.add(connector_record(4))
     batch = queue.next_batch()
     assert ([item.flow for item in batch.records], batch.opened, queue.dropped) == ([flow_id(1), flow_id(4)], (), 0)
 
@@ -125,7 +102,7 @@ def test_a_start_never_pushes_out_an_end() -> None:
 def test_a_batch_that_comes_back_is_halved_with_its_starts() -> None:
     queue = RecordQueue()
     for number in range(4):
-        queue.opened(record(number))
+        queue.opened(connector_record(number))
     queue.next_batch()
     for _ in range(SPLIT_AFTER):
         queue.came_back()
@@ -134,7 +111,7 @@ def test_a_batch_that_comes_back_is_halved_with_its_starts() -> None:
 
 def test_a_message_stays_below_what_the_controller_takes() -> None:
     queue = RecordQueue()
-    many = replace(record(0), grants=tuple(f"gra_{number:022}" for number in range(256)))
+    many = replace(connector_record(0), grants=tuple(f"gra_{number:022}" for number in range(256)))
     for number in range(500):
         queue.add(replace(many, flow=flow_id(number)))
     sent = 0

@@ -114,35 +114,50 @@ async def test_t10_each_role_does_what_the_table_says(world: Company, role: Role
     assert (await world.victim.http.get("/api/v1/me")).status_code == 200
 
 
-def by_scopes() -> dict[tuple[str, ...], list[Operation]]:
-    """The operations by the scopes that a token needs; no scopes: closed to tokens."""
-    found: dict[tuple[str, ...], list[Operation]] = {}
+Ways = tuple[tuple[str, ...], ...]
+
+
+def by_scopes() -> dict[Ways, list[Operation]]:
+    """The operations by the sets of scopes of which a token needs one; none: closed to tokens."""
+    found: dict[Ways, list[Operation]] = {}
     for operation in CLOSED:
-        found.setdefault(tuple(operation.scopes), []).append(operation)
+        found.setdefault(tuple(operation.ways), []).append(operation)
     return found
 
 
 async def test_t10_a_token_without_the_scope_does_nothing(world: Company) -> None:
-    for scopes, concerned in by_scopes().items():
-        token, http = await world.token(world.owner, *(scope for scope in ALL_SCOPES if scope not in scopes))
+    for ways, concerned in by_scopes().items():
+        named = {scope for way in ways for scope in way}
+        token, http = await world.token(world.owner, *(scope for scope in ALL_SCOPES if scope not in named))
         for operation in concerned:
             await refused(operation, http, world, own=False)
         await world.owner.delete(f"/api/v1/api-tokens/{token}")
 
 
 async def test_t10_a_token_with_the_scope_does_what_its_owner_could(world: Company) -> None:
-    for scopes, concerned in by_scopes().items():
-        for scope in scopes:
-            token, http = await world.token(world.owner, scope)
+    for ways, concerned in by_scopes().items():
+        for way in ways:
+            token, http = await world.token(world.owner, *way)
             for operation in concerned:
                 if operation.id not in BESIDES:
                     await admitted(operation, http, world)
                     continue
                 await refused(operation, http, world, own=False)
-                extra, both = await world.token(world.owner, scope, *BESIDES[operation.id])
+                extra, both = await world.token(world.owner, *way, *BESIDES[operation.id])
                 await admitted(operation, both, world)
                 await world.owner.delete(f"/api/v1/api-tokens/{extra}")
             await world.owner.delete(f"/api/v1/api-tokens/{token}")
+
+
+async def test_t10_a_token_needs_every_scope_that_the_answer_shows(world: Company) -> None:
+    concerned = [operation for operation in CLOSED if any(len(way) > 1 for way in operation.ways)]
+    assert {operation.id for operation in concerned} == {"create_plan", "get_plan", "apply_plan", "export_policy"}
+    for missing in {scope for operation in concerned for scope in operation.scopes}:
+        token, http = await world.token(world.owner, *(scope for scope in ALL_SCOPES if scope != missing))
+        for operation in concerned:
+            if missing in operation.scopes:
+                await refused(operation, http, world, own=False)
+        await world.owner.delete(f"/api/v1/api-tokens/{token}")
 
 
 async def test_t10_a_token_does_no_more_than_its_owner(world: Company) -> None:

@@ -5,49 +5,25 @@ from typing import Any
 
 import pytest
 from controller_api import CHEAP, Agent, Controller, set_up
+from flow_records import stored_record
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from controller.app import build_app
 from controller.store import records
-from protocol.control import AGENT_PATH, ConnectionRecord, Enforced, Heartbeat, Hello, PushConfig, Welcome
+from protocol.control import AGENT_PATH, Enforced, Heartbeat, Hello, PushConfig, Welcome
 from protocol.control_codec import encode, parse_message_untrusted
 from protocol.enrolment import parse_untrusted
-from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, ResourceId, Revision, SpkiPin
+from protocol.ids import SpkiPin
 from protocol.tokens.digests import token_digest
 from protocol.version import PROTOCOL
 from runtime.clock import ManualClock
 
 
-def _record(number: int, user: str, outcome: str = "normal", **change: Any) -> ConnectionRecord:
-    values: dict[str, Any] = {
-        "flow": FlowId(f"flw_{number}"),
-        "reporter": "connector",
-        "device": DeviceId("dev_1"),
-        "user": user,
-        "resource": ResourceId("res_1"),
-        "network": NetworkId("net_1"),
-        "connector": ConnectorId("con_1"),
-        "relay": None,
-        "host": "db.internal",
-        "address": "10.0.0.1",
-        "transport": "tcp",
-        "port": 5432,
-        "started_ms": 1_800_000_000_000 + number * 1000,
-        "ended_ms": 1_800_000_001_000 + number * 1000,
-        "bytes_up": 1,
-        "bytes_down": 2,
-        "outcome": outcome,
-        "revision": Revision(3),
-        "grants": ("gra_1",),
-    }
-    return ConnectionRecord(**{**values, **change})
-
-
 async def test_connections_are_filtered_paged_and_scoped(controller: Controller) -> None:
     grace = await controller.add_user("grace@corp.example")
     async with controller.services.store.transact() as connection:
-        mine = [_record(number, grace.id, "no_grant" if number % 2 else "normal") for number in range(6)]
-        await records.append(connection, "con_1", [*mine, _record(9, "usr_other", resource=None)])
+        mine = [stored_record(number, grace.id, "no_grant" if number % 2 else "normal") for number in range(6)]
+        await records.append(connection, "con_1", [*mine, stored_record(9, "usr_other", resource=None)])
     owner = await controller.owner()
 
     async def flows(http: Any, **query: Any) -> list[str]:

@@ -8,38 +8,16 @@ from typing import Any
 
 import pytest
 from controller_api import Controller
+from flow_records import stored_record
 
 from controller.api.exports import stream
 from controller.store import records
 from protocol.control import ConnectionRecord
-from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, ResourceId, Revision
 
 
 def a_record(number: int, user: str, **change: Any) -> ConnectionRecord:
-    values: dict[str, Any] = {
-        "flow": FlowId(f"flw_{number}"),
-        "reporter": "connector",
-        "device": DeviceId("dev_1"),
-        "user": user,
-        "resource": ResourceId("res_1"),
-        "network": NetworkId("net_1"),
-        "connector": ConnectorId("con_1"),
-        "relay": None,
-        "host": "db.internal",
-        "address": "10.0.0.1",
-        "transport": "tcp",
-        "port": 5432,
-        "started_ms": 1_800_000_000_000 + number * 1000,
-        "ended_ms": 1_800_000_001_000 + number * 1000,
-        "bytes_up": 1,
-        "bytes_down": 2,
-        "outcome": "normal",
-        "revision": Revision(3),
-        "grants": ("gra_1", "gra_2"),
-        "token": f"jti-{number}",
-        "path": "relay",
-    }
-    return ConnectionRecord(**{**values, **change})
+    more = {"grants": ("gra_1", "gra_2"), "token": f"jti-{number}", "path": "relay"}
+    return stored_record(number, user, **{**more, **change})
 
 
 async def stored(

@@ -5,9 +5,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from api_world import MARKER, company, moment
 from controller_api import OWNER, Controller, code_of
+from flow_records import stored_record
 
 from controller.api.operations import plans as operations
+from controller.domain.permissions import DOCUMENT_READS, Permission
+from controller.store import records
 
 OFFICE = """
 networks: [{name: office}]
@@ -143,6 +147,55 @@ async def test_t16_another_person_applies_only_what_his_role_permits(controller:
     refused = await _apply(admin.http, plan)
     assert refused.status_code in (403, 409)
     assert (await owner.get("/api/v1/users?email=grace@corp.example")).json()["items"][0]["role"] == "member"
+
+
+async def _token(controller: Controller, owner: httpx2.AsyncClient, *scopes: Permission) -> httpx2.AsyncClient:
+    expires = moment(controller.clock.wall() + 3600)
+    body = {"name": "pipeline", "scopes": [item.value for item in scopes], "expires_at": expires}
+    answer = await owner.post("/api/v1/api-tokens", json=body)
+    assert answer.status_code == 201, answer.text
+    return controller.person(answer.json()["secret"])
+
+
+async def test_t10_a_token_for_plans_reads_nothing_that_its_other_scopes_do_not_name(
+    controller: Controller, owner: httpx2.AsyncClient
+) -> None:
+    plan = await _plan(owner, OFFICE)
+    async with await _token(controller, owner, Permission.PLANS_READ, Permission.PLANS_WRITE) as bare:
+        asked = [
+            await bare.get(f"/api/v1/plans/{plan['hash']}"),
+            await bare.post("/api/v1/plans", json={"document": OFFICE}),
+            await _apply(bare, plan),
+            await bare.get("/api/v1/export"),
+        ]
+        for refused in asked:
+            assert (refused.status_code, code_of(refused)) == (403, "forbidden")
+            assert "people:read" in refused.json()["detail"]
+        listed = (await bare.get("/api/v1/plans")).json()["items"]
+        assert [item["hash"] for item in listed] == [plan["hash"]]
+
+
+async def test_t10_devices_and_connections_are_left_out_of_a_plan_for_who_may_not_read_them(
+    controller: Controller, owner: httpx2.AsyncClient
+) -> None:
+    world = await company(controller)
+    excluded = f"/api/v1/exclusions/{world.ids['exclusion']}"
+    assert (await owner.delete(excluded)).status_code == 204
+    at = {"device": world.ids["device"], "resource": world.ids["resource"], "host": f"{MARKER}.internal", "port": 1}
+    async with controller.services.store.transact() as connection:
+        await records.append(connection, "con_1", [], [stored_record(1, world.victim.id, **at)])
+    whole = await _plan(owner, "grants: []", prune=True)
+    assert ([item["device"] for item in whole["access"]], whole["withheld"]) == ([None, world.ids["device"]], [])
+    assert [item["device"] for item in whole["cut"]] == [world.ids["device"]]
+    scopes = (Permission.PLANS_WRITE, Permission.PLANS_READ, Permission.GRANTS_WRITE, *DOCUMENT_READS)
+    async with await _token(controller, owner, *scopes) as pipeline:
+        made = await _plan(pipeline, "grants: []", prune=True)
+        shown = (await pipeline.get(f"/api/v1/plans/{whole['hash']}")).json()
+        for plan in (made, shown):
+            assert [item["device"] for item in plan["access"]] == [None]
+            assert plan["cut"] == []
+            assert plan["withheld"] == ["devices:read", "connections:read"]
+            assert plan["summary"] == whole["summary"]
 
 
 async def test_failed_tests_keep_a_plan_from_being_applied(owner: httpx2.AsyncClient) -> None:
