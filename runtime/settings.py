@@ -45,6 +45,7 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "UPSTREAM_PROXY",
             "UPSTREAM_PROXY_LOGIN_FILE",
             "GROUP",
+            "GUARD",
             "STRICT_DNS",
         }
     ),

@@ -16,7 +16,7 @@ from runtime.command_line import (
     config_option,
     version_option,
 )
-from runtime.console import FAILED, exit_on_error, print_lines, print_settings, print_version
+from runtime.console import FAILED, exit_on_error, print_json, print_lines, print_settings, print_version
 
 app = command_group("The Ostiary client daemon. `ostiaryd` alone runs it.", name="ostiaryd", without_verb=True)
 
@@ -81,31 +81,37 @@ def run() -> None:
 
 
 @app.command()
-def cleanup() -> None:
+def cleanup(as_json: JsonOption = False) -> None:
     """Take back what a killed daemon has left on this host: routing rules and resolver settings.
 
+    It works without the daemon, and refuses while the daemon lives, which takes everything back when it ends. What
+    somebody else has changed meanwhile stays. systemd runs this after each end of the service, and once at boot.
+
     \b
+    Exit codes: 0 all is as it was found, 1 something is left or the daemon lives.
     Example:
       sudo ostiaryd cleanup
     """
     from client.daemon.settings import COMPONENT, load_settings
-    from client.host.cleanup import JOURNAL_FILE, clean_up
-    from client.host.journal import Journal
+    from client.host.cleanup import clean_up_dead, describe
     from runtime import logging
     from runtime.files import StateDir
 
-    with exit_on_error():
+    undone: list[str] = []
+    left: list[str] = []
+    with exit_on_error(as_json=as_json):
         settings = load_settings(config_file=_Options.config, overrides=_Options.overrides)
         logging.configure(COMPONENT, settings.log_level, settings.log_json)
-        if not settings.state_dir.exists():
-            print_lines("nothing to clean up")
-            return
-        state = StateDir(settings.state_dir)
-        state.lock()  # a daemon that runs cleans up after itself
-        journal = Journal(settings.state_dir / JOURNAL_FILE)
-        before = len(journal.pending)
-        left = clean_up(journal)
-    print_lines(f"{before - len(left)} of {before} changes taken back" if before else "nothing to clean up")
+        if settings.state_dir.exists():
+            cleaned = clean_up_dead(StateDir(settings.state_dir))
+            undone = [describe(change) for change in cleaned.undone]
+            left = [describe(change) for change in cleaned.left]
+    if as_json:
+        print_json({"ok": not left, "taken_back": undone, "left": left})
+    elif undone or left:
+        print_lines(*(f"taken back: {each}" for each in undone), *(f"still there: {each}" for each in left))
+    else:
+        print_lines("nothing to clean up")
     if left:
         raise typer.Exit(FAILED)
 

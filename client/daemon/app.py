@@ -28,7 +28,7 @@ from client.daemon.session import Session
 from client.daemon.settings import ClientSettings
 from client.daemon.tun_mode import TunMode
 from client.daemon.verbs import Verbs
-from client.host.cleanup import open_journal
+from client.host.cleanup import claim, open_journal
 from protocol.version import SOFTWARE
 from runtime.clock import SystemClock
 from runtime.files import StateDir
@@ -60,7 +60,7 @@ class Daemon:
         settings = self._settings
         state = StateDir(settings.state_dir)
         state.ensure()
-        state.lock()
+        await asyncio.to_thread(claim, state)
         try:
             async with AsyncExitStack() as undo, TaskScope("client") as scope:
                 await self._run(lifecycle, state, undo, scope)

@@ -44,6 +44,10 @@ class ClientSettings:
     )
     pool_v4: str | None = field(default=None, metadata={"help": "IPv4 pool of synthetic addresses; chosen by default."})
     pool_v6: str | None = field(default=None, metadata={"help": "IPv6 pool of synthetic addresses, or `off`."})
+    strict_dns: bool = field(
+        default=False,
+        metadata={"help": "Names of resources never reach another resolver, not even while the daemon is dead."},
+    )
     mtu: int = field(default=65_500, metadata={"help": "MTU of the TUN device.", "min": 1280, "max": 65_535})
     udp_idle_s: float = field(
         default=UDP_IDLE_S,
@@ -57,6 +61,9 @@ class ClientSettings:
     upstream_proxy: str | None = field(default=None, metadata={"help": proxies.HELP})
     upstream_proxy_login_file: Path | None = field(default=None, metadata={"help": proxies.LOGIN_FILE_HELP})
     group: str = field(default="ostiary", metadata={"help": "Members of this group may use the daemon."})
+    guard: bool = field(
+        default=True, metadata={"help": "Keep a small process that puts the host's settings back when we are killed."}
+    )
     metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(
         default="info", metadata={"help": "Verbosity.", "choices": ("debug", "info", "warning", "error")}

@@ -25,6 +25,7 @@ from client.daemon.gateway import Gateway
 from client.daemon.intercept import Interception
 from client.daemon.settings import ClientSettings
 from client.host import SOCKET_MARK
+from client.host.guard import Guard
 from client.host.journal import Journal
 from client.host.listener import open_listener
 from client.host.network import HostNetwork, ipv6_available
@@ -53,6 +54,7 @@ class TunMode:
         self._clock = clock
         self._scope = scope
         self._network = HostNetwork(journal)
+        self._guard = Guard(settings.state_dir, log_json=settings.log_json) if settings.guard else None
         self._undo = AsyncExitStack()
         self._plan: AddressPlan | None = None
         self._pool: SyntheticPool | None = None
@@ -85,6 +87,9 @@ class TunMode:
 
     async def prepare(self) -> SyntheticPool:
         """Chooses addresses that nobody uses. Raises LocalError(ADDRESS_COLLISION)."""
+        if self._guard is not None:
+            await asyncio.to_thread(self._guard.start)
+            self._undo.push_async_callback(self._dismiss_guard)
         await self._network.open()
         self._undo.push_async_callback(self._network.close)
         pools_v4, pool_v6 = self._settings.pools()
@@ -149,6 +154,10 @@ class TunMode:
     async def stop(self) -> None:
         """Takes everything back, the newest first."""
         await self._undo.aclose()
+
+    async def _dismiss_guard(self) -> None:
+        assert self._guard is not None
+        await asyncio.to_thread(self._guard.stop, all_undone=not self._journal.pending)
 
     async def _start_dns(self, classifier: Classifier, pool: SyntheticPool, gateway: Gateway) -> None:
         self._decider = DnsDecider(classifier, pool)
@@ -226,6 +235,8 @@ class TunMode:
         """Every few seconds: puts back what others took away (T-52), reads the upstreams again, releases addresses."""
         while True:
             await asyncio.sleep(REPAIR_EVERY_S)
+            if self._guard is not None and await asyncio.to_thread(self._guard.keep):
+                _log.warning("guard.restarted")
             repaired = list(await self._network.repair())
             async with self._resolver_lock:
                 resolver = self._resolver

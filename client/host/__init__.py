@@ -12,3 +12,5 @@ ROUTING_TABLE: Final = 29555
 RULE_PRIORITY: Final = 5200
 SOCKET_MARK: Final = 0x6F73
 """SO_MARK of our own outgoing sockets: they are never routed into our own device (T-53)."""
+RULE_CHANGE: Final = "rule"
+"""Kind of a journal entry: the routing rule of one IP version."""

@@ -9,6 +9,7 @@ bear that the change is not there, or no longer ours.
     journal.undo_all(undoers)                        # at exit, and first thing at the next start
 """
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -125,8 +126,7 @@ class Journal:
             new = not self._path.exists()
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
             try:
-                os.write(handle, line)
-                os.fsync(handle)
+                self._write(handle, line)
             finally:
                 os.close(handle)
             if new:
@@ -134,6 +134,19 @@ class Journal:
         except OSError as exc:
             raise os_error(exc, self._path) from exc
         self._lines += 1
+
+    def _write(self, handle: int, line: bytes) -> None:
+        """A full disk takes a part of a line only: then it is taken out again, so that the next line begins as one."""
+        before = os.fstat(handle).st_size
+        try:
+            whole = os.write(handle, line) == len(line)
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, before)
+            raise
+        if not whole:
+            os.ftruncate(handle, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _truncate(self, length: int) -> None:
         try:

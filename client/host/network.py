@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from client.core.addresses import AddressPlan, host_route
+from client.host import RULE_CHANGE
 from client.host.journal import Change, Journal
 from client.host.netlink import Netlink
 from client.host.tun import TunDevice
@@ -23,7 +24,6 @@ from protocol.acl.model import IPAddress, IPNetwork
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
-RULE_CHANGE: Final = "rule"
 _CONF: Final = Path("/proc/sys/net")
 _DEVICE_SYSCTLS: Final = (
     # Loose: answers seem to come from addresses for which only our own table has a route. A stricter `all` does not win,
@@ -207,8 +207,3 @@ def read_sysctl(name: str) -> str | None:
         return (_CONF / name).read_text().strip()
     except OSError:
         return None
-
-
-def undoers() -> dict[str, Callable[[Mapping[str, Any]], None]]:
-    """The journal's undoers of this module."""
-    return {RULE_CHANGE: undo_rule}

@@ -124,7 +124,9 @@ def test_f14_cleanup_undoes_the_journal(tmp_path: Path) -> None:
     state.ensure()
     Journal(state / JOURNAL_FILE).record("a-kind-of-a-newer-version", {})
     done = ostiaryd(tmp_path, "cleanup")
-    assert (done.returncode, done.stdout) == (1, "0 of 1 changes taken back\n")
+    assert (done.returncode, done.stdout) == (1, "still there: a change of kind a-kind-of-a-newer-version\n")
+    told = json.loads(ostiaryd(tmp_path, "cleanup", "--json").stdout)
+    assert (told["ok"], told["taken_back"]) == (False, [])
 
 
 def test_f16_cleanup_leaves_a_running_daemon_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The undo journal survives power loss at any byte (F-14, F-15)."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -103,3 +104,15 @@ def test_unwritable_journal_forbids_the_change(tmp_path: Path) -> None:
 def test_unreadable_journal_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LocalError):
         Journal(tmp_path)
+
+
+def test_f15_a_full_disk_leaves_no_half_line_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    kept = journal.record("rule", {"version": 4})
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda handle, line: write(handle, line[:7]))
+        with pytest.raises(LocalError):
+            journal.record("rule", {"version": 6})
+    later = journal.record("resolv_conf", {"path": "/etc/resolv.conf"})
+    assert Journal(path).pending == (kept, later)
