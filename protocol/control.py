@@ -34,7 +34,7 @@ class Heartbeat(Message):
 
     A connector also says its pins, the relays that it is attached to, its open flows and tunnels (C5). The controller
     answers each heartbeat with one that echoes ``echo_ms``. ``interval_s``: the controller asks to be sent the next ones so many
-    seconds apart, at most HEARTBEAT_SLOWEST_S; None: HEARTBEAT_INTERVAL_S.
+    seconds apart, at most HEARTBEAT_SLOWEST_S; 0: HEARTBEAT_INTERVAL_S.
     """
 
     TYPE: ClassVar[str] = "heartbeat"
@@ -45,7 +45,7 @@ class Heartbeat(Message):
     relays: tuple[RelayId, ...] = ()
     flows: int = 0
     tunnels: int = 0
-    interval_s: float | None = None
+    interval_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

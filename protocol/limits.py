@@ -47,6 +47,8 @@ LEG_DEAD_AFTER_S: Final = 50.0
 # Control sockets between agents and controller
 CONTROL_MESSAGE_MAX_BYTES: Final = 2 * 1024 * 1024
 HEARTBEAT_INTERVAL_S: Final = 2.0
+HEARTBEAT_SLOWEST_S: Final = 20.0
+"""A controller with very many clients asks them to beat less often, down to this; AGENT_STALL_S grows in proportion."""
 HEARTBEAT_MISSED_MAX: Final = 2
 AGENT_STALL_S: Final = 6.0
 """A peer unheard for this long is gone (fault F-3); above the stall budget of an event loop (F-29)."""

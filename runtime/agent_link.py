@@ -27,6 +27,7 @@ from protocol.limits import (
     CONTROL_MESSAGE_MAX_BYTES,
     CONTROL_REQUEST_DEADLINE_S,
     HEARTBEAT_INTERVAL_S,
+    HEARTBEAT_SLOWEST_S,
 )
 from protocol.reasons import Reason, reason_from_code
 from protocol.rendezvous import REASON_HEADER
@@ -107,6 +108,8 @@ class AgentLink:
     _retry_after_s: float = field(default=0.0, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _connection: ClientConnection | None = field(default=None, init=False)
+    _interval_s: float = field(default=HEARTBEAT_INTERVAL_S, init=False)
+    _hurry: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
         """Connects for ever; ends only by cancellation."""
@@ -155,6 +158,7 @@ class AgentLink:
             RemoteError: CONTROLLER_UNREACHABLE without a connection, TIMEOUT without an answer.
         """
         number: int = message.id  # type: ignore[attr-defined]
+        asked = self.clock.monotonic()
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[number] = reply
         try:
@@ -163,6 +167,10 @@ class AgentLink:
             async with asyncio.timeout(deadline_s):
                 return await reply
         except TimeoutError as exc:
+            if self.state.last_contact < asked:
+                # It may be gone without a sign, and the next heartbeat may be far.
+                self._interval_s = HEARTBEAT_INTERVAL_S
+                self._hurry.set()
             raise RemoteError(Reason.TIMEOUT, f"the controller did not answer within {deadline_s:g} s") from exc
         finally:
             self._waiting.pop(number, None)
@@ -261,6 +269,7 @@ class AgentLink:
     async def _converse(self, connection: ClientConnection) -> None:
         queue: asyncio.Queue[Message] = asyncio.Queue(OUTGOING_MAX)
         self._outgoing = queue
+        self._interval_s = HEARTBEAT_INTERVAL_S
         if self.on_connected is not None and self.state.welcome is not None:
             self.on_connected(self.state.welcome)
         async with TaskScope("agent-link") as scope:
@@ -274,6 +283,8 @@ class AgentLink:
 
     def _handle(self, message: Message) -> None:
         if isinstance(message, Heartbeat):
+            wanted = message.interval_s or HEARTBEAT_INTERVAL_S
+            self._interval_s = min(max(wanted, HEARTBEAT_INTERVAL_S), HEARTBEAT_SLOWEST_S)
             sent = self._beats.pop(message.echo_ms, None) if message.echo_ms is not None else None
             if sent is not None:
                 self._measure(message.clock_ms, (self.clock.monotonic() - sent) * 1000)
@@ -295,9 +306,13 @@ class AgentLink:
     async def _beat(self, queue: "asyncio.Queue[Message]") -> None:
         previous = self.clock.monotonic()
         while True:
-            await asyncio.sleep(HEARTBEAT_INTERVAL_S)
+            pause = self._interval_s
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
             now = self.clock.monotonic()
-            slept_through = now - previous > 2 * HEARTBEAT_INTERVAL_S
+            slept_through = now - previous > 2 * pause
             previous = now
             stamp = self._wall_ms()
             self._beats[stamp] = now
@@ -308,8 +323,9 @@ class AgentLink:
             except asyncio.QueueFull as exc:
                 raise RemoteError(Reason.PEER_SILENT, "the controller takes no messages") from exc
             # After a stall of our own (F-18, F-29) the controller's words may wait unread: give it one more beat.
-            if not slept_through and now - self.state.last_contact > AGENT_STALL_S:
-                raise RemoteError(Reason.PEER_SILENT, f"nothing from the controller for {AGENT_STALL_S:g} s")
+            stall_s = AGENT_STALL_S * max(self._interval_s, HEARTBEAT_INTERVAL_S) / HEARTBEAT_INTERVAL_S
+            if not slept_through and now - self.state.last_contact > stall_s:
+                raise RemoteError(Reason.PEER_SILENT, f"nothing from the controller for {stall_s:g} s")
 
     def _measure(self, their_ms: int, rtt_ms: float) -> None:
         """NTP's simplest form: of the last samples the one with the shortest round trip is the best."""

@@ -17,6 +17,7 @@ from controller.agents.authentication import Agent
 from controller.agents.device_facts import FactsRecorder
 from controller.agents.errands import OF_CLIENTS, OF_CONNECTORS, Errands
 from controller.agents.journal import Journal
+from controller.agents.pace import heartbeat_interval
 from controller.agents.presence import Presence
 from controller.agents.reports import own_records
 from controller.agents.tally import Tally
@@ -44,7 +45,7 @@ from protocol.control import (
 from protocol.control_codec import encode, parse_message_untrusted
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, DeviceId, Epoch, FlowId
-from protocol.limits import AGENT_STALL_S, CONTROL_MESSAGE_MAX_BYTES
+from protocol.limits import AGENT_STALL_S, CONTROL_MESSAGE_MAX_BYTES, HEARTBEAT_INTERVAL_S
 from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.entropy import new_id
@@ -95,6 +96,7 @@ class Connection:
         self._clock = clock
         self._tally = tally
         self._journal = journal
+        self._interval_s = HEARTBEAT_INTERVAL_S
         self._suspicious = False
         self._alive: set[FlowId] = set()
         self._scope: TaskScope | None = None
@@ -164,7 +166,7 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            message = await receive(self._websocket, AGENT_STALL_S)
+            message = await receive(self._websocket, AGENT_STALL_S * self._interval_s / HEARTBEAT_INTERVAL_S)
             self._limiter.spend(self._agent.id, self._clock.monotonic())
             if message is not None:
                 await self._handle(message)
@@ -177,7 +179,7 @@ class Connection:
         match message:
             case Heartbeat():
                 self._presence.heard(self._agent.id, message, now)
-                self._reply(Heartbeat(clock_ms=round(now * 1000), echo_ms=message.clock_ms))
+                self._reply(self._echo(message, now))
             case Enforced():
                 self._enforced(message)
             case AuthoriseRequest():
@@ -193,6 +195,11 @@ class Connection:
             case Goodbye(reason):
                 _log.info("agent.said_goodbye", agent=self._agent.id, reason=reason)
                 raise WebSocketDisconnect
+
+    def _echo(self, message: Heartbeat, now: float) -> Heartbeat:
+        self._interval_s = heartbeat_interval(self._agent.kind, len(self._presence.here()))
+        slower = self._interval_s if self._interval_s > HEARTBEAT_INTERVAL_S else 0.0
+        return Heartbeat(clock_ms=round(now * 1000), echo_ms=message.clock_ms, interval_s=slower)
 
     def _enforced(self, message: Enforced) -> None:
         """Takes the agent's word for what it was really sent, and for nothing else."""

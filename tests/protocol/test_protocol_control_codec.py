@@ -86,6 +86,7 @@ DENIED = dataclasses.replace(
 )
 MESSAGES_BY_NAME: dict[str, Message] = {
     "heartbeat": Heartbeat(1_760_000_000_000),
+    "heartbeat of a busy controller": Heartbeat(2, 1, interval_s=12.5),
     "heartbeat of a connector": Heartbeat(1, 2, PIN, PIN, (RelayId("rel_" + "R" * 22),), 3, 1),
     "goodbye": Goodbye("shutting_down", 1.5),
     "hello": Hello(1, "0.1.0", 1_760_000_000_000),

@@ -182,6 +182,34 @@ async def test_f3_a_silent_controller_is_left() -> None:
         assert agent.losses[0] is Reason.PEER_SILENT
 
 
+async def test_f3_a_slowed_agent_still_leaves_a_controller_that_answers_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It beats as seldom as it was asked to, until a request stays without answer."""
+    monkeypatch.setattr(agent_link, "HEARTBEAT_SLOWEST_S", 3600.0)
+    async with both() as (controller, agent):
+        controller.silent = True
+        await controller.push(Heartbeat(1, interval_s=1e9))
+        await controller.push(Revoke(Revision(1), ()))
+        await agent.until("messages")
+        with pytest.raises(RemoteError) as caught:
+            await agent.link.request(AuthoriseRequest(1, RESOURCE), deadline_s=0.4)
+        assert caught.value.reason is Reason.TIMEOUT
+        await agent.until("losses")
+        assert agent.losses[0] is Reason.PEER_SILENT
+
+
+async def test_f3_no_controller_slows_an_agent_down_for_longer_than_agreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_link, "HEARTBEAT_SLOWEST_S", 0.1)
+    async with both() as (controller, agent):
+        controller.silent = True
+        await controller.push(Heartbeat(1, interval_s=1e9))
+        await controller.push(Revoke(Revision(1), ()))
+        await agent.until("messages")
+        await agent.until("losses")
+        assert agent.losses[0] is Reason.PEER_SILENT
+
+
 async def test_the_clock_offset_is_measured() -> None:
     async with fake_controller() as controller:
         controller.clock_offset_ms = 5_000

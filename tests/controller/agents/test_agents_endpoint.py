@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 
 from controller.agents import connection as connection_module
+from controller.agents import pace
 from controller.agents.replay import ReplayCache
 from controller.domain import commands as c
 from controller.domain.events import AgentMisbehaved
@@ -419,6 +420,21 @@ async def test_heartbeats_are_echoed(company: Company) -> None:
         echo = await hear(raw)
         assert isinstance(echo, Heartbeat)
         assert echo.echo_ms == 123
+
+
+@pytest.mark.parametrize("kind", ["client", "connector"])
+async def test_f3_only_clients_are_asked_to_beat_less_often(
+    company: Company, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(pace, "HEARTBEATS_PER_S", 1 / 10)
+    identity = company.laptop if kind == "client" else company.connector
+    async with company.station.dial(f"Bearer {identity.assertion()}") as raw:
+        await say(raw, hello())
+        await say(raw, Heartbeat(clock_ms=123))
+        echo = await hear(raw)
+        while not isinstance(echo, Heartbeat):
+            echo = await hear(raw)
+        assert echo.interval_s == (10.0 if kind == "client" else 0.0)
 
 
 async def test_unknown_messages_are_answered_with_nothing(company: Company) -> None:
