@@ -23,9 +23,10 @@ COPY --from=build /opt/ostiary /opt/ostiary
 COPY docker/setup /opt/ostiary/bin/ostiary-setup
 ENV PATH=/opt/ostiary/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # A named volume takes over owner and mode of the folder that it is mounted on for the first time.
-RUN mkdir -p /var/lib/ostiary /run/ostiary /secrets /database-secret /enrolment /proxy \
-    && chown -R 10001:10001 /var/lib/ostiary /run/ostiary /secrets /database-secret /enrolment /proxy \
-    && chmod 0700 /secrets /proxy
+RUN dirs="/var/lib/ostiary /run/ostiary /secrets /database-secret /owner /enrolment /connector-enrolment /client-enrolment /trust /proxy" \
+    && mkdir -p $dirs \
+    && chown -R 10001:10001 $dirs \
+    && chmod 0700 /secrets /owner /proxy
 USER 10001:10001
 WORKDIR /var/lib/ostiary
 CMD ["ostiary-controller", "serve"]

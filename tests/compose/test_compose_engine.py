@@ -8,6 +8,7 @@ import pytest
 from lab.engine import Engine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("lab")]
+SHOW = ("run", "--rm", "--no-deps", "secrets", "ostiary-setup", "show")
 
 
 def test_one_command_brings_the_stack_up_and_proves_the_path(engine: Engine, checkout: Path) -> None:
@@ -22,10 +23,12 @@ def test_one_command_brings_the_stack_up_and_proves_the_path(engine: Engine, che
         states = [json.loads(line) for line in engine.compose(*stack, "ps", "--format", "json").stdout.splitlines()]
         assert {item["Health"] for item in states if item["Service"] != "demo-web"} <= {"healthy", ""}
         # What the stack made up for itself is in its volumes and nowhere else.
-        password = engine.compose(*stack, "run", "--rm", "--no-deps", "secrets", "ostiary-setup", "show").stdout.strip()
+        password = engine.compose(*stack, *SHOW).stdout.strip()
         logs = engine.compose(*stack, "logs", "--no-color").stdout
         assert len(password) >= 24
         assert password not in logs
+        # Shown once, it is gone.
+        assert engine.compose(*stack, *SHOW, check=False).returncode == 1
         # Again, as after an upgrade: one-shots find everything done, and identities are kept.
         engine.compose(*stack, *up, "--force-recreate", "--timeout", "5")
         assert _proof(engine, stack) == "hello from the private network\n"

@@ -1,7 +1,9 @@
 """compose.yaml, Dockerfile and the set-up script as written, without an engine."""
 
+import os
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from lab.engine import ROOT, compose_binary
@@ -9,6 +11,7 @@ from lab.processes import Host
 
 OURS = {"secrets", "migrate", "init", "controller", "relay", "demo-setup", "demo-web", "demo-connector", "demo-client"}
 ONE_SHOTS = {"secrets", "migrate", "init", "demo-setup"}
+SCRIPT = ROOT / "docker/setup"
 
 
 def test_the_stack_has_its_parts(stack: dict[str, Any]) -> None:
@@ -89,8 +92,65 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
 
 
 def test_the_set_up_script_is_valid_and_teaches_its_verbs() -> None:
-    script = str(ROOT / "docker/setup")
+    script = str(SCRIPT)
     assert subprocess.run(["/bin/sh", "-n", script], check=False).returncode == 0
     done = subprocess.run(["/bin/sh", script, "nonsense"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "usage:" in done.stderr
+
+
+def test_t11_each_secret_is_seen_by_its_maker_and_its_receiver_only(stack: dict[str, Any]) -> None:
+    seen: dict[str, set[str]] = {}
+    for name, service in stack["services"].items():
+        for mount in service.get("volumes") or ():
+            if mount["type"] == "volume":
+                seen.setdefault(mount["source"], set()).add(name)
+    assert seen["secrets"] == {"secrets", "migrate", "init", "controller"}
+    assert seen["database-secret"] == {"secrets", "db"}
+    assert seen["owner"] == {"secrets", "init", "demo-setup"}
+    assert seen["relay-enrolment"] == {"init", "relay"}
+    assert seen["demo-connector-enrolment"] == {"demo-setup", "demo-connector"}
+    assert seen["demo-client-enrolment"] == {"demo-setup", "demo-client"}
+    for own in ("controller", "relay", "database", "demo-connector", "demo-client"):
+        assert len(seen[own] - {"migrate", "init"}) == 1, own
+    assert set(seen) == set(stack["volumes"])
+
+
+def _setup(folder: Path, verb: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Runs a verb of the script whose volumes and programs lie in ``folder``."""
+    text = re.sub(r"(?<=[ \"])/(?=(?:secrets|database-secret|owner|enrolment)\b)", f"{folder}/", SCRIPT.read_text())
+    environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", **settings}
+    return subprocess.run(
+        ["/bin/sh", "-c", text, "setup", verb], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_t11_the_first_password_is_kept_until_it_was_shown_once(tmp_path: Path) -> None:
+    for name in ("secrets", "database-secret", "owner", "enrolment", "bin"):
+        (tmp_path / name).mkdir()
+    told = tmp_path / "told"
+    controller = tmp_path / "bin/ostiary-controller"
+    controller.write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
+    controller.chmod(0o755)
+    names = {"DOMAIN": "c.example", "OWNER_EMAIL": "ada@c.example", "RELAY_DOMAIN": "r.example", "RELAY_PORT": "1"}
+    password = tmp_path / "owner/password"
+
+    assert _setup(tmp_path, "secrets").returncode == 0
+    first = password.read_text()
+    assert (len(first) >= 24, password.stat().st_mode & 0o077) == (True, 0)
+    assert _setup(tmp_path, "show").stdout.strip() == first
+    assert password.exists(), "nobody has used it yet"
+    assert _setup(tmp_path, "init", **names).returncode == 0
+    assert f"--owner ada@c.example --password-file {password}" in told.read_text()
+
+    assert _setup(tmp_path, "show").stdout.strip() == first
+    assert not password.exists()
+    again = _setup(tmp_path, "show")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "admin reset-password" in again.stderr
+
+    told.write_text("")
+    assert _setup(tmp_path, "secrets").returncode == 0
+    assert _setup(tmp_path, "init", **names).returncode == 0
+    assert not password.exists(), "an upgrade makes no new one"
+    assert "--owner" not in told.read_text()
