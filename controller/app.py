@@ -131,7 +131,7 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
     """Runs what serves agents and relays, and the controller's own upkeep."""
     store, clock = services.store, services.clock
     presence = Presence()
-    signer = Signer(services.keyring, token_text)
+    signer = Signer(services.keyring, token_text, access_life_s=services.settings.access_token_s)
     lag_s = REPLICA_LAG_S if store.shared else 0.0
     hub = Hub(store.feed, signer, clock, jitter=lambda most: random.uniform(0.0, most), lag_s=lag_s)  # noqa: S311 - spreads load
     services.presence = ShownPresence(presence, hub, clock)

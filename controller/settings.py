@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from protocol.errors import LocalError
+from protocol.limits import ACCESS_LIFE_S, SESSION_LIFE_S
 from protocol.reasons import Reason
 from runtime.metrics import HELP as METRICS_HELP
 
@@ -72,6 +73,23 @@ class Settings:
         default=10_000, metadata={"help": "Open connections, agents included.", "min": 16, "max": 1_000_000}
     )
 
+    sign_in_days: float = field(
+        default=SESSION_LIFE_S / 86_400,
+        metadata={
+            "help": "Days for which a person's sign-in on a device lasts; then it must be repeated.",
+            "min": 0.0002,
+            "max": 365,
+        },
+    )
+    access_token_s: int = field(
+        default=ACCESS_LIFE_S,
+        metadata={
+            "help": "Seconds for which an access token lasts. Clients renew it under open connections; "
+            "with the controller away, new connections work for as long.",
+            "min": 10,
+            "max": ACCESS_LIFE_S,
+        },
+    )
     signing_key_days: float = field(
         default=30.0,
         metadata={"help": "Days after which another key signs tokens, by itself; 0: never.", "min": 0, "max": 3650},

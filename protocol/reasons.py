@@ -96,6 +96,7 @@ class Reason(Enum):
     LAST_OWNER = (85, "The last owner cannot be removed.", "Make somebody else an owner first.")
     BODY_TOO_LARGE = (86, "The request is too large.", "Send less at once.")
     DUPLICATE_AGENT = (87, "Another process runs with the same identity.", "Stop one of the two.")
+    SIGN_IN_ENDING = (88, "Your sign-in ends soon.", "Run `ostiary auth`: what is open stays open.")
 
     # 90-109: relay and paths
     RELAY_UNREACHABLE = (90, "No relay could be reached.", "Check that this host may connect to the relay's port.")

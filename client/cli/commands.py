@@ -101,6 +101,30 @@ def login(
     )
 
 
+@app.command("auth")
+def auth(
+    check: Annotated[bool, typer.Option("--check", help="Only say until when; exit code 4 when it is due.")] = False,
+    within: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Only if the sign-in ends within this time, for example 12h. --check: 1d."),
+    ] = None,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Give up after this long.")] = "10m",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the page's address.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Extend your sign-in before it ends. Open connections go on.
+
+    \b
+    Examples:
+      ostiary auth
+      ostiary auth --within 12h && ./long-running-job
+      ostiary auth --check --within 2h || notify-send "Sign in to Ostiary"
+    """
+    from client.cli import auth as command
+
+    raise typer.Exit(command.auth(check=check, within=within, timeout=timeout, browser=not no_browser, as_json=as_json))
+
+
 @app.command("down")
 def down(as_json: JsonOption = False) -> None:
     """Disconnect and put the host's network settings back; you stay signed in.

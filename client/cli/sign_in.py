@@ -32,12 +32,13 @@ def up(
     browser: bool,
     as_json: bool,
     verb: str = "up",
+    more: dict[str, Any] | None = None,
 ) -> int:
     """Asks the daemon to come up, signing in when it must, and returns the exit code."""
     shown: set[str] = set()
     with exit_on_error(as_json=as_json):
         deadline_s = _deadline(timeout)
-        args: dict[str, Any] = {}
+        args: dict[str, Any] = dict(more or {})
         if url is not None:
             base, pin = split_url(url, ca_pin)
             args["url"] = base

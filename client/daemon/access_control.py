@@ -10,7 +10,7 @@ from protocol.reasons import Reason
 from runtime.status_socket import Peer
 
 VERBS: Final = frozenset(
-    {"status", "resources", "explain", "doctor", "logs", "version", "up", "down", "login", "logout"}
+    {"status", "resources", "explain", "doctor", "logs", "version", "up", "down", "login", "auth", "logout"}
     | {"request", "requests", "withdraw"}
 )
 

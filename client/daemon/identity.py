@@ -64,6 +64,8 @@ class Identity:
     keys: VerificationKeys
     user_name: str = ""
     signed_in: bool = True
+    session_began: int | None = None
+    """Unix seconds of the sign-in; None when it was made by an earlier version."""
 
 
 class IdentityStore:
@@ -108,7 +110,9 @@ class IdentityStore:
                 "jwks": dict(jwks),
                 "user_name": str(user_name),
                 "signed_in": bool(signed_in),
+                **more,
             }:
+                began = more.get("session_began")
                 return Identity(
                     issuer,
                     DeviceId(device),
@@ -119,6 +123,7 @@ class IdentityStore:
                     self._keys(jwks),
                     user_name,
                     signed_in,
+                    began if isinstance(began, int) else None,
                 )
         raise LocalError(Reason.STATE_CORRUPT, str(self.state / IDENTITY_FILE))
 
@@ -136,6 +141,7 @@ class IdentityStore:
                 "jwks": identity.keys.to_jwks(),
                 "user_name": identity.user_name,
                 "signed_in": identity.signed_in,
+                "session_began": identity.session_began,
             },
         )
 

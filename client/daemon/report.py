@@ -9,6 +9,7 @@ from client.daemon.asking import ASKABLE, command_for
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.policy import Policy
+from client.daemon.renewal import is_ending
 from client.daemon.session import Session
 from protocol.acl.codec import ports_to_json
 from protocol.acl.decide import decide
@@ -169,6 +170,8 @@ class Reporter:
                 found.append(_warning(LocalError(Reason.CLOCK_OFFSET, f"{-offset / 1000:+.1f} s")))
             if not link.connected and link.state.error is not None:
                 found.append(_warning(link.state.error))
+        if is_ending(self._session.identity, self._clock.wall()):
+            found.append(_warning(LocalError(Reason.SIGN_IN_ENDING)))
         blocked = self._policy.classifier.blocked
         if blocked is not None and blocked is not Reason.SIGN_IN_REQUIRED:
             found.append(_warning(LocalError(blocked)))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from client.daemon import network_watch
+from client.daemon import network_watch, renewal
 from client.daemon.control import ControllerClock, ControlLink
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
@@ -18,15 +18,15 @@ from client.daemon.policy import Policy
 from client.daemon.posture import Posture
 from client.daemon.sign_in import SignIn, SignInPrompt, find_controller
 from client.daemon.tunnels import Tunnels
+from client.daemon.up_arguments import parse_up
 from client.host.keys import load_or_create_key, remove_key
 from protocol.control import Welcome
-from protocol.enrolment import EnrolmentToken, parse_untrusted
-from protocol.errors import LocalError, RefusedError, RemoteError
+from protocol.enrolment import EnrolmentToken
+from protocol.errors import LocalError, RefusedError
 from protocol.ids import SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.claims import Snapshot
-from protocol.tokens.keys import VerificationKeys, parse_pin_untrusted
-from runtime.http import check_url
+from protocol.tokens.keys import VerificationKeys
 from runtime.tasks import TaskScope, cancel_and_wait
 
 TICK_S: Final = 1.0
@@ -81,6 +81,7 @@ class Session:
         self._began = clock.monotonic()
         self._pending: Snapshot | None = None
         self._arrived = asyncio.Event()
+        self.notice = renewal.Notice(clock)
         self._state = ""
         self._state_since = clock.base.wall()
 
@@ -132,7 +133,7 @@ class Session:
         Raises:
             OstiaryError: NEEDS_ROOT when ``may_change`` is not given and needed; what sign-in and controller say.
         """
-        token, url, pin = _parse_up(args)
+        token, url, pin = parse_up(args)
         async with self._lock:
             await self._choose_controller(url, pin, may_change=may_change)
             if token is not None and not may_change:
@@ -150,18 +151,22 @@ class Session:
         await self.wait_online()
 
     async def login(self, prompt: Prompt) -> None:
-        """Signs in again, also when a session lives."""
+        """Signs in again, also when a session lives: then what is open stays open if it is the same person's."""
         async with self._lock:
             if self.controller is None:
                 raise LocalError(Reason.CONFIG_INVALID, "no controller is known yet: run `ostiary up URL`")
             if self.identity is not None and self.identity.service:
                 raise LocalError(Reason.INVALID_INPUT, "a service account signs in by its key; there is nothing to do")
-            await self._sign_in(self.controller, None, prompt)
-            self.controller = replace(self.controller, enabled=True)
-            self._store.store_controller(self.controller)
-            await self._policy.changed()
-            await self._reconnect()
+            if not await self._sign_in(self.controller, None, prompt):
+                self.controller = replace(self.controller, enabled=True)
+                self._store.store_controller(self.controller)
+                await self._policy.changed()
+                await self._reconnect()
         await self.wait_online()
+
+    async def extend(self, args: Mapping[str, Any], prompt: Prompt) -> None:
+        """The verb ``auth``. Raises OstiaryError as ``login``."""
+        await renewal.extend(self, args, prompt, self._clock.wall())
 
     async def down(self) -> None:
         """Ends everything until ``up``; the host's own network serves every destination."""
@@ -222,7 +227,8 @@ class Session:
         await self._policy.changed()
         _log.info("controller.chosen", url=found.url, pin=found.pin)
 
-    async def _sign_in(self, controller: Controller, token: EnrolmentToken | None, prompt: Prompt) -> None:
+    async def _sign_in(self, controller: Controller, token: EnrolmentToken | None, prompt: Prompt) -> bool:
+        """Signs in; True: the sign-in that was there only lasts longer now, and nothing was interrupted."""
         key = load_or_create_key(self._store.state.path)
         sign_in = SignIn(controller, key, self._clock, sock_mark=self._mark)
         if token is not None:
@@ -232,11 +238,18 @@ class Session:
         if self.identity is not None and identity.issuer != self.identity.issuer:
             # Another controller behind the same URL and trust: its revisions begin anew.
             self._store.state.remove(WATERMARK_FILE)
-        await self._disconnect(Reason.SESSION_ENDED)
+        identity = replace(identity, session_began=int(self._clock.wall()))
+        extended = self._task is not None and renewal.is_same_standing(self.identity, identity)
+        if extended and self.identity is not None:
+            identity = replace(identity, user_name=self.identity.user_name)
+        else:
+            await self._disconnect(Reason.SESSION_ENDED)
         self._store.store_identity(identity)
         self.identity = identity
-        _log.info("signed_in", device=identity.device, user=identity.user)
-        await self._reconnect()
+        _log.info("signed_in", device=identity.device, user=identity.user, extended=extended)
+        if not extended:
+            await self._reconnect()
+        return extended
 
     async def _reconnect(self) -> None:
         await self._disconnect(Reason.SESSION_ENDED)
@@ -318,6 +331,7 @@ class Session:
             link.synchronise()
             self._policy.tick(link.away_s())
             tunnels.tick()
+            self.notice.tick(self.identity)
             _ = self.state
             await asyncio.sleep(TICK_S)
 
@@ -349,27 +363,3 @@ class Session:
         self._store.sign_out()
         self.identity = self._store.identity()
         await self._disconnect(reason)
-
-
-def _parse_up(args: Mapping[str, Any]) -> tuple[EnrolmentToken | None, str | None, SpkiPin | None]:
-    """Returns token, URL and pin; a token names both. Raises LocalError(INVALID_INPUT, ENROLMENT_INVALID)."""
-    url, pin, text = args.get("url"), args.get("ca_pin"), args.get("token")
-    if not all(value is None or isinstance(value, str) for value in (url, pin, text)):
-        raise LocalError(Reason.INVALID_INPUT, "url, ca_pin and token are texts")
-    token = None if text is None else parse_untrusted(text)
-    if token is not None:
-        if url is not None and _base(url) != _base(token.url):
-            raise LocalError(Reason.INVALID_INPUT, "the URL is not the one in the token")
-        return token, _base(token.url), token.pin
-    if pin is not None and url is None:
-        raise LocalError(Reason.INVALID_INPUT, "a pin without the controller's URL")
-    try:
-        parsed = None if pin is None else parse_pin_untrusted(pin)
-    except RemoteError as exc:
-        raise LocalError(Reason.INVALID_INPUT, "ca_pin is sha256/ and 44 characters") from exc
-    return None, None if url is None else _base(url), parsed
-
-
-def _base(url: str) -> str:
-    parts = check_url(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

@@ -64,6 +64,8 @@ class Verbs:
                 await self._session.up(args, prompt, may_change=may_change_trust(peer))
             case "login":
                 await self._session.login(prompt)
+            case "auth":
+                await self._session.extend(args, prompt)
             case "down":
                 await self._session.down()
             case "logout":

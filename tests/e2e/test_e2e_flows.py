@@ -107,6 +107,7 @@ asyncio.run(asyncio.wait_for(main(), 30))
 def bench(product: Product) -> Iterator[Product]:
     """The product, with more servers in the office."""
     folder = product.lab.folder
+    (folder / "flow-services.log").unlink(missing_ok=True)
     process = product.lab.daemon("servers", "flow-services", sys.executable, "-m", "lab.flow_services", str(folder))
     wait_for("the servers", lambda: "listening" in product.lab.log("flow-services"), 30)
     yield product

@@ -66,6 +66,7 @@ with concurrent.futures.ThreadPoolExecutor(8) as pool:
 def bench(product: Product) -> Iterator[Product]:
     """The product, with more servers in the office."""
     folder = product.lab.folder
+    (folder / "flow-services-2.log").unlink(missing_ok=True)
     process = product.lab.daemon("servers", "flow-services-2", sys.executable, "-m", "lab.flow_services", str(folder))
     wait_for("the servers", lambda: "listening" in product.lab.log("flow-services-2"), 30)
     yield product
@@ -96,12 +97,12 @@ def flows(product: Product) -> int:
 def test_f28_idle_flows_live_in_bounded_memory_and_files(bench: Product, count: int) -> None:
     before, open_before = Use(bench), flows(bench)
     process = bench.lab["laptop"].start(
-        sys.executable, "-c", IDLE, BENCH, str(at.ECHO_PORT), str(count), log=bench.lab.folder / "idle.err", pipe=True
+        sys.executable, "-c", IDLE, BENCH, str(at.ECHO_PORT), str(count), log=bench.lab.folder / "idle.log", pipe=True
     )
     bench.lab.adopt("idle-flows", process)
     assert process.stdin is not None
     assert process.stdout is not None
-    assert process.stdout.readline() == b"open\n", bench.lab.log("idle.err")
+    assert process.stdout.readline() == b"open\n", bench.lab.log("idle")
     during = Use(bench)
     wait_for("the flows to be counted", lambda: flows(bench) >= open_before + count, SETTLE_S)
     process.stdin.write(b"\n")

@@ -72,6 +72,7 @@ GOLDEN = {
     85: "last_owner",
     86: "body_too_large",
     87: "duplicate_agent",
+    88: "sign_in_ending",
     90: "relay_unreachable",
     91: "connector_not_attached",
     92: "pairing_timeout",

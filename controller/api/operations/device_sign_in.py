@@ -17,11 +17,11 @@ from controller.store import Unit, credentials, device_codes
 from controller.store.device_codes import DeviceCode
 from protocol.errors import RefusedError
 from protocol.ids import DeviceId, SessionId
-from protocol.limits import SESSION_LIFE_S
 from protocol.reasons import Reason
 from runtime.entropy import new_id
 
 ACTOR = "device_sign_in"
+DAY_S = 86_400
 
 
 class SlowDownError(RateLimitedError):
@@ -153,7 +153,7 @@ async def redeem(
         account = access.require_user(unit.state, code.user)
         device = await _device(unit, account, key, taken)
         session = SessionId(new_id("session"))
-        expires = int(now) + SESSION_LIFE_S
+        expires = int(now + services.settings.sign_in_days * DAY_S)
         how = taken.how or Authentication(int(now), None, PASSWORD)
         await unit.execute(
             StartSession(session, device, account.id, expires, how.authenticated_s, how.mfa_s, how.method)
