@@ -74,7 +74,8 @@ class Tunnel:
         )
         self._pin: SpkiPin | None = None
         self._failure: OstiaryError | None = None
-        self._heard_at = clock.monotonic()
+        self.heard_at = clock.monotonic()
+        """When the peer was last heard."""
         self._heard = asyncio.Event()
         self._settled = asyncio.Event()
         """The handshake ended, this way or the other."""
@@ -272,7 +273,7 @@ class Tunnel:
     def _pieces_received(self, pieces: Sequence[Piece]) -> None:
         if self.lost is not None:
             return
-        now = self._heard_at = self._clock.monotonic()
+        now = self.heard_at = self._clock.monotonic()
         self._heard.set()
         self._busy = True
         try:
@@ -348,7 +349,7 @@ class Tunnel:
 
     def _on_timer(self) -> None:
         now = self._clock.monotonic()
-        left = self._heard_at + self._dead_after_s - now
+        left = self.heard_at + self._dead_after_s - now
         if left <= 0:
             self._fail(RemoteError(Reason.PEER_SILENT, f"no byte for {self._dead_after_s:g} s"))
             return

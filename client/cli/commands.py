@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from client.cli import commands_checks
 from runtime.command_line import JsonOption, command_group, version_option
+from runtime.service_commands import service_group
 
 _CODES = """
 \b
@@ -157,10 +159,13 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Print it again every second until Ctrl-C.")] = False,
     check: Annotated[
         str | None,
-        typer.Option(metavar="LEVEL", help="Only the exit code. live: the daemon answers. ready: it is online."),
+        typer.Option(metavar="LEVEL", help="Only the exit code. live: the daemon answers. ready: a connector answers."),
     ] = None,
 ) -> None:
-    """Say whether you are connected, as whom, since when. Exit code 0 only when online.
+    """Say whether you are connected, as whom, since when. Exit code 0 only when a connector has answered just now.
+
+    A remote network is called reachable only when a connector in it has answered through the tunnel; how long ago that was
+    stands on its line.
 
     \b
     Examples:
@@ -295,6 +300,10 @@ def show_version(as_json: JsonOption = False) -> None:
 
     raise typer.Exit(user.version(as_json=as_json))
 
+
+commands_checks.declare(app)
+
+app.add_typer(service_group("client", "ostiary"))
 
 # Only its name and its help, for `ostiary --help`; client.cli.main hands its commands to client.cli.admin.
 _admin = command_group("Administer the network: connectors, resources, people, grants, audit.", without_verb=True)

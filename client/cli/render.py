@@ -30,6 +30,12 @@ _WORD_OF_STATE: Final = {
     "sign_in_required": "sign-in required",
     "not_configured": "not set up: no controller is known,",
 }
+_WORD_OF_HEALTH: Final = {
+    "degraded": "; NOT EVERY NETWORK IS REACHABLE",
+    "unreachable": "; BUT NO CONNECTOR ANSWERS",
+    "unchecked": "; the connectors are still being asked",
+    "no_resources": "; nothing is granted to you yet",
+}
 _LOG_HEAD: Final = ("timestamp", "level", "event", "logger", "component")
 CLOCK_WARN_MS: Final = 2000
 
@@ -39,13 +45,22 @@ def status(result: Result, now: float) -> list[str]:
     state = str(result.get("state", "unknown"))
     head = f"{_WORD_OF_STATE.get(state, state)}{for_how_long(result.get('since'), now)}".rstrip(",")
     if result.get("user"):
-        head += f" as {result['user']}"
-    lines = [head, *_facts(result, now), *_tunnels(result, now), *_denials(result, now)]
-    warnings = _list(result, "warnings")
-    lines += [f"warning: {_sentence(item)}" for item in warnings]
-    step = next((str(item["next"]) for item in warnings if item.get("next")), "")
-    step = NEXT_OF_STATE.get(state, "ostiary doctor") or step
+        head += f" as {'service account ' if result.get('service') else ''}{result['user']}"
+    head += _WORD_OF_HEALTH.get(str(result.get("health")), "")
+    lines = [head, *_facts(result, now), *_networks(result, now), *_tunnels(result, now), *_denials(result, now)]
+    lines += [f"warning: {_sentence(item)}" for item in _list(result, "warnings")]
+    step = next_step(result)
     return [*lines, f"next: {step}"] if step else lines
+
+
+def next_step(result: Result) -> str:
+    """Returns the command, or the sentence, that helps against what a status shows; empty when nothing is wrong."""
+    state = str(result.get("state", "unknown"))
+    if step := NEXT_OF_STATE.get(state, "ostiary doctor"):
+        return step
+    if result.get("health") in ("unreachable", "unchecked", "degraded"):
+        return "ostiary doctor"
+    return next((str(item["next"]) for item in _list(result, "warnings") if item.get("next")), "")
 
 
 def _facts(result: Result, now: float) -> list[str]:
@@ -80,10 +95,27 @@ def _facts(result: Result, now: float) -> list[str]:
     return aligned(rows)
 
 
+def _networks(result: Result, now: float) -> list[str]:
+    rows = []
+    for item in _list(result, "networks"):
+        name = str(item.get("network_name") or item.get("network") or "?")
+        checked = f"checked {ago(item['checked'], now)}" if item.get("checked") else "not checked yet"
+        match item.get("state"):
+            case "reachable":
+                rtt = f" in {item['rtt_ms']:.0f} ms" if isinstance(item.get("rtt_ms"), int | float) else ""
+                text = f"{item.get('connector_name') or item.get('connector')} answers{rtt}"
+            case "unreachable":
+                text = f"UNREACHABLE: {_sentence(item)}"
+            case _:
+                text = "asking a connector"
+        rows.append((name, f"{text}; {checked}"))
+    return ["networks", *aligned(rows)] if rows else []
+
+
 def _tunnels(result: Result, now: float) -> list[str]:
     rows = []
     for item in _list(result, "tunnels"):
-        name = item.get("network_name") or item.get("connector_name") or item.get("connector") or "?"
+        name = item.get("connector_name") or item.get("network_name") or item.get("connector") or "?"
         relay = item.get("relay_name") or item.get("relay")
         text = f"up{for_how_long(item.get('since'), now)}"
         if isinstance(item.get("rtt_ms"), int | float):

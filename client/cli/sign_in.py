@@ -11,10 +11,10 @@ from urllib.parse import unquote
 from client.cli import render
 from client.cli.control_socket import Event, call
 from client.cli.times import parse_duration
-from client.cli.user import EXIT_OF_STATE, has_desktop
+from client.cli.user import VERIFY_S, code_of, has_desktop
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
-from runtime.console import NOT_READY, OK, AdviceError, exit_on_error, print_json, print_lines, say
+from runtime.console import OK, AdviceError, exit_on_error, print_json, print_lines, say
 from runtime.secret_input import read_token
 
 XDG_OPEN: Final = Path("/usr/bin/xdg-open")
@@ -50,11 +50,12 @@ def up(
             )
         if token_file is not None:
             args["token"] = read_token(token_file)
+        args |= {"verify_s": VERIFY_S, **_owner()}
         began = time.monotonic()
         result = _call_until_online(verb, args, deadline_s, shown, browser=browser)
         took = time.monotonic() - began
     state = str(result.get("state", render.ONLINE))
-    code = EXIT_OF_STATE.get(state, NOT_READY)
+    code = code_of(result)
     if as_json:
         print_json(result)
     elif code != OK:
@@ -108,6 +109,12 @@ def split_url(url: str, ca_pin: str | None) -> tuple[str, str | None]:
     if "://" not in base:
         base = f"https://{base}"
     return base.rstrip("/"), pin
+
+
+def _owner() -> dict[str, int]:
+    """With sudo the sign-in shall belong to the user who typed it, not to everybody in the group."""
+    uid = os.environ.get("SUDO_UID", "")
+    return {"owner_uid": int(uid)} if os.geteuid() == 0 and uid.isascii() and uid.isdigit() else {}
 
 
 def _deadline(timeout: str) -> float:

@@ -26,6 +26,10 @@ from runtime.console import (
 )
 
 WATCH_EVERY_S: Final = 1.0
+VERIFY_S: Final = 5.0
+"""So long the ways into the networks are checked before `status` tells what is known by then."""
+PROBE: Final = {"verify_s": VERIFY_S, "fresh_s": 1.0}
+"""`--check ready` takes nothing for granted that is older."""
 DOCTOR_DEADLINE_S: Final = 60.0
 EXIT_OF_STATE: Final = {"online": OK, "sign_in_required": SIGN_IN}
 
@@ -37,9 +41,15 @@ def status(*, as_json: bool, watch: bool, check: str | None) -> int:
     if watch:
         return _watch(as_json=as_json)
     with exit_on_error(as_json=as_json):
-        result = call("status")
+        result = call("status", {"verify_s": VERIFY_S})
     _print_status(result, as_json=as_json)
-    return EXIT_OF_STATE.get(str(result.get("state")), NOT_READY)
+    return code_of(result)
+
+
+def code_of(result: Mapping[str, Any]) -> int:
+    """Returns the exit code of a status: 0 only when a connector has answered, or there is none to ask."""
+    code = EXIT_OF_STATE.get(str(result.get("state")), NOT_READY)
+    return NOT_READY if code == OK and result.get("health") in ("unreachable", "unchecked") else code
 
 
 def _print_status(result: Mapping[str, Any], *, as_json: bool) -> None:
@@ -50,15 +60,23 @@ def _print_status(result: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _check(level: str, *, as_json: bool) -> int:
-    """``live``: the daemon answers. ``ready``: it is online. Silent but for the exit code and one line on stderr."""
+    """``live``: the daemon answers. ``ready``: traffic can flow. Silent but for the exit code and lines on stderr."""
     with exit_on_error(as_json=as_json):
-        result = call("status")
-    state = str(result.get("state"))
-    code = OK if level == "live" else EXIT_OF_STATE.get(state, NOT_READY)
+        result = call("status", None if level == "live" else PROBE)
+    state, health = str(result.get("state")), result.get("health")
+    code, why = OK, ""
+    if level == "ready":
+        code, why = code_of(result), f"the client is {state.replace('_', ' ')}"
+        if code == OK and health == "no_resources":
+            code, why = NOT_READY, "nothing is granted to you, so that no connector can be asked"
+        elif code == NOT_READY and state == render.ONLINE:
+            why = "no connector answers"
     if as_json:
-        print_json({"check": level, "ok": code == OK, "state": state})
+        networks = result.get("networks") or []
+        print_json({"check": level, "ok": code == OK, "state": state, "health": health, "networks": networks})
     elif code != OK:
-        say(f"the client is {state.replace('_', ' ')}", f"next: {render.NEXT_OF_STATE.get(state, 'ostiary doctor')}")
+        step = render.next_step(result)
+        say(why, *([f"next: {step}"] if step else []))
     return code
 
 
@@ -66,7 +84,7 @@ def _watch(*, as_json: bool) -> int:
     while True:
         with exit_on_error(as_json=as_json):
             try:
-                result = call("status")
+                result = call("status", {"verify_s": VERIFY_S})
             except OstiaryError as error:
                 if error.reason is not Reason.DAEMON_NOT_RUNNING:
                     raise

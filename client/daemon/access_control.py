@@ -1,18 +1,54 @@
-"""Who may say which verb to the daemon (D9, T-50): the kernel names the asker, this decides."""
+"""Who may say which verb to the daemon (D9, T-50): the kernel names the asker (SO_PEERCRED), this decides.
+
+    read    look, change nothing                 root, the daemon's own user, the group
+    use     speak or change in the user's name   root, the daemon's own user, who signed in here; while nobody has: the group
+    trust   choose controller, CA, identity      root; for a user's own daemon that user
+
+Who signed in on a host of several users owns the sign-in until he signs out: the others of the group see how the client is,
+but neither end his session nor ask for access in his name.
+"""
 
 import grp
 import os
 import pwd
+from enum import Enum
 from typing import Final
 
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.status_socket import Peer
 
-VERBS: Final = frozenset(
-    {"status", "resources", "explain", "doctor", "logs", "version", "up", "down", "login", "auth", "logout"}
-    | {"request", "requests", "withdraw"}
-)
+
+class Right(Enum):
+    """What a verb needs."""
+
+    READ = "read"
+    USE = "use"
+    TRUST = "trust"
+
+
+RIGHTS: Final[dict[str, Right]] = {
+    "status": Right.READ,
+    "resources": Right.READ,
+    "explain": Right.READ,
+    "requests": Right.READ,
+    "doctor": Right.READ,
+    "dns_status": Right.READ,
+    "dns_query": Right.READ,
+    "dns_reset": Right.USE,
+    "ping": Right.READ,
+    "logs": Right.READ,
+    "events": Right.READ,
+    "version": Right.READ,
+    "up": Right.USE,
+    "down": Right.USE,
+    "login": Right.USE,
+    "auth": Right.USE,
+    "logout": Right.USE,
+    "request": Right.USE,
+    "withdraw": Right.USE,
+}
+"""Every verb of the control socket. `up` with another controller, or with an enrolment token, needs ``TRUST`` besides."""
 
 
 def group_id(name: str) -> int | None:
@@ -23,18 +59,31 @@ def group_id(name: str) -> int | None:
         return None
 
 
-def check_verb(verb: str, peer: Peer, *, gid: int | None, own_uid: int | None = None) -> None:
-    """Admits root, the daemon's own user and members of the group.
+def check_verb(verb: str, peer: Peer, *, gid: int | None, owner: int | None = None, own_uid: int | None = None) -> None:
+    """Admits ``peer`` to ``verb``, or not.
+
+    Args:
+        verb: one of RIGHTS.
+        peer: who asks, according to the kernel.
+        gid: the group that may use the daemon; None: nobody but root and the daemon's own user.
+        owner: the uid that signed in here; None while nobody has.
+        own_uid: the daemon's; by default this process's.
 
     Raises:
-        LocalError: INVALID_INPUT for an unknown verb, PERMISSION_DENIED.
+        LocalError: INVALID_INPUT for an unknown verb, PERMISSION_DENIED, NEEDS_ROOT.
     """
-    if verb not in VERBS:
+    right = RIGHTS.get(verb)
+    if right is None:
         raise LocalError(Reason.INVALID_INPUT, f"unknown verb {verb[:32]!r}")
     own = os.geteuid() if own_uid is None else own_uid
-    if peer.uid in (0, own) or (gid is not None and gid in _groups(peer)):
+    if peer.uid in (0, own):
         return
-    raise LocalError(Reason.PERMISSION_DENIED, f"uid {peer.uid} is not in the daemon's group")
+    if gid is None or gid not in _groups(peer):
+        raise LocalError(Reason.PERMISSION_DENIED, f"uid {peer.uid} is not in the daemon's group")
+    if right is Right.TRUST:
+        raise LocalError(Reason.NEEDS_ROOT, f"`{verb}` changes whom this host trusts")
+    if right is Right.USE and owner is not None and peer.uid != owner:
+        raise LocalError(Reason.PERMISSION_DENIED, f"{_user_name(owner)} is signed in on this host, and you are not")
 
 
 def may_change_trust(peer: Peer, *, own_uid: int | None = None) -> bool:
@@ -49,3 +98,10 @@ def _groups(peer: Peer) -> frozenset[int]:
         return frozenset((peer.gid, *os.getgrouplist(name, peer.gid)))
     except KeyError:
         return frozenset((peer.gid,))
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

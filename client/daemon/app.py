@@ -21,13 +21,16 @@ from client.daemon.flows import FlowRegistry
 from client.daemon.gateway import Gateway
 from client.daemon.identity import IdentityStore
 from client.daemon.log_buffer import LogBuffer
+from client.daemon.ownership import Ownership
+from client.daemon.ping import Pinger
 from client.daemon.policy import Policy
 from client.daemon.proxy import Proxy
+from client.daemon.reach import Reach
 from client.daemon.report import Reporter
 from client.daemon.session import Session
 from client.daemon.settings import ClientSettings
 from client.daemon.tun_mode import TunMode
-from client.daemon.verbs import Verbs
+from client.daemon.verbs import Desk, Verbs
 from client.host.cleanup import claim, open_journal
 from protocol.version import SOFTWARE
 from runtime.clock import SystemClock
@@ -103,7 +106,8 @@ class Daemon:
             checks |= tun.checks()
         # Only root can give the socket to a group; a user's own daemon is that user's alone.
         gid = group_id(settings.group) if os.geteuid() == 0 else None
-        verbs = Verbs(session, reporter, Doctor(session, policy, gateway, checks), self._logs, gid=gid)
+        desk = self._desk(session, gateway, reporter, checks, state, scope)
+        verbs = Verbs(desk, gid=gid)
         mode = 0o600 if gid is None else 0o660
         shown = metrics.source(session, policy, reporter, denials)
         metrics_at = settings.runtime_dir / METRICS_SOCKET
@@ -116,6 +120,29 @@ class Daemon:
                 await self._serve(lifecycle, session, reporter)
             finally:
                 await session.stop()
+
+    def _desk(
+        self,
+        session: Session,
+        gateway: Gateway,
+        reporter: Reporter,
+        checks: dict[str, HostCheck],
+        state: StateDir,
+        scope: TaskScope,
+    ) -> Desk:
+        """Whom the control socket's verbs ask."""
+        policy, clock, mark = gateway.policy, self._clock, self._settings.mark
+        reach = reporter.reach = Reach(session, policy, gateway, clock, scope)
+        return Desk(
+            session,
+            reporter,
+            Doctor(session, policy, reach, checks),
+            reach,
+            Pinger(session, policy, gateway, reach, reporter, clock, mark=mark),
+            gateway.denials.activity,
+            self._logs,
+            Ownership(state),
+        )
 
     async def _serve(self, lifecycle: Lifecycle, session: Session, reporter: Reporter) -> None:
         _log.info("daemon.started", version=SOFTWARE, mode=self._settings.mode, state=session.state)

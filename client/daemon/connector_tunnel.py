@@ -60,6 +60,8 @@ class ConnectorTunnel:
         self.since = since
         self.standing: Standing | None = None
         """Of the newest proof that was sent; its answer may still be on the way. A refused renewal changes nothing."""
+        self.proven: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the connector has accepted the first proof."""
         self._accepted: Standing | None = None
         self.renewed_for = Revision(0)
         """The policy revision for which a new token was asked for last."""
@@ -121,11 +123,16 @@ class ConnectorTunnel:
             raise RemoteError(Reason.TIMEOUT, "the connector did not answer the proof") from exc
         if reason is not None:
             self.standing = self._accepted
+            refusal = RefusedError(reason, "the connector refused the proof")
             if self._accepted is None:
                 self.tunnel.close(reason)
-            raise RefusedError(reason, "the connector refused the proof")
+                self.proven.set_exception(refusal)
+                self.proven.exception()  # hardly anybody waits for it
+            raise refusal
         self._number += 1
         self._accepted = self.standing
+        if not self.proven.done():
+            self.proven.set_result(None)
 
     def begin(self, header: StreamHeader) -> Opening:
         """Opens a stream; ``finish`` waits for its answer. Raises OstiaryError when the tunnel takes none."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from client.core.classify import Denial
+from client.daemon.activity import Activity, Kind
 from client.daemon.control import ControlLink
 from protocol.acl.model import Entry, IPAddress, Transport
 from protocol.control import ConnectionRecord
@@ -80,6 +81,8 @@ class Denials:
         self._recent: deque[Refusal] = deque(maxlen=RECENT_MAX)
         self._unreported: deque[ConnectionRecord] = deque(maxlen=RECORDS_MAX)
         self._wake = asyncio.Event()
+        self.activity = Activity(clock)
+        """Everything that happens, refusals among it."""
         self.total = 0
         self.outcomes: Counter[Reason] = Counter()
         """Refusals by reason since the start; an application's repetitions count once."""
@@ -94,7 +97,7 @@ class Denials:
 
     def refused(self, denial: Denial, *, reached_connector: bool = False, flow: FlowId | None = None) -> None:
         """Remembers a refused connection. ``reached_connector``: the connector writes the record."""
-        fresh = self._remember(denial.host, denial.transport, denial.port, denial.reason, denial.resource)
+        fresh = self._remember("denied", denial.host, denial.transport, denial.port, denial.reason, denial.resource)
         if fresh and not reached_connector:
             self._unreported.append(self._record(denial, flow))
             self._wake.set()
@@ -103,7 +106,7 @@ class Denials:
         self, host: str | IPAddress, transport: Transport, port: int | None, reason: Reason, resource: ResourceId
     ) -> None:
         """Remembers that an open connection was cut; its record is the connector's."""
-        self._remember(host, transport, port, reason, resource)
+        self._remember("cut", host, transport, port, reason, resource)
 
     async def report(self, link: ControlLink) -> None:
         """Sends records for ever; cancelled with the link that it belongs to."""
@@ -129,13 +132,20 @@ class Denials:
         """Another identity: nothing of the last one's is reported under its name."""
         self._recent.clear()
         self._unreported.clear()
+        self.activity.forget()
 
     @staticmethod
     def _owned(record: ConnectionRecord, link: ControlLink) -> ConnectionRecord:
         return replace(record, device=link.identity.device, user=link.identity.user)
 
     def _remember(
-        self, host: str | IPAddress, transport: Transport, port: int | None, reason: Reason, resource: ResourceId | None
+        self,
+        kind: Kind,
+        host: str | IPAddress,
+        transport: Transport,
+        port: int | None,
+        reason: Reason,
+        resource: ResourceId | None,
     ) -> bool:
         self.total += 1
         now = self._clock.wall()
@@ -147,6 +157,9 @@ class Denials:
                 return False
         self.outcomes[reason] += 1
         self._recent.append(Refusal(now, now, text, transport, port, reason, resource))
+        entry = None if resource is None else self._entry(resource)
+        name = "" if entry is None else entry.resource.name
+        self.activity.ended(kind, host, transport, port, reason, resource, name)
         _log.info("connection.refused", reason=reason.code, transport=transport.value, port=port, resource=resource)
         return True
 

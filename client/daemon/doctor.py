@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
-from client.daemon.gateway import Gateway
 from client.daemon.policy import Policy
+from client.daemon.reach import Reach
 from client.daemon.session import Session
 from protocol.acl.model import Entry
 from protocol.errors import OstiaryError, RemoteError
 from protocol.ids import NetworkId
 from protocol.limits import CLOCK_WARN_S
 from protocol.reasons import Reason
-
-NETWORK_DEADLINE_S: Final = 12.0
 
 HostCheck = Callable[[], Awaitable[str]]
 """Returns a sentence; raises OstiaryError."""
@@ -22,10 +20,10 @@ HostCheck = Callable[[], Awaitable[str]]
 class Doctor:
     """Args: host_checks: by name, what the mode (tun or proxy) can say about this host."""
 
-    def __init__(self, session: Session, policy: Policy, gateway: Gateway, host_checks: dict[str, HostCheck]) -> None:
+    def __init__(self, session: Session, policy: Policy, reach: Reach, host_checks: dict[str, HostCheck]) -> None:
         self._session = session
         self._policy = policy
-        self._gateway = gateway
+        self._reach = reach
         self._host_checks = host_checks
 
     async def run(self) -> dict[str, Any]:
@@ -35,7 +33,7 @@ class Doctor:
         checks.append(await _check("clock", self._clock))
         checks.append(await _check("policy", self._snapshot))
         found = await asyncio.gather(
-            *(self._network(network, entry) for network, entry in sorted(self._samples().items()))
+            *(self._network(network, entry) for network, entry in sorted(self._reach.samples().items()))
         )
         checks += found
         return {"ok": all(check["status"] != "fail" for check in checks), "checks": checks}
@@ -71,26 +69,15 @@ class Doctor:
         count = len(snapshot.acl.entries)
         return f"Revision {snapshot.revision} with {count} {'resource' if count == 1 else 'resources'} is in force."
 
-    def _samples(self) -> dict[NetworkId, Entry]:
-        return {entry.resource.network: entry for entry in reversed(self._policy.index.acl.entries)}
-
     async def _network(self, network: NetworkId, entry: Entry) -> dict[str, Any]:
-        snapshot = self._policy.current
-        name = network if snapshot is None else snapshot.networks.get(network, network)
-
         async def reach() -> str:
-            tunnels = self._gateway.tunnels
-            if tunnels is None:
-                raise RemoteError(Reason.SIGN_IN_REQUIRED)
-            try:
-                async with asyncio.timeout(NETWORK_DEADLINE_S):
-                    tunnel = await tunnels.reach(entry)
-                    rtt = await tunnel.tunnel.probe(5.0)
-            except TimeoutError as exc:
-                raise RemoteError(Reason.TIMEOUT, "no tunnel in time") from exc
-            return f"{tunnel.path.connector} answers through {tunnel.path.fqdn} in {rtt * 1000:.0f} ms."
+            found = await self._reach.check(network, entry)
+            if found.reason is not None:
+                raise RemoteError(found.reason, found.detail)
+            name = self._reach.connector_name(found.connector) or found.connector
+            return f"{name} answers through {found.relay} in {(found.rtt_s or 0) * 1000:.0f} ms."
 
-        return await _check(f"network {name}", reach)
+        return await _check(f"network {self._reach.network_name(network)}", reach)
 
 
 async def _check(name: str, check: HostCheck) -> dict[str, Any]:

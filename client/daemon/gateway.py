@@ -45,6 +45,7 @@ class Gateway:
         Raises:
             OstiaryError: why not; it has been remembered, and reported if no connector did it.
         """
+        self.denials.activity.flow("held", target, flow)
         try:
             opened, tunnel = await self._open(_wanted(target), flow, begun)
         except OstiaryError as error:
@@ -73,12 +74,15 @@ class Gateway:
     def begin(self, flow: FlowId, target: Target, tunnel: ConnectorTunnel, abort: Callable[[Reason], None]) -> None:
         """A flow is open from here on."""
         self.flows.add(OpenFlow(flow, target, tunnel.path.connector, abort))
+        self.denials.activity.flow("allowed", target, flow, connector=tunnel.path.connector)
 
     def end(self, flow: FlowId, target: Target, reason: Reason) -> None:
         """A flow has ended; one that policy or tunnel ended is shown to the user."""
         self.flows.remove(flow)
         if reason.number in _TOLD:
             self.denials.cut(target.host, target.transport, target.port, reason, target.resource)
+        else:
+            self.denials.activity.flow("closed", target, flow, reason=reason)
 
     async def _open(self, wanted: Wanted, flow: FlowId, begun: Begun | None = None) -> tuple[Opened, ConnectorTunnel]:
         tunnels = self.tunnels

@@ -9,6 +9,7 @@ from client.daemon.asking import ASKABLE, command_for
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.policy import Policy
+from client.daemon.reach import Reach
 from client.daemon.renewal import is_ending
 from client.daemon.session import Session
 from protocol.acl.codec import ports_to_json
@@ -47,6 +48,8 @@ class Reporter:
         self._mode = mode
         self._pool = pool
         self.dns: Callable[[], dict[str, str]] = lambda: {"mode": "off", "server": ""}
+        self.reach: Reach | None = None
+        """What is known about the way into each remote network."""
         self.proxy: str | None = None
         """Where the proxy mode listens."""
         self.warnings: dict[str, LocalError] = {}
@@ -56,12 +59,14 @@ class Reporter:
         return {"version": SOFTWARE, "protocol": PROTOCOL, "mode": self._mode}
 
     def status(self) -> dict[str, Any]:
-        """``status``."""
+        """``status``. ``health`` and ``networks`` rest on checks through to the connectors, with the time of each."""
         session, snapshot = self._session, self._policy.current
         identity = session.identity
+        networks = [] if self.reach is None or self._gateway.tunnels is None else self.reach.shown()
         return {
             "state": session.state,
             "since": session.since,
+            "health": _health(session.state, networks),
             "user": None if identity is None else identity.user_name or identity.user,
             "device": None if identity is None else identity.device,
             "controller": self._controller(),
@@ -69,6 +74,8 @@ class Reporter:
             "epoch": None if snapshot is None else snapshot.epoch,
             "snapshot_not_after": None if snapshot is None else snapshot.not_after,
             "session_expires": None if identity is None else identity.session_expires,
+            "service": identity is not None and identity.service,
+            "networks": networks,
             "tunnels": self._tunnels(),
             "flows": len(self._policy.flows),
             "dns": self.dns(),
@@ -93,7 +100,7 @@ class Reporter:
         Raises:
             LocalError: INVALID_INPUT.
         """
-        request = self._request(args)
+        request = self.request_of(args)
         body: dict[str, Any] = {
             "host": str(request.host),
             "port": request.port,
@@ -136,7 +143,9 @@ class Reporter:
             # As a person says it: positive when this host's clock is ahead.
             body["clock_offset_ms"] = None if offset is None else -round(offset)
             if link.state.error is not None and not link.connected:
-                body["error"] = {"reason": link.state.error.reason.code, "detail": link.state.error.detail}
+                captive = None if session.captive is None else session.captive.found
+                error = captive or link.state.error
+                body["error"] = {"reason": error.reason.code, "detail": error.detail}
         return body
 
     def _tunnels(self) -> list[dict[str, Any]]:
@@ -147,6 +156,7 @@ class Reporter:
             found.append(
                 {
                     "connector": each.path.connector,
+                    "connector_name": self._connector_name(each.path.connector),
                     "relay": each.path.relay,
                     "relay_name": each.path.fqdn,
                     "network": each.network,
@@ -168,7 +178,10 @@ class Reporter:
             offset = link.state.clock_offset_ms
             if offset is not None and abs(offset) > CLOCK_WARN_S * 1000:
                 found.append(_warning(LocalError(Reason.CLOCK_OFFSET, f"{-offset / 1000:+.1f} s")))
-            if not link.connected and link.state.error is not None:
+            captive = None if self._session.captive is None else self._session.captive.found
+            if captive is not None:
+                found.append(_warning(captive))
+            elif not link.connected and link.state.error is not None:
                 found.append(_warning(link.state.error))
         if is_ending(self._session.identity, self._clock.wall()):
             found.append(_warning(LocalError(Reason.SIGN_IN_ENDING)))
@@ -176,6 +189,9 @@ class Reporter:
         if blocked is not None and blocked is not Reason.SIGN_IN_REQUIRED:
             found.append(_warning(LocalError(blocked)))
         return found
+
+    def _connector_name(self, connector: str) -> str:
+        return "" if self.reach is None else self.reach.connector_name(connector)
 
     def _unix_ago(self, seconds: float) -> float:
         return round(self._clock.wall() - seconds, 3)
@@ -200,7 +216,8 @@ class Reporter:
             "expires": entry.expires,
         }
 
-    def _request(self, args: Mapping[str, Any]) -> Request:
+    def request_of(self, args: Mapping[str, Any]) -> Request:
+        """Returns what ``host``, ``port`` and ``transport`` ask about. Raises LocalError(INVALID_INPUT)."""
         host, port, name = args.get("host"), args.get("port"), args.get("transport", "tcp")
         if not isinstance(host, str) or name not in {each.value for each in Transport}:
             raise LocalError(Reason.INVALID_INPUT, "host, and transport tcp, udp or icmp, are wanted")
@@ -242,7 +259,12 @@ class Reporter:
         tunnel = None if tunnels is None else tunnels.find(entry.resource.network)
         if tunnel is not None:
             path = tunnel.path
-            body["path"] = {"connector": path.connector, "relay": path.relay, "relay_name": path.fqdn}
+            body["path"] = {
+                "connector": path.connector,
+                "connector_name": self._connector_name(path.connector),
+                "relay": path.relay,
+                "relay_name": path.fqdn,
+            }
         return body
 
     async def _ask_controller(self, request: Request, body: dict[str, Any], *, covered: bool) -> None:
@@ -295,6 +317,18 @@ _BYPASSED: Final[dict[str, Any]] = {
     "sentence": "It is no resource of yours: this host's own network serves it.",
     "next": "",
 }
+
+
+def _health(state: str, networks: list[dict[str, Any]]) -> str | None:
+    """Whether traffic can flow, as far as it was checked; None while nobody is signed in or the client is down."""
+    if state not in ("online", "offline", "connecting"):
+        return None
+    found = [network["state"] for network in networks]
+    if not found:
+        return "no_resources"
+    if "reachable" not in found:
+        return "unchecked" if "unchecked" in found else "unreachable"
+    return "ready" if set(found) == {"reachable"} else "degraded"
 
 
 def _said(reason: Reason) -> dict[str, Any]:

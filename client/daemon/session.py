@@ -93,6 +93,7 @@ class Session:
         state = self._judge()
         if state != self._state:
             self._state, self._state_since = state, self._clock.base.wall()
+            self._denials.activity.state(state)
         return state
 
     @property

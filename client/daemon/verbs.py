@@ -1,13 +1,19 @@
 """The control socket's verbs: who may, and what they do."""
 
 import contextlib
-from collections.abc import Mapping
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from client.daemon.access_control import check_verb, may_change_trust
+from client.daemon.activity import Activity
 from client.daemon.asking import AccessDesk
 from client.daemon.doctor import Doctor
 from client.daemon.log_buffer import LINES_MAX, LogBuffer
+from client.daemon.ownership import Ownership
+from client.daemon.ping import Pinger
+from client.daemon.reach import FRESH_S, Reach
 from client.daemon.report import Reporter
 from client.daemon.session import Session
 from client.daemon.sign_in import SignInPrompt
@@ -15,73 +21,144 @@ from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.status_socket import Emit, Peer
 
+VERIFY_MAX_S: Final = 20.0
 _LINES_DEFAULT: Final = 100
+_UIDS: Final = 2**32 - 1
+
+MoreVerb = Callable[[Mapping[str, Any], Peer, Emit], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Whom the verbs ask. ``more`` are further verbs by name; each has its line in ``access_control.RIGHTS``, too."""
+
+    session: Session
+    reporter: Reporter
+    doctor: Doctor
+    reach: Reach
+    pinger: Pinger
+    activity: Activity
+    logs: LogBuffer
+    ownership: Ownership
+    more: dict[str, MoreVerb] = field(default_factory=dict)
 
 
 class Verbs:
-    """The handler of the status socket."""
+    """The handler of the status socket.
 
-    def __init__(
-        self, session: Session, reporter: Reporter, doctor: Doctor, logs: LogBuffer, *, gid: int | None
-    ) -> None:
-        self._session = session
-        self._desk = AccessDesk(session)
-        self._reporter = reporter
-        self._doctor = doctor
-        self._logs = logs
+    Args:
+        desk: whom to ask.
+        gid: the group that may use the daemon.
+    """
+
+    def __init__(self, desk: Desk, *, gid: int | None) -> None:
+        self._desk = desk
+        self._access = AccessDesk(desk.session)
         self._gid = gid
 
     async def handle(self, verb: str, args: Mapping[str, Any], peer: Peer, emit: Emit) -> Mapping[str, Any]:
         """Carries out one verb. Raises OstiaryError."""
-        check_verb(verb, peer, gid=self._gid)
+        desk = self._desk
+        check_verb(verb, peer, gid=self._gid, owner=desk.ownership.uid())
         match verb:
             case "status":
-                return self._reporter.status()
+                return await self._status(args)
             case "resources":
-                return self._reporter.resources()
+                return desk.reporter.resources()
             case "explain":
-                return await self._reporter.explain(args)
+                return await desk.reporter.explain(args)
+            case "ping":
+                return await desk.pinger.run(args)
             case "request":
-                return await self._desk.request(args)
+                return await self._access.request(args)
             case "requests":
-                return await self._desk.list()
+                return await self._access.list()
             case "withdraw":
-                return await self._desk.withdraw(args)
+                return await self._access.withdraw(args)
             case "doctor":
-                return await self._doctor.run()
+                return await desk.doctor.run()
             case "logs":
                 return await self._show_logs(args, emit)
+            case "events":
+                return await self._show_events(args, emit)
             case "version":
-                return self._reporter.version()
+                return desk.reporter.version()
+        if verb in desk.more:
+            return await desk.more[verb](args, peer, emit)
         return await self._change(verb, args, peer, emit)
+
+    async def _status(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``verify_s``: check the ways into the networks first, for at most so long; ``fresh_s``: unless done since."""
+        seconds = _seconds(args, "verify_s", 0.0)
+        if seconds > 0:
+            await self._desk.reach.verify(min(seconds, VERIFY_MAX_S), fresh_s=_seconds(args, "fresh_s", FRESH_S))
+        return self._desk.reporter.status()
 
     async def _change(self, verb: str, args: Mapping[str, Any], peer: Peer, emit: Emit) -> Mapping[str, Any]:
         async def prompt(shown: SignInPrompt) -> None:
             await emit(shown.event())
 
-        match verb:
-            case "up":
-                await self._session.up(args, prompt, may_change=may_change_trust(peer))
-            case "login":
-                await self._session.login(prompt)
-            case "auth":
-                await self._session.extend(args, prompt)
-            case "down":
-                await self._session.down()
-            case "logout":
-                await self._session.logout()
-        return self._reporter.status()
+        session = self._desk.session
+        before = session.identity
+        try:
+            match verb:
+                case "up":
+                    await session.up(args, prompt, may_change=may_change_trust(peer))
+                case "login":
+                    await session.login(prompt)
+                case "auth":
+                    await session.extend(args, prompt)
+                case "down":
+                    await session.down()
+                case "logout":
+                    await session.logout()
+                    self._desk.ownership.give_up()
+        finally:
+            after = session.identity
+            if after is not None and after.signed_in and (before is None or before.session != after.session):
+                self._desk.ownership.take(_owner(args, peer))
+        return await self._status(args)
 
     async def _show_logs(self, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Any]:
-        count = args.get("n", _LINES_DEFAULT)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise LocalError(Reason.INVALID_INPUT, "n is a number of lines")
-        lines = self._logs.last(min(count, LINES_MAX))
+        count = _count(args)
+        lines = self._desk.logs.last(min(count, LINES_MAX))
         if args.get("follow") is not True:
             return {"lines": lines}
         for line in lines:
             await emit({"kind": "log", "line": line})
-        async with contextlib.aclosing(self._logs.follow()) as following:
+        async with contextlib.aclosing(self._desk.logs.follow()) as following:
             async for line in following:
                 await emit({"kind": "log", "line": line})
         return {"lines": []}
+
+    async def _show_events(self, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Any]:
+        activity, count = self._desk.activity, _count(args)
+        if args.get("follow") is not True:
+            return {"events": [happening.as_json() for happening in activity.last(count)]}
+        with activity.watching() as queue:
+            for happening in activity.last(count):
+                await emit(happening.as_json())
+            while True:
+                await emit((await queue.get()).as_json())
+
+
+def _count(args: Mapping[str, Any]) -> int:
+    count = args.get("n", _LINES_DEFAULT)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise LocalError(Reason.INVALID_INPUT, "n is a number of lines")
+    return count
+
+
+def _seconds(args: Mapping[str, Any], name: str, default: float) -> float:
+    value = args.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise LocalError(Reason.INVALID_INPUT, f"{name} is a number of seconds")
+    return float(value)
+
+
+def _owner(args: Mapping[str, Any], peer: Peer) -> int:
+    """Whose the sign-in is: the asker's; root may say for whom it asks (`sudo ostiary up`)."""
+    named = args.get("owner_uid")
+    if peer.uid == 0 and isinstance(named, int) and not isinstance(named, bool) and 0 <= named < _UIDS:
+        return named
+    return peer.uid

@@ -51,7 +51,8 @@ class Answerer:
             token = self._signer.authorisation(head, subject, request.resource, hops, now)
         except OstiaryError as error:
             return AuthoriseReply(request.id, reason=error.reason.code)
-        return AuthoriseReply(request.id, token=token)
+        names = {hop.connector.id: hop.connector.name for hop in hops}
+        return AuthoriseReply(request.id, token=token, names=names)
 
     def access(self, agent: Agent, request: AccessTokenRequest, now: float) -> AccessTokenReply:
         """An access token for a connector, bound to the device's registered key and to no other (C15, T-38)."""

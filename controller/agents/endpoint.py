@@ -33,7 +33,7 @@ from protocol.acl.model import Deny, IPAddress
 from protocol.control import Goodbye, Hello, Message, Revoked, Welcome
 from protocol.control_codec import encode
 from protocol.errors import LocalError, OstiaryError, RemoteProtocolError
-from protocol.ids import DeviceId, Epoch
+from protocol.ids import DeviceId, Epoch, ServiceAccountId
 from protocol.limits import CLOCK_LEEWAY_S
 from protocol.reasons import Reason
 from protocol.rendezvous import REASON_HEADER
@@ -222,12 +222,15 @@ class AgentEndpoint:
             revision=state.position,
             jwks=verification_keys(state).to_jwks(),
             user=user,
-            user_name=await self._name_of(user) if user else "",
+            user_name=await self._name_of(user, state) if user else "",
             session_expires=subject.session_expires if subject is not None else None,
         )
 
-    async def _name_of(self, user: str) -> str:
+    async def _name_of(self, user: str, state: PolicyState) -> str:
         """A name is a courtesy: an agent connects also while the database is away (C24)."""
+        account = state.service_accounts.get(ServiceAccountId(user))
+        if account is not None:
+            return account.name
         try:
             async with self._store.read(start_s=NAME_DEADLINE_S) as connection:
                 person = await credentials.get_personal_data(connection, user)

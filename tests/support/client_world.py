@@ -42,6 +42,7 @@ DEVICE = DeviceId("dev_" + "D" * 22)
 USER = "usr_" + "U" * 22
 SESSION = SessionId("ses_" + "S" * 22)
 NETWORK = NetworkId("net_" + "N" * 22)
+CONNECTOR_NAME = "office-1"
 GRANT = GrantId("gra_" + "G" * 22)
 
 
@@ -87,6 +88,7 @@ class World:
     token_pins: tuple[SpkiPin, ...] | None = None
     explained: dict[str, Any] = field(default_factory=lambda: {"allowed": False, "reason": "not_a_resource"})
     proxy: tuple[str, int] = ("", 0)
+    group: str = "no-such-group"
 
     @property
     def settings(self) -> ClientSettings:
@@ -95,7 +97,7 @@ class World:
             runtime_dir=self.folder / "run",
             mode="proxy",
             proxy_listen="127.0.0.1:0",
-            group="no-such-group",
+            group=self.group,
         )
 
     def store(self) -> IdentityStore:
@@ -168,7 +170,8 @@ class World:
                         tuple(paths),
                     )
                     token = issue_authorisation(claims, self.controller.key)
-                reply = AuthoriseReply(number, token, self.refuse_authorise and self.refuse_authorise.code)
+                names = {edge.connector: CONNECTOR_NAME for edge in self.edges}
+                reply = AuthoriseReply(number, token, self.refuse_authorise and self.refuse_authorise.code, names)
             case AccessTokenRequest(number, connector, jwk):
                 token = None
                 if self.refuse_access is None:

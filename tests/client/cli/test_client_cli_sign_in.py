@@ -8,6 +8,7 @@ from command_line import CommandLine
 from fake_daemon import FakeDaemon
 
 from client.cli.sign_in import split_url
+from client.cli.user import VERIFY_S
 from protocol.errors import LocalError, RefusedError
 from protocol.reasons import Reason
 
@@ -25,7 +26,7 @@ def test_up_shows_page_and_code_and_waits_until_online(ostiary: CommandLine, dae
     daemon.results["up"] = {"state": "online", "user": "grace@corp.example"}
     ran = ostiary("up", "https://c.example/", "--ca-pin", PIN, "--no-browser", "--timeout", "60s")
     assert ran.code == 0
-    assert daemon.asked == [("up", {"url": "https://c.example", "ca_pin": PIN})]
+    assert daemon.asked == [("up", {"url": "https://c.example", "ca_pin": PIN, "verify_s": VERIFY_S})]
     assert ran.err.splitlines() == [
         "To sign in, open this page and approve:",
         "",
@@ -47,7 +48,7 @@ def test_up_json_keeps_stdout_for_the_result(ostiary: CommandLine, daemon: FakeD
 def test_up_takes_the_pin_from_the_url(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     daemon.results["up"] = {"state": "online"}
     assert ostiary("up", f"c.example#pin={PIN}").code == 0
-    assert daemon.asked == [("up", {"url": "https://c.example", "ca_pin": PIN})]
+    assert daemon.asked == [("up", {"url": "https://c.example", "ca_pin": PIN, "verify_s": VERIFY_S})]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_up_reads_the_token_from_a_file_or_standard_input_only(
     assert ostiary("up", "--token-file", str(path)).code == 0
     monkeypatch.setattr("sys.stdin", io.StringIO("otk_def\n"))
     assert ostiary("up", "--token-file", "-").code == 0
-    assert [args for _, args in daemon.asked] == [{"token": "otk_abc"}, {"token": "otk_def"}]
+    assert [args["token"] for _, args in daemon.asked] == ["otk_abc", "otk_def"]
     assert ostiary("up", "--token-file", str(tmp_path / "none")).code == 2
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from client.daemon.access_control import VERBS, check_verb, group_id, may_change_trust
+from client.daemon.access_control import RIGHTS, Right, check_verb, group_id, may_change_trust
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.status_socket import Peer
@@ -15,7 +15,7 @@ MEMBER = Peer(54_321, 777, 1)
 OWNER = Peer(1000, 1000, 1)
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS))
+@pytest.mark.parametrize("verb", sorted(RIGHTS))
 def test_t50_each_verb_is_for_root_the_group_and_the_daemons_own_user(verb: str) -> None:
     check_verb(verb, ROOT, gid=777, own_uid=1000)
     check_verb(verb, MEMBER, gid=777, own_uid=1000)
@@ -23,6 +23,17 @@ def test_t50_each_verb_is_for_root_the_group_and_the_daemons_own_user(verb: str)
     with pytest.raises(LocalError) as caught:
         check_verb(verb, STRANGER, gid=777, own_uid=1000)
     assert caught.value.reason is Reason.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("verb", sorted(verb for verb, right in RIGHTS.items() if right is Right.USE))
+def test_t50_what_is_done_in_a_users_name_is_for_whoever_signed_in(verb: str) -> None:
+    check_verb(verb, MEMBER, gid=777, owner=MEMBER.uid, own_uid=0)
+    check_verb(verb, ROOT, gid=777, owner=MEMBER.uid, own_uid=0)
+    other = Peer(54_322, 777, 1)
+    with pytest.raises(LocalError) as caught:
+        check_verb(verb, other, gid=777, owner=MEMBER.uid, own_uid=0)
+    assert caught.value.reason is Reason.PERMISSION_DENIED
+    check_verb("status", other, gid=777, owner=MEMBER.uid, own_uid=0)
 
 
 def test_t50_without_the_group_only_root_and_the_own_user_are_left() -> None:

@@ -1,0 +1,123 @@
+"""`ostiary ping` and `ostiary wait`: is it reachable, through to the end, and until when is it worth waiting?"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from client.cli import render
+from client.cli.control_socket import call
+from client.cli.times import parse_duration
+from client.cli.user import PROBE, code_of, parse_target
+from protocol.errors import LocalError, OstiaryError, RefusedError
+from protocol.reasons import Reason
+from runtime.console import FAILED, NOT_READY, OK, exit_code, exit_on_error, print_json, print_lines, say
+
+PING_DEADLINE_S: Final = 60.0
+PING_EVERY_S: Final = 1.0
+POLL_S: Final = 0.5
+_PASSING: Final = frozenset({Reason.DAEMON_NOT_RUNNING, Reason.TIMEOUT, Reason.UNAVAILABLE})
+_HOPELESS: Final = frozenset({"sign_in_required", "not_configured", "down"})
+
+
+def ping(target: str, *, count: int, udp: bool, as_json: bool) -> int:
+    """Goes to the resource step by step; returns 0 when it accepted, else the code of what stopped the last try."""
+    code = OK
+    for number in range(count):
+        if number:
+            time.sleep(PING_EVERY_S)
+        with exit_on_error(as_json=as_json):
+            result = _ping(target, "udp" if udp else "tcp")
+        code = code_of_steps(result)
+        if as_json:
+            print_json(result)
+        else:
+            print_lines(*describe(result))
+    return code
+
+
+def wait(what: str, name: str | None, *, timeout: str, as_json: bool) -> int:
+    """Comes back when the client, or one resource, can be used; 7 when that takes longer than ``timeout``."""
+    with exit_on_error(as_json=as_json):
+        deadline_s = _seconds(timeout)
+        if what == "resource" and name is None:
+            raise LocalError(Reason.INVALID_INPUT, "name the resource: `ostiary wait --for resource NAME`")
+        if what != "resource" and name is not None:
+            raise LocalError(Reason.INVALID_INPUT, f"{name!r}: only `--for resource` takes a name")
+        began = time.monotonic()
+        last = _wait(what, name or "", began + deadline_s)
+    took = time.monotonic() - began
+    if as_json:
+        print_json({"ok": True, "waited_s": round(took, 3), "for": what, "resource": name, "last": last})
+    else:
+        say(f"{name or 'the client'} is ready after {took:.1f} s")
+    return OK
+
+
+def _wait(what: str, name: str, deadline: float) -> dict[str, Any]:
+    why = "the daemon did not answer"
+    while True:
+        try:
+            done, why, result = _look(what, name)
+            if done:
+                return result
+        except OstiaryError as error:
+            if error.reason not in _PASSING:
+                raise
+            why = str(error)
+        if time.monotonic() >= deadline:
+            raise RefusedError(Reason.TIMEOUT, why)
+        time.sleep(POLL_S)
+
+
+def _look(what: str, name: str) -> tuple[bool, str, dict[str, Any]]:
+    """Returns whether it is there, else why not yet. Raises RefusedError when waiting alone cannot help."""
+    if what == "live":
+        return True, "", call("version", deadline_s=2.0)
+    status = call("status", PROBE)
+    state = str(status.get("state"))
+    if state in _HOPELESS:
+        raise RefusedError(Reason.SIGN_IN_REQUIRED, f"the client is {state.replace('_', ' ')}")
+    if what == "ready":
+        ready = code_of(status) == OK and status.get("health") != "no_resources"
+        return ready, "; ".join(render.status(status, time.time())[:1]), status
+    result = _ping(name, "tcp")
+    return bool(result.get("ok")), "; ".join(describe(result)[-2:]), result
+
+
+def describe(result: Mapping[str, Any]) -> list[str]:
+    """Returns the lines of ``ostiary ping``: one per step with its time, then what it comes to."""
+    rows = []
+    steps = [step for step in result.get("steps") or () if isinstance(step, Mapping)]
+    for step in steps:
+        took = f"{step['ms']:.1f} ms" if isinstance(step.get("ms"), int | float) else ""
+        mark = {"ok": "ok     ", "warn": "warning", "fail": "FAILED "}.get(str(step.get("status")), "?      ")
+        rows.append((f"{mark} {step.get('name')}", f"{took:>10}  {step.get('sentence', '')}"))
+    lines = render.aligned(rows, indent="")
+    target = render.target_of(result)
+    if result.get("ok"):
+        return [*lines, f"{target} is reachable"]
+    failed = next((step for step in steps if step.get("status") == "fail"), {})
+    step = str(failed.get("next") or "ostiary doctor")
+    return [*lines, f"{target} is NOT reachable", f"next: {step}"]
+
+
+def code_of_steps(result: Mapping[str, Any]) -> int:
+    """Returns 0, or the exit code of the step that failed."""
+    if result.get("ok"):
+        return OK
+    for step in result.get("steps") or ():
+        if isinstance(step, Mapping) and step.get("status") == "fail":
+            return exit_code(render.reason_of(step)) or FAILED
+    return NOT_READY
+
+
+def _ping(target: str, transport: str) -> dict[str, Any]:
+    host, port = (target, None) if " " in target.strip() else parse_target(target, transport)
+    return call("ping", {"host": host, "port": port, "transport": transport}, deadline_s=PING_DEADLINE_S)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise LocalError(Reason.INVALID_INPUT, f"--timeout: {exc}") from exc

@@ -1,0 +1,149 @@
+"""No green light without a connector's answer; ping, wait and events against a daemon that says what the test wants."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from command_line import CommandLine
+from fake_daemon import FakeDaemon
+
+NETWORK = {
+    "network": "net_A",
+    "network_name": "office",
+    "state": "reachable",
+    "connector_name": "office-1",
+    "rtt_ms": 4.2,
+}
+DEAD = {"network": "net_B", "network_name": "lab", "state": "unreachable", "reason": "no_connector"}
+
+
+def status_of(health: str, *networks: dict[str, Any]) -> dict[str, Any]:
+    checked = time.time() - 4
+    return {"state": "online", "health": health, "networks": [{**item, "checked": checked} for item in networks]}
+
+
+@pytest.mark.parametrize(
+    ("health", "networks", "code", "ready"),
+    [
+        ("ready", [NETWORK], 0, 0),
+        ("degraded", [NETWORK, DEAD], 0, 0),
+        ("unreachable", [DEAD], 3, 3),
+        ("unchecked", [{"network_name": "office", "state": "unchecked"}], 3, 3),
+        ("no_resources", [], 0, 3),
+    ],
+)
+def test_a_status_is_good_only_when_a_connector_answers(
+    ostiary: CommandLine, daemon: FakeDaemon, health: str, networks: list[dict[str, Any]], code: int, ready: int
+) -> None:
+    daemon.results["status"] = status_of(health, *networks)
+    assert ostiary("status").code == code
+    assert ostiary("status", "--check", "live").code == 0
+    probed = ostiary("status", "--check", "ready", "--json")
+    assert (probed.code, probed.json["ok"], probed.json["health"]) == (ready, ready == 0, health)
+    assert daemon.asked[-1][1]["fresh_s"] <= 1
+
+
+def test_each_network_says_who_answers_and_how_long_ago(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["status"] = status_of("degraded", NETWORK, DEAD)
+    lines = ostiary("status").out.splitlines()
+    assert lines[0] == "online; NOT EVERY NETWORK IS REACHABLE"
+    assert "  office  office-1 answers in 4 ms; checked 4 s ago" in lines
+    assert "  lab     UNREACHABLE: No connector of this remote network is online.; checked 4 s ago" in lines
+    assert lines[-1] == "next: ostiary doctor"
+
+
+def step(name: str, status: str = "ok", **more: Any) -> dict[str, Any]:
+    return {"name": name, "status": status, "ms": 1.25, "sentence": f"{name} speaks", "next": "", **more}
+
+
+def test_ping_shows_each_step_with_its_time(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    answer = {"ok": True, "host": "db", "port": 5432, "transport": "tcp", "steps": [step("tunnel"), step("resource")]}
+    daemon.results["ping"] = answer
+    ran = ostiary("ping", "db:5432")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "ok      tunnel        1.2 ms  tunnel speaks",
+        "ok      resource      1.2 ms  resource speaks",
+        "db:5432 is reachable",
+    ]
+    assert daemon.asked == [("ping", {"host": "db", "port": 5432, "transport": "tcp"})]
+    assert ostiary("ping", "db:5432", "--json").json == {"schema": 1, **answer}
+
+
+@pytest.mark.parametrize(("reason", "code"), [("port_not_allowed", 8), ("no_connector", 3), ("connection_refused", 1)])
+def test_a_failed_ping_leaves_with_the_code_of_its_cause(
+    ostiary: CommandLine, daemon: FakeDaemon, reason: str, code: int
+) -> None:
+    broken = step("policy", "fail", ms=None, reason=reason, next="Do this.")
+    daemon.results["ping"] = {"ok": False, "host": "db", "port": 1, "transport": "tcp", "steps": [broken]}
+    ran = ostiary("ping", "Payroll DB")
+    assert ran.code == code
+    assert ran.out.splitlines()[-2:] == ["db:1 is NOT reachable", "next: Do this."]
+    assert daemon.asked[0][1]["host"] == "Payroll DB"
+
+
+def test_wait_comes_back_when_a_connector_answers(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["status"] = status_of("ready", NETWORK)
+    assert ostiary("wait").code == 0
+    assert ostiary("wait", "--json").json["for"] == "ready"
+
+
+def test_wait_gives_up_with_the_reason(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["status"] = status_of("unreachable", DEAD)
+    ran = ostiary("wait", "--timeout", "0s")
+    assert ran.code == 7
+    assert "NO CONNECTOR ANSWERS" in ran.err
+    daemon.results["status"] = {"state": "sign_in_required"}
+    assert ostiary("wait").code == 4
+
+
+def test_wait_for_a_resource_needs_its_name(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["status"] = status_of("ready", NETWORK)
+    daemon.results["ping"] = {"ok": True, "host": "db", "port": 1, "transport": "tcp", "steps": []}
+    assert ostiary("wait", "--for", "resource", "db:1").code == 0
+    assert ostiary("wait", "--for", "resource").code == 2
+    assert ostiary("wait", "db:1").code == 2
+
+
+def test_wait_without_a_daemon_waits_and_then_says_so(ostiary: CommandLine) -> None:
+    ran = ostiary("wait", "--for", "live", "--timeout", "0s")
+    assert ran.code == 7
+    assert "not running" in ran.err
+
+
+HAPPENED: list[dict[str, Any]] = [
+    {"number": 1, "at": 1.0, "kind": "state", "state": "online"},
+    {"number": 2, "at": 2.0, "kind": "allowed", "host": "db", "port": 5432, "transport": "tcp", "resource_name": "DB"},
+    {
+        "number": 3,
+        "at": 3.0,
+        "kind": "denied",
+        "host": "db",
+        "port": 22,
+        "transport": "tcp",
+        "reason": "port_not_allowed",
+        "sentence": "The resource does not include this port.",
+        "next": "Ask.",
+    },
+]
+
+
+def test_events_say_what_happened_and_why(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["events"] = {"events": HAPPENED}
+    lines = [line[9:] for line in ostiary("events").out.splitlines()]
+    assert lines == [
+        "client   is online",
+        "allowed  db:5432 (DB)",
+        "DENIED   db:22: The resource does not include this port.",
+        "next: Ask.",
+    ]
+    assert len(ostiary("events", "--trouble").out.splitlines()) == 3
+
+
+def test_events_as_json_are_lines_with_the_schema(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.events["events"], daemon.results["events"] = HAPPENED, {"events": []}
+    ran = ostiary("events", "-f", "--json", "--trouble")
+    assert [json.loads(line)["kind"] for line in ran.out.splitlines()] == ["state", "denied"]
+    assert all(json.loads(line)["schema"] == 1 for line in ran.out.splitlines())
+    assert daemon.asked == [("events", {"n": 20, "follow": True})]

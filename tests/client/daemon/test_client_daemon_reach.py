@@ -1,0 +1,110 @@
+"""End-to-end checks through to a connector: what status, doctor and ping rest on (complaint: "connected" but dead)."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from client_world import CONNECTOR_NAME, client_world, entry, online, running_daemon
+
+from protocol.acl.model import PortRange, Ports
+from protocol.errors import RefusedError
+from protocol.reasons import Reason
+
+
+async def test_status_is_ready_only_after_a_connector_has_answered(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        before = await world.ask("status")
+        assert (before["state"], before["health"]) == ("online", "unchecked")
+        assert before["networks"][0]["checked"] is None
+        after = await world.ask("status", verify_s=10.0)
+        assert after["health"] == "ready"
+        (network,) = after["networks"]
+        assert (network["state"], network["network_name"]) == ("reachable", "office")
+        assert network["connector_name"] == CONNECTOR_NAME
+        assert network["rtt_ms"] >= 0
+        assert len(world.edge.tunnels) == 1
+
+
+async def test_a_connector_that_refuses_makes_status_unreachable_with_the_reason(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        world.edge.refuse_leg = Reason.CONNECTOR_NOT_ATTACHED
+        status = await world.ask("status", verify_s=10.0)
+        assert (status["state"], status["health"]) == ("online", "unreachable")
+        assert status["networks"][0]["reason"] == "connector_not_attached"
+        assert "net_" not in status["networks"][0]["detail"]
+
+
+async def test_what_was_checked_a_moment_ago_is_not_checked_again(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        first = await world.ask("status", verify_s=10.0, fresh_s=3600)
+        again = await world.ask("status", verify_s=10.0, fresh_s=3600)
+        assert again["networks"][0]["checked"] >= first["networks"][0]["checked"]
+        assert len(world.edge.tunnels) == 1
+
+
+async def test_a_tunnel_that_is_lost_is_no_longer_called_reachable(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        await world.ask("status", verify_s=10.0)
+        world.edge.refuse_leg = Reason.CONNECTOR_NOT_ATTACHED
+        world.edge.tunnels[0].close(Reason.SHUTTING_DOWN)
+        async with asyncio.timeout(20):
+            while (status := await world.ask("status"))["health"] == "ready":
+                await asyncio.sleep(0.02)
+        assert status["networks"][0]["state"] == "unchecked"
+
+
+async def test_without_resources_nothing_is_claimed(tmp_path: Path) -> None:
+    async with online(tmp_path) as world:
+        status = await world.ask("status", verify_s=5.0)
+        assert (status["state"], status["health"], status["networks"]) == ("online", "no_resources", [])
+
+
+async def test_a_wait_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    async with client_world(tmp_path) as world, running_daemon(world):
+        for wrong in (-1, "5", True, float("inf")):
+            with pytest.raises(RefusedError) as caught:
+                await world.ask("status", verify_s=wrong)
+            assert caught.value.reason is Reason.INVALID_INPUT
+
+
+async def test_ping_times_every_hop_through_to_the_resource(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, online(tmp_path, entry("wiki.corp.internal")) as world:
+        world.edge.targets["wiki.corp.internal", 443] = ("127.0.0.1", port)
+        found = await world.ask("ping", host="thing 1", port=443)
+        assert found["ok"], found
+        assert (found["host"], found["port"]) == ("wiki.corp.internal", 443)
+        assert [step["name"] for step in found["steps"]] == [
+            "policy",
+            "controller",
+            "tunnel",
+            "relay",
+            "connector",
+            "resource",
+        ]
+        assert all(step["status"] == "ok" for step in found["steps"])
+        assert all(step["ms"] > 0 for step in found["steps"][2:])
+        assert CONNECTOR_NAME in found["steps"][4]["sentence"]
+
+
+async def test_ping_names_the_step_that_fails_and_what_to_do(tmp_path: Path) -> None:
+    narrow = entry("wiki.corp.internal", ports=Ports(tcp=(PortRange(443, 443),)))
+    async with online(tmp_path, narrow, entry("*.dev.internal", 2)) as world:
+        refused = await world.ask("ping", host="wiki.corp.internal", port=80)
+        assert not refused["ok"]
+        assert [(step["name"], step["reason"]) for step in refused["steps"]] == [("policy", "port_not_allowed")]
+        world.edge.refuse_open["tcp"] = Reason.CONNECTION_REFUSED
+        closed = await world.ask("ping", host="wiki.corp.internal", port=443)
+        assert (closed["ok"], closed["steps"][-1]["reason"]) == (False, "connection_refused")
+        assert closed["steps"][-1]["next"] == Reason.CONNECTION_REFUSED.next_step
+        with pytest.raises(RefusedError, match="name one host"):
+            await world.ask("ping", host="thing 2")
+
+
+async def test_doctor_names_networks_and_connectors_by_name(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        found = await world.ask("doctor")
+        check = next(item for item in found["checks"] if item["name"] == "network office")
+        assert check["status"] == "ok"
+        assert check["sentence"].startswith(f"{CONNECTOR_NAME} answers through localhost in ")
