@@ -177,6 +177,16 @@ async def authenticated(
     return SignedCall(call.services, call.request_id, call.origin, call.now, standing, principal)
 
 
+async def admit_large_body(request: Request) -> None:
+    """Asks who sends a long policy document, before it is read: the route itself can ask only afterwards.
+
+    Raises:
+        RefusedError: SIGN_IN_REQUIRED, FORBIDDEN; RateLimitedError for addresses that guess.
+    """
+    call = await authenticated(request, await any_call(request), await BEARER(request), await COOKIE(request))
+    call.require(Permission.PLANS_WRITE)
+
+
 def _credential(
     request: Request, call: Call, credentials: HTTPAuthorizationCredentials | None, cookie: str | None
 ) -> tuple[str, SessionKind | None]:

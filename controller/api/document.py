@@ -6,10 +6,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp
+from starlette.requests import Request
+from starlette.types import ASGIApp, Scope
 
 from controller.api import problems
-from controller.api.calls import Anonymous
+from controller.api.calls import Anonymous, admit_large_body
 from controller.api.middleware import Bounds, RequestIds
 from controller.api.permissions import name_permissions
 from controller.api.routes import (
@@ -129,7 +130,10 @@ class ControllerApi(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Wraps the framework's stack: what it answers by itself gets an id and the security headers too."""
-        return RequestIds(Bounds(super().build_middleware_stack()))
+        return RequestIds(Bounds(super().build_middleware_stack(), admit=self._admit))
+
+    async def _admit(self, scope: Scope) -> None:
+        await admit_large_body(Request({**scope, "app": self}))
 
     def openapi(self) -> dict[str, Any]:
         """Returns the document; made once."""

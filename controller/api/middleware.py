@@ -9,17 +9,19 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import structlog
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from controller.api.problems import problem_response
+from controller.api.problems import problem_response, response_of_error
 from controller.identity import api_tokens, web_sessions
+from protocol.errors import LocalError, OstiaryError
 from protocol.limits import API_BODY_MAX_BYTES
 from protocol.reasons import Reason
 
@@ -31,7 +33,10 @@ BODY_DEADLINE_S: Final = 20.0
 LARGE_BODIES: Final[Mapping[str, int]] = {"/api/v1/plans": 2 * 1024 * 1024}
 """Paths whose bodies may be longer than others: a policy document names everybody in a company."""
 LARGE_BODIES_AT_ONCE: Final = 4
-"""Bodies beyond the usual size that one process holds: they are read before anybody is known to be signed in."""
+"""Bodies beyond the usual size that one process holds."""
+
+Admit = Callable[[Scope], Awaitable[None]]
+"""Raises OstiaryError unless the credential of a request is right and may send a large body there."""
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,64}\Z")
 _log = structlog.get_logger(__name__)
@@ -94,10 +99,15 @@ class RequestIds:
 
 
 class Bounds:
-    """Refuses oversized heads and bodies before anything else looks at them; also without a Content-Length."""
+    """Refuses oversized heads and bodies before anything else looks at them; also without a Content-Length.
 
-    def __init__(self, app: ASGIApp, *, body_max: int = API_BODY_MAX_BYTES) -> None:
+    A body beyond the usual size gets one of few places, once ``admit`` has said that its sender may have it: who makes
+    credentials up keeps nobody else out.
+    """
+
+    def __init__(self, app: ASGIApp, *, admit: Admit, body_max: int = API_BODY_MAX_BYTES) -> None:
         self._app = app
+        self._admit = admit
         self._body_max = body_max
         self._large = 0
 
@@ -121,7 +131,7 @@ class Bounds:
         if _declared_length(scope) > body_max:
             await self._refuse(scope, receive, send, 413, f"A body has at most {body_max} bytes.")
             return
-        counted = _CountedBody(receive, body_max, self._body_max, self._take_large)
+        counted = _CountedBody(receive, body_max, self._body_max, lambda: self._take_large(scope))
         started = False
 
         async def send_unless_broken(message: Message) -> None:
@@ -137,14 +147,19 @@ class Bounds:
         finally:
             if counted.large:
                 self._large -= 1
-        if counted.refusal is not None and not started:
+        if started:
+            return
+        if isinstance(counted.refusal, OstiaryError):
+            await _close_with(response_of_error(counted.refusal, _id_of(scope)), scope, receive, send)
+        elif counted.refusal is not None:
             await self._refuse(scope, receive, send, *counted.refusal)
 
-    def _take_large(self) -> bool:
+    async def _take_large(self, scope: Scope) -> None:
+        """Raises OstiaryError: what ``admit`` raises, and UNAVAILABLE while all places are taken."""
+        await self._admit(scope)
         if self._large >= LARGE_BODIES_AT_ONCE:
-            return False
+            raise LocalError(Reason.UNAVAILABLE, "Too many large bodies at once.")
         self._large += 1
-        return True
 
     async def _refuse(
         self,
@@ -155,12 +170,8 @@ class Bounds:
         detail: str,
         reason: Reason = Reason.BODY_TOO_LARGE,
     ) -> None:
-        response = problem_response(
-            reason, request_id=scope.get("ostiary.request_id", ""), detail=detail, status=status
-        )
-        # The rest of the body is not read: the connection cannot be used again.
-        response.headers["Connection"] = "close"
-        await response(scope, receive, send)
+        response = problem_response(reason, request_id=_id_of(scope), detail=detail, status=status)
+        await _close_with(response, scope, receive, send)
 
 
 class _BodyRefusedError(Exception):
@@ -170,7 +181,7 @@ class _BodyRefusedError(Exception):
 class _CountedBody:
     """Hands the body on while it is within its bounds in size and time."""
 
-    def __init__(self, receive: Receive, limit: int, usual: int, take_large: Callable[[], bool]) -> None:
+    def __init__(self, receive: Receive, limit: int, usual: int, take_large: Callable[[], Awaitable[None]]) -> None:
         self._receive = receive
         self._limit = limit
         self._usual = usual
@@ -180,7 +191,7 @@ class _CountedBody:
         self._deadline = time.monotonic() + BODY_DEADLINE_S
         self.large = False
         """Whether it holds one of the places for large bodies."""
-        self.refusal: tuple[int, str, Reason] | None = None
+        self.refusal: tuple[int, str, Reason] | OstiaryError | None = None
 
     async def receive(self) -> Message:
         if self._complete:
@@ -198,11 +209,23 @@ class _CountedBody:
                 self.refusal = (413, f"A body has at most {self._limit} bytes.", Reason.BODY_TOO_LARGE)
                 raise _BodyRefusedError
             if self._read > self._usual and not self.large:
-                self.large = self._take_large()
-                if not self.large:
-                    self.refusal = (503, "Too many large bodies at once.", Reason.UNAVAILABLE)
-                    raise _BodyRefusedError
+                try:
+                    await self._take_large()
+                except OstiaryError as exc:
+                    self.refusal = exc
+                    raise _BodyRefusedError from None
+                self.large = True
         return message
+
+
+async def _close_with(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers and closes: the rest of the body is not read, so that the connection cannot be used again."""
+    response.headers["Connection"] = "close"
+    await response(scope, receive, send)
+
+
+def _id_of(scope: Scope) -> str:
+    return str(scope.get("ostiary.request_id", ""))
 
 
 def _given_id(scope: Scope) -> str | None:

@@ -242,9 +242,17 @@ async def test_an_address_that_changed_hands_voids_the_plan(controller: Controll
     assert not controller.services.state.grants
 
 
-async def test_t12_a_document_may_be_long_but_not_endless(owner: httpx2.AsyncClient) -> None:
+async def test_t12_a_document_may_be_long_but_not_endless(controller: Controller, owner: httpx2.AsyncClient) -> None:
     long = "networks: []\n" + "# a long remark\n" * 40_000
     assert (await _plan(owner, long))["applicable"]
+    for secret, code in {
+        "ost_" + "A" * 43: "sign_in_required",
+        "ost_api_" + "A" * 43: "sign_in_required",
+        (await controller.add_user("member@corp.example")).token: "forbidden",
+    }.items():
+        async with controller.person(secret) as stranger:
+            unread = await stranger.post("/api/v1/plans", json={"document": long})
+        assert (code_of(unread), unread.headers["connection"]) == (code, "close"), secret
     for path, document in (("plans", "x" * 2_200_000), ("groups", long)):
         refused = await owner.post(f"/api/v1/{path}", json={"document": document})
         assert (refused.status_code, code_of(refused)) == (413, "body_too_large")

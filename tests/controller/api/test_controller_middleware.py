@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from controller_api import code_of
 from fastapi import Body, FastAPI, Request
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.types import Scope
 
 from controller.api import middleware, problems
 from controller.api.middleware import Bounds, RequestIds
@@ -50,6 +53,12 @@ def build() -> tuple[FastAPI, list[bytes]]:
     return app, bodies
 
 
+async def admit(scope: Scope) -> None:
+    """Whatever says that it is made up is."""
+    if Headers(scope=scope).get("user-agent") == "made-up":
+        raise RefusedError(Reason.SIGN_IN_REQUIRED)
+
+
 @pytest.fixture
 def bodies() -> list[bytes]:
     return []
@@ -59,7 +68,8 @@ def bodies() -> list[bytes]:
 async def client(bodies: list[bytes]) -> AsyncIterator[httpx2.AsyncClient]:
     app, seen = build()
     bodies_alias = seen
-    transport = httpx2.ASGITransport(RequestIds(Bounds(app, body_max=1000)), raise_app_exceptions=False)
+    bounded = RequestIds(Bounds(app, admit=admit, body_max=1000))
+    transport = httpx2.ASGITransport(bounded, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="https://c.example") as made:
         yield made
     bodies.extend(bodies_alias)
@@ -199,6 +209,33 @@ async def test_d10_few_large_bodies_are_held_at_once(
     for _ in range(5):
         again = await client.post("/echo", content=b"x" * 5000, headers=headers)
         assert again.status_code == 200, "each gives its place back"
+
+
+async def test_d10_made_up_credentials_take_no_place(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many of them hang on: the places are for those who were recognised."""
+    monkeypatch.setattr(middleware, "LARGE_BODIES", {"/echo": 5000})
+    headers = {"Authorization": f"Bearer {SESSION}"}
+    go_on, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"y" * 1000
+        begun.release()
+        await go_on.wait()
+        yield b"y"
+
+    made_up = {**headers, "User-Agent": "made-up"}
+    async with asyncio.TaskGroup() as group:
+        held = [group.create_task(client.post("/echo", content=chunks(), headers=made_up)) for _ in range(8)]
+        for _ in held:
+            await begun.acquire()
+        assert (await client.post("/echo", content=b"x" * 5000, headers=headers)).status_code == 200
+        go_on.set()
+    assert {(task.result().status_code, code_of(task.result())) for task in held} == {(401, "sign_in_required")}
+    assert held[0].result().headers["connection"] == "close"
+    for _ in range(5):
+        assert (await client.post("/echo", content=b"x" * 5000, headers=headers)).status_code == 200
 
 
 async def test_d10_a_large_body_that_breaks_off_gives_its_place_back(
