@@ -1,9 +1,12 @@
 """The product's sources as text and as syntax trees, for the tests of this folder."""
 
 import ast
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import combinations
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("protocol", "runtime", "controller", "relay", "connector", "client")
@@ -29,6 +32,36 @@ def tree_of(module: str) -> ast.Module:
     return ast.parse(text_of(module), filename=module)
 
 
+@cache
+def nodes_of(module: str) -> tuple[ast.AST, ...]:
+    """Returns all nodes of a module's syntax tree: walking it once for each rule would be most of the work."""
+    return tuple(ast.walk(tree_of(module)))
+
+
+def of_each(subjects: Iterable[str]) -> Callable[[Callable[[str], None]], Callable[[], None]]:
+    """Makes one test of a rule about ``subjects``: it fails with all that break the rule.
+
+    A test for each of them would be thousands, which take longer to collect than to run. One worker has them all, so that the
+    sources are parsed once.
+    """
+
+    def decorate(rule: Callable[[str], None]) -> Callable[[], None]:
+        @pytest.mark.xdist_group("sources")
+        def test() -> None:
+            broken = []
+            for subject in subjects:
+                try:
+                    rule(subject)
+                except (AssertionError, pytest.fail.Exception) as error:
+                    broken.append(str(error))
+            assert not broken, "\n".join(broken)
+
+        test.__name__ = rule.__name__
+        return test
+
+    return decorate
+
+
 def dotted(node: ast.AST) -> str:
     """Returns ``a.b.c`` for a name or an attribute of names; the last parts for anything else (``().close``)."""
     match node:
@@ -39,9 +72,10 @@ def dotted(node: ast.AST) -> str:
     return "()"
 
 
+@cache
 def calls(module: str) -> list[tuple[ast.Call, str]]:
     """Returns every call of a module with the dotted name of what is called."""
-    return [(node, dotted(node.func)) for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)]
+    return [(node, dotted(node.func)) for node in nodes_of(module) if isinstance(node, ast.Call)]
 
 
 def names_of_tests(module: str) -> set[str]:

@@ -2,8 +2,7 @@
 
 import ast
 
-import pytest
-from sources import DRIVERS, PACKAGES, modules, text_of, tree_of
+from sources import DRIVERS, PACKAGES, modules, nodes_of, of_each, text_of, tree_of
 
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 80
@@ -15,22 +14,22 @@ FROZEN = "migrations/versions/"
 """Written once and never edited: lists of tables, whose length says nothing."""
 
 
-@pytest.mark.parametrize("module", [*SOURCES, *modules("tests")])
+@of_each([*SOURCES, *modules("tests")])
 def test_module_has_a_docstring(module: str) -> None:
     assert ast.get_docstring(tree_of(module)), f"{module}: say what it is for"
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if not module.startswith(FROZEN)])
+@of_each([module for module in SOURCES if not module.startswith(FROZEN)])
 def test_file_and_functions_are_short(module: str) -> None:
     lines = text_of(module).count("\n")
     assert lines <= FILE_LINES_MAX, f"{module} has {lines} lines"
-    for node in ast.walk(tree_of(module)):
+    for node in nodes_of(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= FUNCTION_LINES_MAX, f"{module}:{node.lineno} {node.name} has {length} lines"
 
 
-@pytest.mark.parametrize("module", modules("tests"))
+@of_each(modules("tests"))
 def test_test_file_is_short(module: str) -> None:
     lines = text_of(module).count("\n")
     assert lines <= TEST_FILE_LINES_MAX, f"{module} has {lines} lines"

@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from functools import lru_cache
 
 import pytest
-from sources import PACKAGES, ROOT, modules, names_of_tests, tree_of
+from sources import PACKAGES, ROOT, modules, names_of_tests, nodes_of, of_each
 
 PURE_FOLDERS = ("protocol/*", "*/core/*", "*/domain/*", "client/packet/*")
 
@@ -19,7 +19,7 @@ def _has_code(module: str) -> bool:
     return any(
         isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and not any(isinstance(decorator, ast.Name) and decorator.id == "property" for decorator in node.decorator_list)
-        for node in ast.walk(tree_of(module))
+        for node in nodes_of(module)
     )
 
 
@@ -52,7 +52,7 @@ def _covered() -> frozenset[str]:
     return frozenset(covered)
 
 
-@pytest.mark.parametrize("module", sorted(set(_mirrored()) - EXEMPT))
+@of_each(sorted(set(_mirrored()) - EXEMPT))
 def test_pure_module_has_its_test_file(module: str) -> None:
     if module not in _covered():
         wanted = sorted(f"{name}*.py" for name, owner in _owners().items() if owner == module)

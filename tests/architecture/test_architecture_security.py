@@ -4,7 +4,7 @@ import ast
 import re
 
 import pytest
-from sources import DRIVERS, PACKAGES, calls, dotted, modules, tree_of
+from sources import DRIVERS, PACKAGES, calls, dotted, modules, nodes_of, of_each, tree_of
 
 SOURCES = modules(*PACKAGES)
 
@@ -66,7 +66,7 @@ def _compared_secrets(tree: ast.AST) -> list[ast.Compare]:
     return found
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if _SECURITY_MODULES.match(module)])
+@of_each([module for module in SOURCES if _SECURITY_MODULES.match(module)])
 def test_t23_secrets_are_compared_in_constant_time(module: str) -> None:
     for node in _compared_secrets(tree_of(module)):
         said = ast.unparse(node)
@@ -117,13 +117,13 @@ _DIALLING_MODULES = re.compile(
 )
 
 
-@pytest.mark.parametrize("module", modules("relay"))
+@of_each(modules("relay"))
 def test_t29_relay_never_dials(module: str) -> None:
     for call, called in calls(module):
         if _DIALS.search(called):
             permitted = called in _RELAY_MAY_CALL.get(module, set())
             assert permitted, f"{module}:{call.lineno} calls {called}: the relay never dials"
-    for node in ast.walk(tree_of(module)):
+    for node in nodes_of(module):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -160,7 +160,7 @@ def _subprocess_calls(module: str) -> list[tuple[ast.Call, str]]:
     """Calls into ``subprocess`` and its asyncio counterpart, however they were imported."""
     direct = {
         alias.asname or alias.name
-        for node in ast.walk(tree_of(module))
+        for node in nodes_of(module)
         if isinstance(node, ast.ImportFrom) and node.module == "subprocess"
         for alias in node.names
     }
@@ -204,7 +204,7 @@ def _is_absolute(node: ast.AST, known: dict[str, ast.expr]) -> bool:
     return dotted(node) == "sys.executable"
 
 
-@pytest.mark.parametrize("module", SOURCES)
+@of_each(SOURCES)
 def test_t59_programs_run_by_absolute_path(module: str) -> None:
     for node, name in _subprocess_calls(module):
         place = f"{module}:{node.lineno} {name}"
@@ -214,7 +214,7 @@ def test_t59_programs_run_by_absolute_path(module: str) -> None:
             assert not isinstance(node.args[0], ast.Constant), f"{place}: give a list, not a string"
 
 
-@pytest.mark.parametrize("module", [*SOURCES, *modules(*DRIVERS)])
+@of_each([*SOURCES, *modules(*DRIVERS)])
 def test_t41_no_shell(module: str) -> None:
     for node, name in calls(module):
         assert not _SHELLS.search(name), f"{module}:{node.lineno} {name} starts a shell or searches PATH"
@@ -226,7 +226,7 @@ def test_t41_no_shell(module: str) -> None:
 # --- others ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", SOURCES)
+@of_each(SOURCES)
 def test_t34_builtin_idna_codec_is_banned(module: str) -> None:
     for node, name in calls(module):
         used = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
@@ -234,7 +234,7 @@ def test_t34_builtin_idna_codec_is_banned(module: str) -> None:
             assert not {"idna", "punycode"} & set(map(str, used)), f"{module}:{node.lineno}: use protocol.acl.names"
 
 
-@pytest.mark.parametrize("module", [*SOURCES, *modules("migrations")])
+@of_each([*SOURCES, *modules("migrations")])
 def test_nothing_is_unpickled_or_evaluated(module: str) -> None:
     for node, name in calls(module):
         banned = name in ("eval", "exec", "compile", "__import__") or name.partition(".")[0] in (
@@ -245,15 +245,15 @@ def test_nothing_is_unpickled_or_evaluated(module: str) -> None:
         assert not banned, f"{module}:{node.lineno} {name}"
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if module != "protocol/tokens/jws.py"])
+@of_each([module for module in SOURCES if module != "protocol/tokens/jws.py"])
 def test_only_one_module_knows_jwt(module: str) -> None:
-    for node in ast.walk(tree_of(module)):
+    for node in nodes_of(module):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
         assert "jwt" not in {name.partition(".")[0] for name in names}, f"{module} imports jwt"
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if module != "runtime/tasks.py"])
+@of_each([module for module in SOURCES if module != "runtime/tasks.py"])
 def test_every_task_has_an_owner(module: str) -> None:
     for node, name in calls(module):
         assert not name.endswith((".create_task", ".ensure_future")), f"{module}:{node.lineno}: use runtime.tasks"

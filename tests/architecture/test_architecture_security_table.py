@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 import pytest
-from sources import ROOT
+from sources import ROOT, of_each
 
 TABLE = ROOT / "SECURITY.md"
 KNOWN = {
@@ -121,7 +121,7 @@ def unmentioned(file: str) -> set[str]:
     return missing
 
 
-@pytest.mark.parametrize("file", [file for file, names in catalogue().items() if any(map(ids_of, names))])
+@of_each([file for file, names in catalogue().items() if any(map(ids_of, names))])
 def test_every_test_that_names_a_threat_is_in_its_row(file: str) -> None:
     missing = unmentioned(file)
     if missing:
