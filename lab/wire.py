@@ -130,9 +130,13 @@ class Direction:
 
 
 class Wire:
-    """A wire that is in place; its process is ended by the lab."""
+    """A wire that is in place; its process is ended by ``take_away``, or by the lab."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(
+        self, lab: Lab, ends: tuple[tuple[NamespaceHost, str], ...], process: "subprocess.Popen[bytes]"
+    ) -> None:
+        self._lab = lab
+        self._ends = ends
         self._process = process
         self._conditions = Conditions()
 
@@ -160,7 +164,16 @@ class Wire:
         process = one_wire(lab, (one.namespace, ends[0][1]), (two.namespace, ends[1][1]), seed)
         for (host, name), settings in zip(ends, before, strict=True):
             _restore(host, name, settings)
-        return cls(process)
+        return cls(lab, ends, process)
+
+    def take_away(self) -> None:
+        """Puts a veth link back in its place, with the addresses and routes that are there now."""
+        before = [_settings(host, name) for host, name in self._ends]
+        self._lab.stop(self._process)
+        (one, name), (two, other) = self._ends
+        one.run(IP, "link", "add", name, "type", "veth", "peer", "name", other, "netns", two.namespace)
+        for (host, device), settings in zip(self._ends, before, strict=True):
+            _restore(host, device, settings)
 
     @property
     def conditions(self) -> Conditions:

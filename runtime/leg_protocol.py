@@ -172,6 +172,12 @@ class Leg(asyncio.BufferedProtocol):
         if self.lost is None:
             self._shut(reason, reason)
 
+    @property
+    def local_address(self) -> str | None:
+        """This host's address on the leg; None once the socket is gone."""
+        name = None if self._transport is None else self._transport.get_extra_info("sockname")
+        return str(name[0]) if isinstance(name, tuple) else None
+
     def abort(self) -> None:
         """Drops the connection at once; buffered bytes are lost. The receiver hears nothing more."""
         self._receiver = None

@@ -23,6 +23,8 @@ from runtime.tunnel import Tunnel, TunnelStream
 
 DOUBT_AFTER_S: Final = 1.0
 """An unanswered stream makes us ask whether the tunnel lives at all."""
+PROBE_AFTER_MOVE_S: Final = 1.5
+"""After a change of the host's network: with what comes before and after it, flows are reset within two seconds (F-17)."""
 PROBE_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -49,15 +51,24 @@ class ConnectorTunnel:
         network: the remote network that it was made for.
         key: the device's key.
         since: monotonic seconds.
+        local: this host's address on the way to the relay, if it is known.
     """
 
     def __init__(
-        self, tunnel: Tunnel, path: Path, network: NetworkId, key: ec.EllipticCurvePrivateKey, *, since: float
+        self,
+        tunnel: Tunnel,
+        path: Path,
+        network: NetworkId,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        since: float,
+        local: str | None = None,
     ) -> None:
         self.tunnel = tunnel
         self.path = path
         self.network = network
         self.since = since
+        self.local = local
         self.standing: Standing | None = None
         """Of the newest proof that was sent; its answer may still be on the way. A refused renewal changes nothing."""
         self.proven: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -153,10 +164,10 @@ class ConnectorTunnel:
             raise
         return opened
 
-    async def doubt(self) -> None:
+    async def doubt(self, deadline_s: float = PROBE_S) -> None:
         """Finds out whether a quiet tunnel lives; closes it if not. Raises RemoteError(TUNNEL_LOST) then."""
         try:
-            await self.tunnel.probe(PROBE_S)
+            await self.tunnel.probe(deadline_s)
         except RemoteError as error:
             # Silent: a dead leg shows only so, before the keepalive notices.
             _log.warning("tunnel.silent", connector=self.path.connector, relay=self.path.relay)

@@ -5,6 +5,7 @@ tokens are judged by (F-13: a laptop's own clock is often wrong).
 """
 
 import base64
+import contextlib
 import hashlib
 import math
 from collections.abc import Callable, Mapping
@@ -67,6 +68,8 @@ STANDING_REASONS: Final = frozenset(
 
 NAME_MAX: Final = 128
 """Characters of a connector's name that are kept."""
+BACK_SOON_S: Final = 3.0
+"""A question that needs the controller waits so long for a connection that has just ended."""
 SET_CLOCK_S: Final = 1.0
 """The wall clock moved by more than this against the counter: somebody has set it."""
 SAMPLES_OUTDATED_S: Final = (OFFSET_SAMPLES + 2) * HEARTBEAT_INTERVAL_S
@@ -215,6 +218,7 @@ class ControlLink:
             RefusedError: the controller said no.
             RemoteError: CONTROLLER_UNREACHABLE, TIMEOUT, or a TOKEN_* reason for an answer that does not verify.
         """
+        await self._back_soon()
         reply = await self._request(AuthoriseRequest(self._link.next_id(), resource), AuthoriseReply)
         token = _granted(reply.token, reply.reason)
         found = verify_authorisation(
@@ -228,6 +232,7 @@ class ControlLink:
 
     async def access(self, connector: ConnectorId) -> Access:
         """Asks for an access token for ``connector``, bound to the device's key (C15). Raises as ``authorise``."""
+        await self._back_soon()
         request = AccessTokenRequest(self._link.next_id(), connector, public_jwk(self._key))
         reply = await self._request(request, AccessTokenReply)
         access = verify_access(
@@ -347,6 +352,13 @@ class ControlLink:
                 self._take_keys(jwks, None)
             case Revoked(reason):
                 self._on_standing(reason_from_code(reason))
+
+    async def _back_soon(self) -> None:
+        """A connection that ended a moment ago, as it does when this host moves, is most likely back in another (F-17)."""
+        grace = BACK_SOON_S - self.away_s()
+        if not self.connected and grace > 0:
+            with contextlib.suppress(OstiaryError):
+                await self._link.wait_connected(deadline_s=grace)
 
     async def _ask(self, message: Message) -> tuple[AskedFor, ...]:
         reply = await self._request(message, AccessRequests)

@@ -163,6 +163,7 @@ class Dialling:
                 local_mark=parts.mark,
                 deadline=LEG_DEADLINE_S,
             )
+            local = leg.local_address
             tunnel = Tunnel.client(
                 leg,
                 path.pins,
@@ -173,7 +174,9 @@ class Dialling:
             try:
                 await tunnel.handshake(HANDSHAKE_DEADLINE_S)
                 access = _granted(await asked)
-                link = ConnectorTunnel(tunnel, path, self.network, parts.key, since=parts.clock.monotonic())
+                link = ConnectorTunnel(
+                    tunnel, path, self.network, parts.key, since=parts.clock.monotonic(), local=local
+                )
                 verdict = link.begin_proof(access)
                 self._offer_early(link)
                 await link.finish_proof(verdict)

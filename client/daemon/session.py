@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from client.daemon import network_watch, renewal
+from client.daemon.captive import CaptiveWatch
 from client.daemon.control import ControllerClock, ControlLink
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
@@ -22,11 +23,12 @@ from client.daemon.up_arguments import parse_up
 from client.host.keys import load_or_create_key, remove_key
 from protocol.control import Welcome
 from protocol.enrolment import EnrolmentToken
-from protocol.errors import LocalError, RefusedError
+from protocol.errors import LocalError, OstiaryError, RefusedError
 from protocol.ids import SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.claims import Snapshot
 from protocol.tokens.keys import VerificationKeys
+from runtime.http import check_url
 from runtime.tasks import TaskScope, cancel_and_wait
 
 TICK_S: Final = 1.0
@@ -69,6 +71,8 @@ class Session:
         self.identity: Identity | None = None
         self.link: ControlLink | None = None
         self.user_name = ""
+        self.captive: CaptiveWatch | None = None
+        """Looks for a sign-in page between us and the controller while that is away."""
         self._store = store
         self._policy = policy
         self._gateway = gateway
@@ -117,6 +121,8 @@ class Session:
         link = self.link
         if link is not None and link.connected:
             return "online" if self._policy.current is not None else "connecting"
+        if self.captive is not None and self.captive.found is not None:
+            return "offline"
         return "connecting" if self._clock.monotonic() - self._began < CONNECTING_S else "offline"
 
     # Verbs
@@ -203,6 +209,8 @@ class Session:
             if self.state in ("sign_in_required", "not_configured", "down"):
                 raise RefusedError(Reason.SIGN_IN_REQUIRED, f"the client is {self.state} again")
             error = None if link is None else link.state.error
+            if self.captive is not None and self.captive.found is not None:
+                raise self.captive.found
             if error is not None and error.reason in _HOPELESS:
                 raise error
             await asyncio.sleep(_POLL_S)
@@ -296,15 +304,18 @@ class Session:
         async with TaskScope("session") as scope:
             tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark)
             self.link, self._gateway.tunnels = link, tunnels
+            captive = self.captive = self._captive_watch(controller, link)
             try:
                 scope.spawn_supervised(link.run, name="link")
                 scope.spawn_supervised(lambda: self._denials.report(link), name="reporter")
                 scope.spawn_supervised(lambda: posture.keep_telling(link), name="posture")
                 scope.spawn_supervised(lambda: self._apply(link, tunnels), name="snapshots")
                 scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")
+                scope.spawn_supervised(lambda: self._follow_network(link, tunnels), name="network")
+                scope.spawn_supervised(captive.run, name="captive")
                 await scope.join()
             finally:
-                self.link, self._gateway.tunnels = None, None
+                self.link, self._gateway.tunnels, self.captive = None, None, None
                 tunnels.close(Reason.SHUTTING_DOWN)
 
     def _snapshot_arrived(self, snapshot: Snapshot) -> None:
@@ -321,14 +332,25 @@ class Session:
                 link.confirm(snapshot)
                 _ = self.state
 
+    async def _follow_network(self, link: ControlLink, tunnels: Tunnels) -> None:
+        def changed(what: str) -> None:
+            _log.info("network.changed", what=what)
+            link.network_changed()
+            tunnels.doubt()
+
+        clock = self._clock
+        addresses = lambda: network_watch.own_addresses(self._mark)  # noqa: E731 - looked up anew each time
+        await network_watch.watch(NetworkWatch(clock.counter, addresses, clock.monotonic), changed)
+
+    def _captive_watch(self, controller: Controller, link: ControlLink) -> CaptiveWatch:
+        def away() -> OstiaryError | None:
+            return None if link.connected else link.state.error
+
+        host = check_url(controller.url).hostname or ""
+        return CaptiveWatch(host, away, link.network_changed, mark=self._mark)
+
     async def _tick(self, link: ControlLink, tunnels: Tunnels) -> None:
-        network = NetworkWatch(self._clock.counter, lambda: network_watch.own_addresses(self._mark))
         while True:
-            change = network.look()
-            if change is not None:
-                _log.info("network.changed", what=change)
-                link.network_changed()
-                tunnels.doubt()
             link.synchronise()
             self._policy.tick(link.away_s())
             tunnels.tick()

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.core.access import AccessBook, AuthorisationBook
 from client.core.paths import PathMemory
-from client.daemon.connector_tunnel import ConnectorTunnel
+from client.daemon.connector_tunnel import PROBE_AFTER_MOVE_S, ConnectorTunnel
 from client.daemon.control import ControlLink
 from client.daemon.dialling import DialContext, Dialling
+from client.daemon.network_watch import is_here
 from client.daemon.opening import ConnectorRefusedError, Opened, Opening
 from client.daemon.policy import Policy
 from protocol.acl.model import Entry, IPAddress, Request, Transport
@@ -214,10 +215,22 @@ class Tunnels:
                     self._renew_soon(tunnel)
 
     def doubt(self) -> None:
-        """The host's network has changed, or the host has slept: tunnels that do not answer at once are given up (F-17)."""
-        self._authorisations.clear()
+        """The host's network has changed, or the host has slept: tunnels that do not answer at once are given up (F-17).
+
+        Those from an address that this host has no more are given up unasked.
+        """
         for tunnel in self.live:
-            self._scope.spawn(tunnel.doubt(), name="doubt", on_crash=lambda _: None)
+            if tunnel.local is not None and not is_here(tunnel.local):
+                tunnel.close(Reason.TUNNEL_LOST)
+                self._forget(tunnel)
+            else:
+                self._scope.spawn(self._doubt(tunnel), name="doubt")
+
+    async def _doubt(self, tunnel: ConnectorTunnel) -> None:
+        try:
+            await tunnel.doubt(PROBE_AFTER_MOVE_S)
+        except RemoteError:
+            self._forget(tunnel)
 
     def close(self, reason: Reason) -> None:
         """Ends everything."""
