@@ -10,8 +10,8 @@ from controller.publish import Hop
 from protocol.acl.model import Acl
 from protocol.control import Cutoff
 from protocol.errors import RefusedError
-from protocol.ids import ConnectorId, DeviceId, relay_hash
-from protocol.limits import ACCESS_LIFE_S, CONFIG_LIFE_S, CONNECTOR_TICKET_LIFE_S, SNAPSHOT_LIFE_S
+from protocol.ids import ConnectorId, DeviceId, RelayId, relay_hash
+from protocol.limits import ACCESS_LIFE_S, CLIENT_TICKET_LIFE_S, CONFIG_LIFE_S, CONNECTOR_TICKET_LIFE_S, SNAPSHOT_LIFE_S
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import (
@@ -116,6 +116,51 @@ def test_an_authorisation_holds_paths_with_client_tickets() -> None:
     assert (found.resource, path.connector, path.pins) == (office.resource, office.connector_id, (PIN,))
     ticket = verify_ticket(path.ticket, keys=office.keys, issuer="ctl_test", relay=office.relay, now=NOW)
     assert (ticket.role, ticket.connector_hash) == ("client", path.connector_hash)
+
+
+def test_clients_that_ask_in_one_second_get_one_ticket_and_later_ones_another() -> None:
+    office = Signed()
+    relay_ids = [office.relay, office.world.relay("other.example", 8443)]
+    connectors = [office.connector_id, office.world.connector(office.network)]
+    state = office.world.state
+    relays = [state.relays[relay] for relay in relay_ids]
+
+    def tickets(now: float) -> dict[tuple[str, str], str]:
+        hops = [Hop(state.connectors[connector], (PIN,), relay) for connector in connectors for relay in relays]
+        token = office.signer.authorisation(office.head, office.subject, office.resource, hops, now)
+        found = verify_authorisation(token, keys=office.keys, issuer="ctl_test", device=office.device, now=now)
+        return {(path.connector, path.relay): path.ticket for path in found.paths}
+
+    first = tickets(NOW)
+    assert len(set(first.values())) == 4
+    assert tickets(NOW + 0.2) == first
+    later = tickets(NOW + 1)
+    assert set(later.values()).isdisjoint(first.values())
+    for (connector, relay), ticket in later.items():
+        verified = verify_ticket(ticket, keys=office.keys, issuer="ctl_test", relay=RelayId(relay), now=NOW + 1)
+        assert verified.connector_hash == relay_hash(ConnectorId(connector))
+        assert verified.expires == START + 2 + CLIENT_TICKET_LIFE_S
+
+
+def test_t64_no_ticket_of_a_key_that_is_not_the_signing_one_any_more_is_given_again() -> None:
+    office = Signed()
+    state = office.world.state
+    hop = Hop(state.connectors[office.connector_id], (PIN,), state.relays[office.relay])
+
+    def ticket() -> str:
+        token = office.signer.authorisation(office.head, office.subject, office.resource, [hop], NOW)
+        keys = VerificationKeys.of(*office.ring.keys.values())
+        found = verify_authorisation(token, keys=keys, issuer="ctl_test", device=office.device, now=NOW)
+        return found.paths[0].ticket
+
+    before = ticket()
+    fresh = office.add_key()
+    office.world.do(c.ActivateSigningKey(fresh))
+    after = ticket()
+    verify_ticket(
+        after, keys=VerificationKeys.of(office.ring.keys[fresh]), issuer="ctl_test", relay=office.relay, now=NOW
+    )
+    assert after != before
 
 
 def test_an_access_token_holds_only_what_lies_behind_its_connector() -> None:
