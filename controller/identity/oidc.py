@@ -19,8 +19,8 @@ from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from protocol.errors import RefusedError, RemoteProtocolError
-from protocol.reasons import Reason
+from controller.identity.identity_rules import IdentityRule, refused
+from protocol.errors import RemoteProtocolError
 from protocol.tokens.strict import parse_object_untrusted
 
 FLOW_LIFE_S: Final = 10 * 60
@@ -32,7 +32,6 @@ WELL_KNOWN: Final = "/.well-known/openid-configuration"
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """Signatures by a public key only. The key decides which of them fits, never the token."""
 _CLIENT_AUTH: Final = ("client_secret_basic", "client_secret_post")
-_SECRET_FIELDS: Final = ("state", "nonce", "verifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +104,23 @@ def parse_metadata_untrusted(raw: bytes, issuer: str, *, loopback: bool) -> Meta
     try:
         value = parse_object_untrusted(raw, limit=METADATA_MAX_BYTES)
     except RemoteProtocolError as exc:
-        raise refused("the discovery document is not JSON") from exc
+        raise refused(IdentityRule.DISCOVERY, "the discovery document is not JSON") from exc
     if value.get("issuer") != issuer:
-        raise refused("the discovery document is of another issuer")
+        raise refused(IdentityRule.DISCOVERY_ISSUER, "the discovery document is of another issuer")
     endpoints = {
         name: _endpoint(value, name, loopback) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
     }
     userinfo = _endpoint(value, "userinfo_endpoint", loopback) if value.get("userinfo_endpoint") is not None else None
     algorithms = tuple(name for name in ALGORITHMS if name in _words(value, "id_token_signing_alg_values_supported"))
     if not algorithms:
-        raise refused("the provider signs with no algorithm that is accepted here")
+        raise refused(IdentityRule.DISCOVERY, "the provider signs with no algorithm that is accepted here")
     challenges = _words(value, "code_challenge_methods_supported", otherwise=("S256",))
     if "S256" not in challenges:
-        raise refused("the provider knows no PKCE with S256")
+        raise refused(IdentityRule.DISCOVERY, "the provider knows no PKCE with S256")
     offered = _words(value, "token_endpoint_auth_methods_supported", otherwise=_CLIENT_AUTH[:1])
     client_auth = next((name for name in _CLIENT_AUTH if name in offered), None)
     if client_auth is None:
-        raise refused("the provider takes no client secret")
+        raise refused(IdentityRule.DISCOVERY, "the provider takes no client secret")
     return Metadata(
         issuer=issuer,
         **endpoints,
@@ -135,7 +134,7 @@ def parse_metadata_untrusted(raw: bytes, issuer: str, *, loopback: bool) -> Meta
 def _endpoint(value: Mapping[str, object], name: str, loopback: bool) -> str:
     url = value.get(name)
     if not isinstance(url, str) or not is_acceptable_url(url, loopback=loopback):
-        raise refused(f"{name} of the discovery document is not an https URL")
+        raise refused(IdentityRule.DISCOVERY, f"{name} of the discovery document is not an https URL")
     return url
 
 
@@ -144,7 +143,7 @@ def _words(value: Mapping[str, object], name: str, *, otherwise: tuple[str, ...]
     if found is None:
         return otherwise
     if not isinstance(found, list):
-        raise refused(f"{name} of the discovery document is not a list")
+        raise refused(IdentityRule.DISCOVERY, f"{name} of the discovery document is not a list")
     return tuple(item for item in found if isinstance(item, str))
 
 
@@ -173,19 +172,19 @@ def parse_callback_untrusted(query: Mapping[str, str], flow: Flow, metadata: Met
         RefusedError: IDENTITY_REFUSED for another state or issuer, a flow that is too old, or what the provider refused.
     """
     if not hmac.compare_digest(query.get("state", "").encode(), flow.state.encode()):
-        raise refused("the answer belongs to another sign-in")
+        raise refused(IdentityRule.FLOW_STATE, "the answer belongs to another sign-in")
     if not flow.started_s <= now + 1 <= flow.started_s + FLOW_LIFE_S:
-        raise refused("the sign-in took too long")
+        raise refused(IdentityRule.FLOW_EXPIRED, "the sign-in took too long")
     issuer = query.get("iss")
     if issuer is None and metadata.names_issuer:
-        raise refused("the answer does not say who sends it")
+        raise refused(IdentityRule.FLOW_ISSUER, "the answer does not say who sends it")
     if issuer is not None and issuer != flow.issuer:
-        raise refused("the answer comes from another issuer")
+        raise refused(IdentityRule.FLOW_ISSUER, "the answer comes from another issuer")
     if "error" in query:
-        raise refused(f"the provider refused: {_shown(query['error'])}")
+        raise refused(IdentityRule.PROVIDER_REFUSED, f"the provider refused: {_shown(query['error'])}")
     code = query.get("code", "")
     if not 0 < len(code) <= CODE_MAX:
-        raise refused("the answer holds no code")
+        raise refused(IdentityRule.CODE, "the answer holds no code")
     return code
 
 
@@ -203,11 +202,6 @@ def token_request(
     client = ClientAuth(client_id, client_secret, metadata.client_auth)
     _, headers, body = client.prepare("POST", metadata.token_endpoint, headers, body)
     return headers, body.encode()
-
-
-def refused(detail: str) -> RefusedError:
-    """The refusal of whatever a provider, or somebody in its place, has sent."""
-    return RefusedError(Reason.IDENTITY_REFUSED, detail)
 
 
 def _shown(text: str) -> str:

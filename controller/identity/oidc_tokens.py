@@ -14,10 +14,10 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 
-from controller.identity.oidc import ALGORITHMS, Flow, refused
-from protocol.errors import RefusedError, RemoteProtocolError
+from controller.identity.identity_rules import IdentityRefusedError, IdentityRule, refused
+from controller.identity.oidc import ALGORITHMS, Flow
+from protocol.errors import RemoteProtocolError
 from protocol.limits import CLOCK_LEEWAY_S
-from protocol.reasons import Reason
 from protocol.tokens.strict import b64url_decode_untrusted, parse_object_untrusted, split_compact_untrusted
 
 ID_TOKEN_MAX_BYTES: Final = 64 * 1024
@@ -65,7 +65,7 @@ class Person:
     second_factor: bool
 
 
-class UnknownKeyError(RefusedError):
+class UnknownKeyError(IdentityRefusedError):
     """No key of the set made the token: perhaps the provider has a new one."""
 
 
@@ -74,10 +74,10 @@ def parse_jwks_untrusted(raw: bytes) -> ProviderKeys:
     try:
         value = parse_object_untrusted(raw, limit=JWKS_MAX_BYTES)
     except RemoteProtocolError as exc:
-        raise refused("the provider's keys are not JSON") from exc
+        raise refused(IdentityRule.PROVIDER_KEYS, "the provider's keys are not JSON") from exc
     entries = value.get("keys")
     if not isinstance(entries, list) or len(entries) > KEYS_MAX:
-        raise refused("the provider's keys are no JWK set")
+        raise refused(IdentityRule.PROVIDER_KEYS, "the provider's keys are no JWK set")
     named: dict[str, Key] = {}
     unnamed: list[Key] = []
     for entry in entries:
@@ -88,11 +88,11 @@ def parse_jwks_untrusted(raw: bytes) -> ProviderKeys:
         if not isinstance(kid, str):
             unnamed.append(key)
         elif kid in named:
-            raise refused("two of the provider's keys have one kid")
+            raise refused(IdentityRule.PROVIDER_KEYS, "two of the provider's keys have one kid")
         else:
             named[kid] = key
     if not named and not unnamed:
-        raise refused("none of the provider's keys is of use")
+        raise refused(IdentityRule.PROVIDER_KEYS, "none of the provider's keys is of use")
     return ProviderKeys(named, tuple(unnamed))
 
 
@@ -136,9 +136,9 @@ def verify_id_token_untrusted(
         signed = jws.deserialize_compact(token, key, algorithms=[algorithm])
         claims = parse_object_untrusted(signed.payload, limit=ID_TOKEN_MAX_BYTES)
     except RemoteProtocolError as exc:
-        raise refused("the ID token is malformed") from exc
+        raise refused(IdentityRule.ID_TOKEN_FORMAT, "the ID token is malformed") from exc
     except (JoseError, ValueError, TypeError) as exc:
-        raise UnknownKeyError(Reason.IDENTITY_REFUSED, "the ID token's signature is wrong") from exc
+        raise UnknownKeyError(IdentityRule.SIGNATURE, "the ID token's signature is wrong") from exc
     _check_claims(claims, header, flow=flow, client_id=client_id, access_token=access_token, now=now)
     return claims
 
@@ -147,19 +147,19 @@ def _choose(header: Mapping[str, object], keys: ProviderKeys, algorithms: Collec
     """The key that the header names and the algorithm that fits it. The header chooses among what we accept, no more."""
     algorithm, kid = header.get("alg"), header.get("kid")
     if "crit" in header or "b64" in header:
-        raise refused("the ID token's header asks for extensions")
+        raise refused(IdentityRule.ID_TOKEN_FORMAT, "the ID token's header asks for extensions")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or algorithm not in algorithms:
-        raise refused("the ID token's algorithm is not accepted")
+        raise refused(IdentityRule.ALGORITHM, "the ID token's algorithm is not accepted")
     if kid is not None:
         key = keys.named.get(kid) if isinstance(kid, str) else None
         if key is None:
-            raise UnknownKeyError(Reason.IDENTITY_REFUSED, "the ID token's key is not among the provider's")
+            raise UnknownKeyError(IdentityRule.KEY, "the ID token's key is not among the provider's")
         candidates: Iterable[Key] = (key,)
     else:
         candidates = (*keys.named.values(), *keys.unnamed)
     fitting = [key for key in candidates if _fits(key, algorithm)]
     if len(fitting) != 1:
-        raise refused("the ID token does not say which key signed it")
+        raise refused(IdentityRule.KEY, "the ID token does not say which key signed it")
     return fitting[0], algorithm
 
 
@@ -180,38 +180,38 @@ def _check_claims(
 ) -> None:
     for name in ("exp", "iat", "nbf", "auth_time"):
         if name in claims and (type(claims[name]) not in (int, float) or not 0 <= claims[name] < 1 << 53):
-            raise refused(f"the ID token's {name} is no time")
+            raise refused(IdentityRule.TIMES, f"the ID token's {name} is no time")
     if claims.get("iss") != flow.issuer:
-        raise refused("the ID token is of another issuer")
+        raise refused(IdentityRule.ISSUER, "the ID token is of another issuer")
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if client_id not in audiences or not all(isinstance(item, str) for item in audiences):
-        raise refused("the ID token is meant for somebody else")
+        raise refused(IdentityRule.AUDIENCE, "the ID token is meant for somebody else")
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), flow.nonce.encode()):
-        raise refused("the ID token belongs to another sign-in")
+        raise refused(IdentityRule.NONCE, "the ID token belongs to another sign-in")
     if not isinstance(claims.get("iat"), int | float) or claims["iat"] < now - ISSUED_MAX_AGE_S - CLOCK_LEEWAY_S:
-        raise refused("the ID token was made too long ago")
+        raise refused(IdentityRule.TIMES, "the ID token was made too long ago")
     if claims["iat"] > now + CLOCK_LEEWAY_S:
-        raise refused("the ID token is from the future; compare the clocks")
+        raise refused(IdentityRule.TIMES, "the ID token is from the future; compare the clocks")
     _check_subject(claims.get("sub"))
     if flow.max_age_s is not None:
         since = claims.get("auth_time")
         # Counted from the departure: people take their time at the provider.
         if since is None or since < flow.started_s - flow.max_age_s - CLOCK_LEEWAY_S:
-            raise refused("the person did not prove anew who he is")
+            raise refused(IdentityRule.NOT_ANEW, "the person did not prove anew who he is")
     params = {"nonce": flow.nonce, "client_id": client_id, "access_token": access_token}
     checked = CodeIDToken(claims, dict(header), params=params)
     try:
         # Expiry, not-before, authorised party and the hash of the access token.
         checked.validate(now=int(now), leeway=CLOCK_LEEWAY_S)
     except (JoseError, ValueError, TypeError) as exc:
-        raise refused(f"the ID token was not accepted ({type(exc).__name__})") from exc
+        raise refused(IdentityRule.OTHER_CLAIMS, f"the ID token was not accepted ({type(exc).__name__})") from exc
 
 
 def _check_subject(subject: object) -> str:
     if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_MAX or not subject.isprintable():
-        raise refused("the provider names no subject")
+        raise refused(IdentityRule.SUBJECT, "the provider names no subject")
     return subject
 
 
@@ -220,9 +220,9 @@ def parse_userinfo_untrusted(raw: bytes, subject: str) -> dict[str, Any]:
     try:
         value = parse_object_untrusted(raw, limit=USERINFO_MAX_BYTES)
     except RemoteProtocolError as exc:
-        raise refused("the userinfo answer is not JSON") from exc
+        raise refused(IdentityRule.USERINFO, "the userinfo answer is not JSON") from exc
     if value.get("sub") != subject:
-        raise refused("the userinfo answer is about somebody else")
+        raise refused(IdentityRule.USERINFO, "the userinfo answer is about somebody else")
     return value
 
 
@@ -253,5 +253,5 @@ def _groups(claims: Mapping[str, Any], name: str) -> frozenset[str] | None:
         return None
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list) or len(items) > GROUPS_MAX or not all(isinstance(item, str) for item in items):
-        raise refused(f"the groups claim is no list of at most {GROUPS_MAX} names")
+        raise refused(IdentityRule.GROUPS_CLAIM, f"the groups claim is no list of at most {GROUPS_MAX} names")
     return frozenset(items)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from controller.identity.identity_rules import IdentityRule, refused
 from controller.identity.oidc import (
     METADATA_MAX_BYTES,
     Flow,
@@ -20,7 +21,6 @@ from controller.identity.oidc import (
     discovery_url,
     is_acceptable_url,
     parse_metadata_untrusted,
-    refused,
     token_request,
 )
 from controller.identity.oidc_tokens import (
@@ -120,7 +120,7 @@ class ProviderClient:
         answer = _parse_answer_untrusted(raw)
         id_token, access_token = answer.get("id_token"), answer.get("access_token")
         if not isinstance(id_token, str):
-            raise refused("the provider answers without an ID token")
+            raise refused(IdentityRule.ID_TOKEN_MISSING, "the provider answers without an ID token")
         access = access_token if isinstance(access_token, str) else None
         claims = await self._verify(metadata, id_token, flow, client_id, access)
         if access is not None and metadata.userinfo_endpoint is not None and any(name not in claims for name in wants):
@@ -186,7 +186,7 @@ class ProviderClient:
         body: bytes | None = None,
     ) -> bytes:
         if not is_acceptable_url(url, loopback=self._loopback):
-            raise refused("the provider is not reached by https")
+            raise refused(IdentityRule.PROVIDER_ANSWER, "the provider is not reached by https")
         if self._clock.monotonic() < known.failed_until:
             raise _unreachable("it failed a moment ago")
         if known.running >= CONCURRENT_MAX:
@@ -214,7 +214,7 @@ class ProviderClient:
             return answer.body
         if answer.status >= 500 or answer.status == 429:
             raise _unreachable(f"it answered {answer.status}")
-        raise refused(f"the provider answered {answer.status}")
+        raise refused(IdentityRule.PROVIDER_ANSWER, f"the provider answered {answer.status}")
 
     def _admit(self, address: IPAddress) -> None:
         for face in faces_of(unmapped(address)):
@@ -232,7 +232,7 @@ def _parse_answer_untrusted(raw: bytes) -> dict[str, object]:
     try:
         return parse_object_untrusted(raw, limit=TOKEN_ANSWER_MAX_BYTES)
     except RemoteProtocolError as exc:
-        raise refused("the provider's answer is not JSON") from exc
+        raise refused(IdentityRule.PROVIDER_ANSWER, "the provider's answer is not JSON") from exc
 
 
 def _unreachable(detail: str) -> RefusedError:

@@ -17,8 +17,8 @@ def test_one_command_brings_the_stack_up_and_proves_the_path(engine: Engine, che
         *("--profile", "demo"),
     )
     up = ("up", "--detach", "--wait", "--wait-timeout", "300")
-    engine.compose(*stack, *up)
     try:
+        engine.compose(*stack, *up)
         assert _proof(engine, stack) == "hello from the private network\n"
         states = [json.loads(line) for line in engine.compose(*stack, "ps", "--format", "json").stdout.splitlines()]
         assert {item["Health"] for item in states if item["Service"] != "demo-web"} <= {"healthy", ""}

@@ -21,7 +21,8 @@ from controller.domain.commands import CreateUser
 from controller.domain.commands_sign_in import FollowProviderGroups, LinkIdentity
 from controller.domain.model import IdentityProvider, Role
 from controller.domain.rules import RuleBrokenError, clean_name
-from controller.identity.oidc import FLOW_LIFE_S, Flow, authorization_url, parse_callback_untrusted, refused
+from controller.identity.identity_rules import IdentityRefusedError, IdentityRule, refused
+from controller.identity.oidc import FLOW_LIFE_S, Flow, authorization_url, parse_callback_untrusted
 from controller.identity.oidc_tokens import Person, person_of
 from controller.identity.rate_limit import address_key
 from controller.identity.web_sessions import Origin, SessionKind
@@ -96,9 +97,9 @@ def open_flow_untrusted(services: Services, cookie: str, provider: str) -> Flow:
     try:
         flow = Flow.from_bytes(services.seal.open(_FLOW, b64url_decode_untrusted(cookie)))
     except (LocalError, RemoteProtocolError) as exc:
-        raise refused("this browser began no sign-in") from exc
+        raise refused(IdentityRule.FLOW, "this browser began no sign-in") from exc
     if flow.provider != provider:
-        raise refused("this browser began a sign-in with another provider")
+        raise refused(IdentityRule.FLOW, "this browser began a sign-in with another provider")
     return flow
 
 
@@ -117,7 +118,7 @@ async def finish(
         person = await _person(services, known, flow, query, now)
         signed = await _sign_in(services, known, person, flow, origin, request_id)
     except OstiaryError as exc:
-        await record_failure(services, None, exc.reason.code, request_id, now)
+        await record_failure(services, None, _cause(exc), request_id, now)
         raise
     services.limits.identity_provider.refund(address_key(origin.address), now)
     return Arrival(signed, flow)
@@ -131,7 +132,7 @@ async def _person(
     async with services.store.read() as connection:
         sealed = await secrets.get(connection, secret_place(known.id))
     if sealed is None:
-        raise refused("the provider's client secret was not set")
+        raise refused(IdentityRule.CLIENT_SECRET, "the provider's client secret was not set")
     client_secret = services.seal.open(secret_place(known.id), sealed).decode()
     wants = ("email", *((known.groups_claim,) if known.groups_claim is not None else ()))
     claims = await services.providers.redeem(
@@ -139,9 +140,10 @@ async def _person(
     )
     person = person_of(claims, groups_claim=known.groups_claim, now=services.clock.wall())
     if known.email_domains:
+        rule = IdentityRule.EMAIL_UNVERIFIED if person.email is None else IdentityRule.EMAIL_DOMAIN
         domain = (person.email or "").rpartition("@")[2].casefold()
         if domain not in known.email_domains:
-            raise refused("no verified e-mail address of a domain that is allowed")
+            raise refused(rule, "no verified e-mail address of a domain that is allowed")
     return person
 
 
@@ -157,8 +159,23 @@ async def _sign_in(
         user = await _account(unit, known, person)
         await identities.seen(unit.connection, known.issuer, person.subject, now)
         if known.groups_claim is not None:
-            await unit.execute(FollowProviderGroups(user, known.id, person.groups))
+            await _follow_groups(unit, FollowProviderGroups(user, known.id, person.groups))
         return await sessions.begin_in(unit, services, user, surface, origin, how)
+
+
+async def _follow_groups(unit: Unit, command: FollowProviderGroups) -> None:
+    try:
+        await unit.execute(command)
+    except RefusedError as exc:
+        if exc.reason is Reason.IDENTITY_REFUSED:
+            raise refused(IdentityRule.GROUPS_CLAIM_MISSING, exc.detail) from exc
+        raise
+
+
+def _cause(exc: OstiaryError) -> str:
+    """The word of the audit trail: the reason, and which rule of ours the provider's answer broke."""
+    rule = f"/{exc.rule.value}" if isinstance(exc, IdentityRefusedError) else ""
+    return exc.reason.code + rule
 
 
 async def _account(unit: Unit, known: IdentityProvider, person: Person) -> UserId:

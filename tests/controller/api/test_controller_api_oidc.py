@@ -177,13 +177,38 @@ async def test_a_groups_claim_that_is_missing_takes_nobody_out(controller: Contr
     assert (await world.sign_in("lin", controller.person(), console="/")).status_code == 403
     assert set(controller.services.state.users) == before, "nobody was made"
     (failed,) = (await world.owner.get("/api/v1/events", params={"type": "sign_in.failed"})).json()["items"]
-    assert failed["data"] == {"user": None, "cause": "identity_refused"}
+    assert failed["data"] == {"user": None, "cause": "identity_refused/groups-claim-missing"}
     if real.kind == "python":
         return  # its people do not change
     for groups in ({"groups": ["engineers"]}, {}):
         real.know("lin", email="lin@corp.example", email_verified=True, name="Lin", **groups)
         assert (await world.sign_in("lin", controller.person(), console="/")).status_code == 303
         assert (await world.owner.get(f"/api/v1/groups/{group}")).json()["members"] == 1
+
+
+async def test_t9_the_trail_names_the_rule_that_refused_and_no_claim(
+    controller: Controller, real: RealProvider
+) -> None:
+    world = await corp(controller, real, email_domains=["other.example"])
+    for person, rule in (("lin", "email-domain"), ("eve", "email-unverified")):
+        assert (await world.sign_in(person, controller.person(), console="/")).status_code == 403
+        trail = (await world.owner.get("/api/v1/events", params={"type": "sign_in.failed"})).json()["items"]
+        assert trail[0]["data"] == {"user": None, "cause": f"identity_refused/{rule}"}
+    answers: dict[str, dict[str, str]] = {
+        "flow-state": {"state": "another", "code": "x"},
+        "flow-issuer": {"iss": "https://elsewhere.example", "code": "x"},
+        "provider-refused": {"error": "access_denied lin@corp.example"},
+        "code": {},
+    }
+    for rule, query in answers.items():
+        browser = controller.person()
+        there = await world.leave(browser, console="/")
+        given = {"state": parse_qs(urlsplit(there).query)["state"][0], "iss": real.issuer}
+        back = await browser.get(f"/sign-in/{world.id}/callback", params={**given, **query})
+        assert back.status_code == 403, back.text
+        trail = (await world.owner.get("/api/v1/events", params={"type": "sign_in.failed"})).json()["items"]
+        assert trail[0]["data"]["cause"] == f"identity_refused/{rule}"
+    assert "corp.example" not in str([item["data"] for item in trail])
 
 
 async def test_t2_a_mail_address_makes_nobody_somebody_else(controller: Controller, real: RealProvider) -> None:
