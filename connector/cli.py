@@ -48,6 +48,7 @@ from runtime.lifecycle import run as run_daemon
 from runtime.logging import configure
 from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
 from runtime.metrics import MetricsServer
+from runtime.service_commands import service_group
 from runtime.settings import describe, load
 from runtime.status_socket import StatusServer
 
@@ -267,6 +268,9 @@ def check_config(
 def version(as_json: JsonOption = False) -> None:
     """Print the version of the software and of the protocol."""
     console.print_version("ostiary-connector", as_json=as_json)
+
+
+app.add_typer(service_group("connector", "ostiary-connector"))
 
 
 def _settings(config: Path | None, **flags: object) -> Settings:

@@ -120,9 +120,24 @@ class Daemon:
             self._scope.spawn_supervised(self._tick, name="tick")
             self._scope.spawn_supervised(self.reporter.run, name="records")
             self._scope.spawn_supervised(self.rotation.run, name="rotation")
-            lifecycle.ready("connector started")
+            self._scope.spawn(self._announce(lifecycle), name="announce")
             await lifecycle.stop.wait()
             await self._drain(lifecycle)
+
+    async def _announce(self, lifecycle: Lifecycle) -> None:
+        """Tells systemd READY when clients can come, not before; and how many relays they can come through."""
+        shown = ""
+        told = False
+        while not self.draining:
+            ready = self.ready
+            text = f"{len(self.uplinks.attached)} relays" if ready else "waiting for a config and a relay"
+            if ready and not told:
+                lifecycle.ready(text)
+                told = True
+            elif text != shown:
+                lifecycle.status(text)
+            shown = text
+            await asyncio.sleep(TICK_S)
 
     # PeerHost
 

@@ -35,6 +35,7 @@ from runtime.console import (
     print_table,
     print_version,
 )
+from runtime.service_commands import service_group
 
 if TYPE_CHECKING:
     from relay.settings import Settings
@@ -222,6 +223,9 @@ def check_config(
 def version(as_json: JsonOption = False) -> None:
     """Print the version of the software and of the protocol."""
     print_version("ostiary-relay", as_json=as_json)
+
+
+app.add_typer(service_group("relay", "ostiary-relay"))
 
 
 def _settings(config: Path | None, **flags: object) -> "Settings":

@@ -10,6 +10,7 @@ import typer
 from client.cli import commands_checks
 from runtime.command_line import JsonOption, command_group, version_option
 from runtime.service_commands import service_group
+from runtime.service_commands import service_group
 
 _CODES = """
 \b
@@ -302,6 +303,8 @@ def show_version(as_json: JsonOption = False) -> None:
 
 
 commands_checks.declare(app)
+
+app.add_typer(service_group("client", "ostiary"))
 
 app.add_typer(service_group("client", "ostiary"))
 

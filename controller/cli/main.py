@@ -13,6 +13,7 @@ import typer
 from controller.cli.main_groups import events, keys
 from runtime.command_line import JsonOption, ReadyOption, command_group, config_option, version_option
 from runtime.console import print_version
+from runtime.service_commands import service_group
 
 app = command_group(
     """The Ostiary controller: identity, policy and keys of a zero-trust access network.
@@ -304,6 +305,9 @@ def admin_reset_password(
     from controller.cli import admin as commands
 
     commands.reset_password(context.obj, email, password_file, as_json=as_json)
+
+
+app.add_typer(service_group("controller", "ostiary-controller"))
 
 
 def main() -> None:

@@ -1,0 +1,183 @@
+"""Services: what install, uninstall and status do to a host, with systemctl's part played by a double."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+from runtime.console import AdviceError
+from runtime.service import ROLES, WRITTEN, Service, Standing, run_program, unit_text
+
+
+class Systemd:
+    """The host's programs: remembers what it was told, and says what a test wants."""
+
+    def __init__(self, said: str = "LoadState=loaded\nActiveState=active\nSubState=running\n") -> None:
+        self.told: list[tuple[str, ...]] = []
+        self.said = said
+
+    def __call__(self, command: Sequence[str]) -> str:
+        self.told.append(tuple(command))
+        return self.said if "show" in command else ""
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host's files, with a client installed below /opt that only root can change."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    root = tmp_path / "host"
+    for folder in ("etc/systemd/system", "opt/ostiary/bin", "var/lib/ostiary/relay"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    for role in ROLES.values():
+        (root / "opt/ostiary/bin" / role.program).write_text("#!/bin/sh\n")
+        (root / "opt/ostiary/bin" / role.program).chmod(0o755)
+    return root
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the program has to be root's")
+
+
+def service(role: str, host: Path, systemd: Systemd) -> Service:
+    return Service(ROLES[role], root=host, programs=host / "opt/ostiary/bin", run=systemd)
+
+
+@needs_root
+def test_install_writes_enables_and_starts_the_client(host: Path) -> None:
+    systemd = Systemd()
+    done = service("client", host, systemd).install(users=("ada",))
+    text = (host / "etc/systemd/system/ostiaryd.service").read_text()
+    assert text.startswith(WRITTEN)
+    assert f"ExecStart={host}/opt/ostiary/bin/ostiaryd\n" in text
+    assert f"ExecStopPost={host}/opt/ostiary/bin/ostiaryd cleanup\n" in text
+    assert ("/usr/sbin/groupadd", "--system", "--force", "ostiary") in systemd.told
+    assert ("/usr/sbin/usermod", "--append", "--groups", "ostiary", "ada") in systemd.told
+    assert systemd.told[-3:] == [
+        ("/usr/bin/systemctl", "daemon-reload"),
+        ("/usr/bin/systemctl", "enable", "ostiaryd.service", "ostiary-cleanup.service"),
+        ("/usr/bin/systemctl", "restart", "--no-block", "ostiaryd.service"),
+    ]
+    assert done[-1] == "enabled and started ostiaryd.service"
+
+
+@needs_root
+def test_install_gives_a_relay_a_user_who_owns_its_state(host: Path) -> None:
+    systemd = Systemd()
+    service("relay", host, systemd).install()
+    assert systemd.told[0][0] == "/usr/sbin/useradd"
+    assert systemd.told[0][-1] == "ostiary-relay"
+    assert systemd.told[1][-2:] == ("ostiary-relay:ostiary-relay", str(host / "var/lib/ostiary/relay"))
+    with (host / "etc/passwd").open("a") as file:
+        file.write("ostiary-relay:x:990:990::/:/usr/sbin/nologin\n")
+    systemd.told.clear()
+    service("relay", host, systemd).install()
+    assert all(told[0] != "/usr/sbin/useradd" for told in systemd.told)
+
+
+def test_a_packages_units_are_enabled_and_not_written_again(host: Path) -> None:
+    packaged = host / "usr/lib/systemd/system"
+    packaged.mkdir(parents=True)
+    (packaged / "ostiary-connector.service").write_text("[Unit]\n")
+    service("connector", host, Systemd()).install()
+    assert not (host / "etc/systemd/system/ostiary-connector.service").exists()
+
+
+@needs_root
+@pytest.mark.parametrize("spoilt", ["program", "folder", "owner"])
+def test_t59_a_program_that_others_may_change_is_refused(host: Path, spoilt: str) -> None:
+    program = host / "opt/ostiary/bin/ostiaryd"
+    match spoilt:
+        case "program":
+            program.chmod(0o775)
+        case "folder":
+            program.parent.chmod(0o777)
+        case "owner":
+            os.chown(program.parent, 1000, 1000)
+    systemd = Systemd()
+    with pytest.raises(LocalError) as caught:
+        service("client", host, systemd).install()
+    assert caught.value.reason is Reason.PERMISSION_DENIED
+    assert not list((host / "etc/systemd/system").iterdir())
+    assert all("enable" not in told for told in systemd.told)
+
+
+@needs_root
+def test_uninstall_removes_only_what_install_wrote(host: Path) -> None:
+    systemd = Systemd()
+    client = service("client", host, systemd)
+    client.install()
+    (host / "etc/systemd/system/ostiary-cleanup.service").write_text("# somebody's own\n")
+    done = client.uninstall()
+    assert ("/usr/bin/systemctl", "disable", "--now", "ostiaryd.service", "ostiary-cleanup.service") in systemd.told
+    assert [path.name for path in (host / "etc/systemd/system").iterdir()] == ["ostiary-cleanup.service"]
+    assert done[-1].startswith("kept /var/lib/ostiary/client")
+    systemd.said = "LoadState=not-found\n"
+    assert client.uninstall() == ("ostiaryd.service is not installed",)
+
+
+def test_without_root_nothing_is_done(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    systemd = Systemd()
+    for refused in (service("client", host, systemd).install, service("client", host, systemd).uninstall):
+        with pytest.raises(AdviceError) as caught:
+            refused()
+        assert caught.value.reason is Reason.NEEDS_ROOT
+    assert systemd.told == []
+
+
+def test_status_is_what_systemd_says(host: Path) -> None:
+    said = "LoadState=loaded\nUnitFileState=enabled\nActiveState=activating\nSubState=start\nStatusText=waiting = now\n"
+    standing = service("client", host, Systemd(said)).standing()
+    assert not standing.active
+    assert standing.sentence == "ostiaryd.service is activating (start), enabled: waiting = now"
+    assert Standing("x.service", {"LoadState": "not-found"}).sentence == "x.service is not installed"
+
+
+def test_a_host_without_the_program_is_told_so() -> None:
+    with pytest.raises(AdviceError):
+        run_program(("/nowhere/systemctl", "daemon-reload"))
+    with pytest.raises(LocalError, match="false"):
+        run_program(("/bin/false",))
+    assert run_program(("/bin/echo", "hello")) == "hello\n"
+
+
+@pytest.mark.parametrize("unit", [unit for role in ROLES.values() for unit in role.units])
+def test_units_are_what_systemd_understands(unit: str, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("needs systemd-analyze")
+    # Programs that exist on every host stand for ours: verify looks whether they are there.
+    for role in ROLES.values():
+        (tmp_path / role.program).symlink_to("/bin/true")
+    (tmp_path / unit).write_text(unit_text(unit, tmp_path))
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", str(tmp_path / unit)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, unit in done.stderr) == (0, False), done.stderr
+    bound = 35 if ROLES["client"].units.count(unit) else 20
+    command = [analyze, "security", "--offline=yes", f"--threshold={bound}", "--no-pager", str(tmp_path / unit)]
+    scored = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert scored.returncode == 0, scored.stdout[-400:]
+
+
+def test_every_service_is_told_ready_and_watched() -> None:
+    for role in ROLES.values():
+        text = unit_text(role.units[0], Path("/opt"))
+        assert "Type=notify\n" in text
+        assert "WatchdogSec=" in text
+        assert "@bin@" not in text
+    assert "ExecStopPost=/opt/ostiaryd cleanup\n" in unit_text("ostiaryd.service", Path("/opt"))
+
+
+def test_the_four_commands_have_the_same_three_verbs() -> None:
+    for module in ("client.cli.main", "connector.cli", "relay.cli", "controller.cli.main"):
+        code = f"import sys; sys.argv[1:] = ['service', '--help']; from {module} import main; main()"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert all(verb in done.stdout for verb in ("install", "uninstall", "status"))
