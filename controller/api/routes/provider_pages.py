@@ -12,7 +12,7 @@ from controller.api.operations.provider_sign_in import COOKIE_LIFE_S, Arrival
 from controller.api.pages import page, render
 from controller.api.routes.page_visitors import CODE_MAX
 from controller.api.sign_in_pages import finished, sign_in_page, status_of, to_code
-from controller.identity.oidc import refused
+from controller.identity.identity_rules import IdentityRule, refused
 from controller.identity.web_sessions import (
     CONSOLE_COOKIE,
     COOKIE,
@@ -129,5 +129,5 @@ def _query_untrusted(request: Request) -> dict[str, str]:
     pairs = request.query_params.multi_items()
     query = dict(pairs)
     if len(query) != len(pairs) or len(pairs) > QUERY_MAX:
-        raise refused("the answer says something twice")
+        raise refused(IdentityRule.PROVIDER_ANSWER, "the answer says something twice")
     return query
