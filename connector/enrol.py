@@ -11,7 +11,6 @@ from typing import Final
 from connector.identity import (
     IDENTITY_FILE,
     Identity,
-    make_assertion,
     make_certificate,
     parse_names_untrusted,
     save_identity,
@@ -19,14 +18,14 @@ from connector.identity import (
 from protocol.enrolment import EnrolmentToken, parse_untrusted
 from protocol.errors import LocalError, RemoteProtocolError
 from protocol.reasons import Reason
-from protocol.tokens.keys import VerificationKeys, generate_key, key_from_pem, key_to_pem, pin_of, public_jwk
+from protocol.tokens.keys import VerificationKeys, key_to_pem, pin_of
 from runtime.clock import Clock
 from runtime.console import AdviceError
+from runtime.enrolment import offer, pending_key
 from runtime.files import StateDir
-from runtime.http import check_url, request_json
+from runtime.http import check_url
 from runtime.trust import client_context, fetch_ca, fetch_vouched_ca
 
-ENROL_PATH: Final = "/api/v1/enroll"
 PENDING_KEY_FILE: Final = "enrolling-key.pem"
 
 
@@ -71,30 +70,18 @@ async def _enrol(token: EnrolmentToken, state: StateDir, clock: Clock, hostname:
     ca_pem = None if token.pin is None else await fetch_ca(base, token.pin)
     # A public CA vouches for the controller then; its relays' certificates may still be from its own.
     relay_ca_pem = await fetch_vouched_ca(base) if token.pin is None else None
-    stored = state.read(PENDING_KEY_FILE)
-    key = generate_key() if stored is None else key_from_pem(stored)
-    key_pem = key_to_pem(key)
-    state.write(PENDING_KEY_FILE, key_pem)
-    _, _, reply = await request_json(
-        "POST",
-        base + ENROL_PATH,
-        context=client_context(ca_pem),
-        body={
-            "secret": token.secret,
-            "kind": "connector",
-            "jwk": public_jwk(key),
-            "pin": pin_of(key.public_key()),
-            "hostname": hostname[:255],
-            "proof": make_assertion("enrolment", base, key, clock.wall()),
-        },
-    )
+    key = pending_key(state, PENDING_KEY_FILE)
+    more = {"pin": pin_of(key.public_key()), "hostname": hostname[:255]}
+    reply = await offer(token, key, client_context(ca_pem), clock.wall(), **more)
     if not isinstance(reply, Mapping):
         raise RemoteProtocolError("the controller's answer is no object")
     connector, network, issuer, url = parse_names_untrusted(reply)
     check_url(url)
     keys = VerificationKeys.from_jwks_untrusted(reply.get("jwks"))
     certificate_pem = make_certificate(key, clock.wall())
-    identity = Identity(connector, network, issuer, url, key, key_pem, certificate_pem, ca_pem, keys, relay_ca_pem)
+    identity = Identity(
+        connector, network, issuer, url, key, key_to_pem(key), certificate_pem, ca_pem, keys, relay_ca_pem
+    )
     save_identity(state, identity)
     state.remove(PENDING_KEY_FILE)
     return identity

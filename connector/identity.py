@@ -24,8 +24,8 @@ from protocol.errors import LocalError, OstiaryError, RemoteProtocolError
 from protocol.ids import ConnectorId, NetworkId, SpkiPin, is_id
 from protocol.limits import ASSERTION_LIFE_S, SNAPSHOT_MAX_BYTES
 from protocol.reasons import Reason
-from protocol.tokens.claims import Assertion, Rotation
-from protocol.tokens.issue import issue_assertion, issue_rotation
+from protocol.tokens.claims import Rotation
+from protocol.tokens.issue import issue_rotation
 from protocol.tokens.keys import (
     VerificationKeys,
     key_from_pem,
@@ -35,6 +35,7 @@ from protocol.tokens.keys import (
     self_signed_certificate,
 )
 from runtime.clock import SystemClock
+from runtime.enrolment import make_assertion
 from runtime.entropy import token_bytes, token_text
 from runtime.files import StateDir
 from runtime.trust import client_context
@@ -173,14 +174,6 @@ def load_floor(state: StateDir) -> tuple[int, int]:
         case {"epoch": int(epoch), "revision": int(revision)}:
             return epoch, revision
     return 0, 0
-
-
-def make_assertion(agent: str, controller_url: str, key: EllipticCurvePrivateKey, wall: float) -> str:
-    """Signs who ``agent`` is (RFC 7523); the audience is the controller's URL without a trailing slash."""
-    now = int(wall)
-    return issue_assertion(
-        Assertion(agent, controller_url.rstrip("/"), token_text(16), now, now + ASSERTION_LIFE_S), key
-    )
 
 
 def make_rotation(identity: Identity, key: EllipticCurvePrivateKey, wall: float) -> tuple[str, str]:

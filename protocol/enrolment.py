@@ -20,6 +20,8 @@ from protocol.tokens.strict import b64url_decode_untrusted, b64url_encode, parse
 EnrolmentKind = Literal["connector", "relay", "service"]
 
 PREFIX: Final = "otk_"
+ENROLMENT_AGENT: Final = "enrolment"
+"""Whom an assertion is from while its key has no id yet."""
 _VERSION: Final = 1
 _MEMBERS: Final = frozenset({"v", "url", "pin", "kind", "secret"})
 _URL: Final = re.compile(r"https://[!-~]{1,2040}\Z")

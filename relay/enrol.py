@@ -15,20 +15,16 @@ from cryptography.x509.oid import NameOID
 
 from protocol.enrolment import EnrolmentToken, parse_untrusted
 from protocol.errors import LocalError, RemoteProtocolError
-from protocol.limits import ASSERTION_LIFE_S
 from protocol.reasons import Reason
-from protocol.tokens.claims import Assertion
-from protocol.tokens.issue import issue_assertion
-from protocol.tokens.keys import VerificationKeys, generate_key, key_from_pem, key_to_pem, public_jwk
+from protocol.tokens.keys import VerificationKeys, key_to_pem
 from relay.identity import IDENTITY_FILE, Identity, parse_names_untrusted, save_identity
 from runtime.clock import Clock
 from runtime.console import AdviceError
-from runtime.entropy import token_text
+from runtime.enrolment import offer, pending_key
 from runtime.files import StateDir
-from runtime.http import check_url, request_json
+from runtime.http import check_url
 from runtime.trust import client_context, fetch_ca, server_context
 
-ENROL_PATH: Final = "/api/v1/enroll"
 PENDING_KEY_FILE: Final = "enrolling.key"
 
 
@@ -65,24 +61,10 @@ async def enrol(text: str, state: StateDir, clock: Clock, *, force: bool = False
 async def _enrol(token: EnrolmentToken, state: StateDir, clock: Clock) -> Identity:
     base = token.url.rstrip("/")
     ca_pem = None if token.pin is None else await fetch_ca(base, token.pin)
-    stored = state.read(PENDING_KEY_FILE)
-    key = generate_key() if stored is None else key_from_pem(stored)
-    key_pem = key_to_pem(key)
-    state.write(PENDING_KEY_FILE, key_pem)
-    _, _, reply = await request_json(
-        "POST",
-        base + ENROL_PATH,
-        context=client_context(ca_pem),
-        body={
-            "secret": token.secret,
-            "kind": "relay",
-            "jwk": public_jwk(key),
-            "csr": make_request(key),
-            "hostname": socket.gethostname()[:255],
-            "proof": _prove(base, key, clock.wall()),
-        },
-    )
-    identity = _parse_reply_untrusted(reply, key_pem)
+    key = pending_key(state, PENDING_KEY_FILE)
+    more = {"csr": make_request(key), "hostname": socket.gethostname()[:255]}
+    reply = await offer(token, key, client_context(ca_pem), clock.wall(), **more)
+    identity = _parse_reply_untrusted(reply, key_to_pem(key))
     save_identity(state, identity, ca_pem)
     state.remove(PENDING_KEY_FILE)
     return identity
@@ -93,11 +75,6 @@ def make_request(key: EllipticCurvePrivateKey) -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ostiary-relay")])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _prove(audience: str, key: EllipticCurvePrivateKey, wall: float) -> str:
-    now = int(wall)
-    return issue_assertion(Assertion("enrolment", audience, token_text(16), now, now + ASSERTION_LIFE_S), key)
 
 
 def _parse_reply_untrusted(reply: object, key_pem: bytes) -> Identity:

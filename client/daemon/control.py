@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.core.dns_guard import withheld_patterns
 from client.daemon.identity import Controller, Identity
-from client.daemon.sign_in import make_assertion
 from protocol.control import (
     AccessTokenReply,
     AccessTokenRequest,
@@ -51,6 +50,7 @@ from protocol.tokens.verify import verify_access, verify_authorisation, verify_s
 from protocol.version import PROTOCOL, SOFTWARE
 from runtime.agent_link import OFFSET_SAMPLES, AgentLink, LinkState
 from runtime.clock import Clock
+from runtime.enrolment import make_assertion
 
 M = TypeVar("M", bound=Message)
 
@@ -172,7 +172,7 @@ class ControlLink:
         self._link = AgentLink(
             controller.url,
             controller.context(),
-            assertion=lambda: make_assertion(key, identity.device, controller.url, clock.wall()),
+            assertion=lambda: make_assertion(identity.device, controller.url, key, clock.wall()),
             hello=self._hello,
             heartbeat=self._heartbeat,
             on_message=self._receive,

@@ -16,22 +16,17 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.daemon.identity import Controller, Identity
-from protocol.enrolment import EnrolmentToken
+from protocol.enrolment import ENROLMENT_AGENT, EnrolmentToken
 from protocol.errors import LocalError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import DeviceId, SessionId, SpkiPin, is_id
-from protocol.limits import ASSERTION_LIFE_S, DEVICE_CODE_INTERVAL_S, DEVICE_CODE_LIFE_S
+from protocol.limits import DEVICE_CODE_INTERVAL_S, DEVICE_CODE_LIFE_S
 from protocol.reasons import Reason
-from protocol.tokens.claims import Assertion
-from protocol.tokens.issue import issue_assertion
 from protocol.tokens.keys import VerificationKeys, public_jwk
 from runtime.clock import Clock
-from runtime.entropy import new_id
+from runtime.enrolment import API, make_assertion
 from runtime.http import HttpRefusedError, check_url, request_json
 from runtime.trust import fetch_ca, fetch_vouched_ca
 
-API: Final = "/api/v1"
-ENROLMENT_AGENT: Final = "enrolment"
-"""Whom an assertion is from while the key has no id yet."""
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 SLOW_DOWN_S: Final = 5.0
 """RFC 8628 section 3.5."""
@@ -73,13 +68,6 @@ async def find_controller(url: str, pin: SpkiPin | None, *, sock_mark: int | Non
         return Controller(url, pin, await fetch_ca(url, pin, sock_mark=sock_mark))
     # Its relays' certificates may still be its own CA's.
     return Controller(url, None, await fetch_vouched_ca(url, sock_mark=sock_mark))
-
-
-def make_assertion(key: ec.EllipticCurvePrivateKey, agent: str, audience: str, wall: float) -> str:
-    """Returns a fresh assertion that ``agent`` holds ``key`` (RFC 7523)."""
-    issued_at = int(wall)
-    claims = Assertion(agent, audience, new_id("token"), issued_at, issued_at + ASSERTION_LIFE_S)
-    return issue_assertion(claims, key)
 
 
 class SignIn:
@@ -151,7 +139,7 @@ class SignIn:
 
     async def _post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         url = self._controller.url
-        proof = make_assertion(self._key, ENROLMENT_AGENT, url, self._clock.wall())
+        proof = make_assertion(ENROLMENT_AGENT, url, self._key, self._clock.wall())
         _, _, reply = await request_json(
             "POST",
             url + API + path,

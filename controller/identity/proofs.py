@@ -6,16 +6,13 @@ secret and the device code next to it are spent once.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from controller.domain.model import PublicKey
+from protocol.enrolment import ENROLMENT_AGENT
 from protocol.errors import RefusedError, RemoteError
 from protocol.reasons import Reason
 from protocol.tokens.keys import key_from_jwk_untrusted, thumbprint
 from protocol.tokens.verify import verify_assertion
-
-ENROLMENT_AGENT: Final = "enrolment"
-"""The subject of such an assertion: whoever sends it has no id yet."""
 
 
 def verify_key_proof(proof: str, jwk: Mapping[str, str], *, audiences: Sequence[str], now: float) -> PublicKey:

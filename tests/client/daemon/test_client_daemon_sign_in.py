@@ -8,8 +8,8 @@ from tls_material import tls_material
 
 from client.daemon import sign_in
 from client.daemon.identity import Controller
-from client.daemon.sign_in import ENROLMENT_AGENT, SignIn, SignInPrompt, find_controller
-from protocol.enrolment import EnrolmentToken
+from client.daemon.sign_in import SignIn, SignInPrompt, find_controller
+from protocol.enrolment import ENROLMENT_AGENT, EnrolmentToken
 from protocol.errors import LocalError, OstiaryError, RefusedError, RemoteProtocolError
 from protocol.reasons import Reason
 from protocol.tokens.keys import SigningKey, VerificationKeys, generate_key, public_jwk

@@ -14,7 +14,7 @@ from tls_material import tls_material
 
 from connector.daemon import Daemon
 from connector.identity import Identity as ConnectorIdentity
-from connector.identity import load_identity, make_assertion, make_certificate, save_identity
+from connector.identity import load_identity, make_certificate, save_identity
 from connector.settings import Settings
 from controller.agents.errands import Errands
 from controller.domain import commands as c
@@ -37,6 +37,7 @@ from protocol.tokens.keys import VerificationKeys, generate_key, key_to_pem, pin
 from protocol.tokens.verify import verify_access, verify_authorisation, verify_snapshot
 from runtime.backoff import Backoff
 from runtime.clock import SystemClock
+from runtime.enrolment import make_assertion
 from runtime.entropy import new_id
 from runtime.files import StateDir
 from runtime.lifecycle import Lifecycle
