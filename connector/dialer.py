@@ -5,6 +5,7 @@ Only addresses that the egress rules have passed come here. Failures are named a
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,6 +26,7 @@ KEEPALIVE_INTERVAL_S: Final = 15
 KEEPALIVE_PROBES: Final = 4
 """Together: two minutes."""
 UDP_BUFFER_BYTES: Final = 1024 * 1024
+_UNDER_WAY: Final = frozenset({errno.EINPROGRESS, errno.EALREADY})
 _NO_PING: Final = frozenset({errno.EACCES, errno.EPERM, errno.EPROTONOSUPPORT})
 
 
@@ -66,14 +68,60 @@ async def dial_tcp(
         raise RemoteError(reason_of_os_error(exc), exc.strerror or str(exc)) from exc
 
 
+def connect_at_once(address: IPAddress, port: int) -> tuple[socket.socket, bool]:
+    """Begins to connect. Returns the non-blocking socket, and whether the resource has accepted already.
+
+    A host that is near answers before ``connect`` returns: then nothing needs to wait for the loop. Otherwise go on with
+    ``connected``.
+
+    Raises:
+        RemoteError: as ``dial_tcp``.
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError as exc:
+        raise RemoteError(reason_of_os_error(exc), exc.strerror or str(exc)) from exc
+    target = (str(address), port)
+    number = sock.connect_ex(target)
+    if number == errno.EINPROGRESS:
+        # Asked once more the kernel says how it went, or that it is still under way.
+        number = sock.connect_ex(target)
+    if number in _UNDER_WAY:
+        return sock, False
+    if number:
+        sock.close()
+        error = OSError(number, os.strerror(number))
+        raise RemoteError(reason_of_os_error(error), str(error.strerror))
+    return sock, True
+
+
+async def connected(sock: socket.socket, address: IPAddress, port: int, *, deadline_s: float = DIAL_DEADLINE_S) -> None:
+    """Waits until a socket of ``connect_at_once`` is connected; closes it if it comes to nothing. Raises as ``dial_tcp``."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+    except OSError as exc:
+        sock.close()
+        raise RemoteError(reason_of_os_error(exc), exc.strerror or f"no answer within {deadline_s:g} s") from exc
+    except asyncio.CancelledError:
+        sock.close()
+        raise
+
+
 def watch_for_vanished_host(transport: asyncio.BaseTransport) -> None:
     """Turns TCP keepalive on, so that a resource's host that vanished is noticed on a quiet connection too."""
     sock = None if transport.is_closing() else transport.get_extra_info("socket")
     if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+        keep_asking(sock)
+
+
+def keep_asking(sock: socket.socket) -> None:
+    """As ``watch_for_vanished_host``, for a socket."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
 def open_udp(address: IPAddress, port: int) -> socket.socket:

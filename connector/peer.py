@@ -14,8 +14,9 @@ import structlog
 
 from connector.core.admission import Admission, Admitted, RefusedProofError
 from connector.enforcer import Enforcer, Origin
+from connector.opening import refuse
 from connector.stream_head import HeadReader
-from connector.streams import StreamServer, refuse
+from connector.streams import StreamServer
 from protocol.errors import RemoteError, RemoteProtocolError
 from protocol.ids import FlowId, RelayId
 from protocol.limits import MUX_ACCEPT_BACKLOG, OPEN_HEADER_MAX_BYTES, PROOF_DEADLINE_S, PROOF_MAX_BYTES

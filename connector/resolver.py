@@ -90,20 +90,25 @@ class Resolver:
 
     async def resolve(self, name: str) -> Resolved:
         """Returns the addresses of ``name`` (canonical). Failures are in ``rcode``, never an exception."""
-        self._current()
-        own = self._hosts.lookup(name)
-        if own:
-            return Resolved(own, round(CACHE_TTL_MAX_S), dns.rcode.NOERROR)
         while True:
-            known = self._cache.get(name)
-            if known is not None and known[0] > self._clock.monotonic():
-                return known[1]
+            known = self.known(name)
+            if known is not None:
+                return known
             under_way = self._asking.get(name)
             if under_way is None:
                 return await self._ask_for_all(name)
             shared = await asyncio.shield(under_way)
             if shared is not None:
                 return shared
+
+    def known(self, name: str) -> Resolved | None:
+        """Returns what ``resolve`` would say without asking anybody; None: it would ask."""
+        self._current()
+        own = self._hosts.lookup(name)
+        if own:
+            return Resolved(own, round(CACHE_TTL_MAX_S), dns.rcode.NOERROR)
+        kept = self._cache.get(name)
+        return kept[1] if kept is not None and kept[0] > self._clock.monotonic() else None
 
     async def _ask_for_all(self, name: str) -> Resolved:
         """Asks on behalf of everybody who wants this name; whoever waits begins anew if we are cancelled."""
@@ -231,7 +236,7 @@ async def _ask_one(resolver: dns.asyncresolver.Resolver, name: str, kind: dns.rd
 
 def _negative_ttl(error: dns.resolver.NXDOMAIN) -> int:
     """How long a name may be called absent: by the zone's SOA (RFC 2308 section 5), else for a moment."""
-    for response in error.responses().values():
+    for response in error.responses().values():  # type: ignore[no-untyped-call]
         for rrset in response.authority:
             if rrset.rdtype == dns.rdatatype.SOA:
                 return max(1, min(int(rrset.ttl), int(rrset[0].minimum)))

@@ -205,6 +205,23 @@ class SocketBridge(asyncio.Protocol):
             on_done(self.bytes_up, self.bytes_down, reason)
 
 
+async def join(bridge: SocketBridge, sock: socket.socket) -> None:
+    """Joins a connected, non-blocking socket with the bridge's stream; takes the socket over, whatever comes of it.
+
+    Until then the kernel keeps what the socket receives, and the stream what its peer sends.
+    """
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: bridge, sock)
+    except OSError:
+        sock.close()
+        bridge.abort(Reason.LIMIT_EXCEEDED)
+    except asyncio.CancelledError:
+        # The transport has closed the descriptor, whose number may be another connection's by now.
+        sock.detach()
+        bridge.abort(Reason.SHUTTING_DOWN)
+        raise
+
+
 class _StreamSide:
     """Receiver of the stream; both sides of a bridge have methods of the same names."""
 

@@ -29,6 +29,9 @@ BATCH_BYTES: Final = _RECORDS * (_RECORD_BYTES - _RECORD_OVERHEAD) - _MASKED_HEA
 (96 KiB cost 15 to 25 % less than 256 KiB). It fills whole records of the inner TLS and, with the WebSocket's header, of the
 outer one."""
 
+SMALL_READ_BYTES: Final = 16 * 1024
+"""A smaller read of the leg is no bulk: what it leads to leaves at once, without waiting for a turn of the loop."""
+
 __all__ = ["LegLike", "StreamReceiver", "Tunnel", "TunnelStream"]
 
 
@@ -122,10 +125,8 @@ class Tunnel:
         keepalive_s: float = TUNNEL_KEEPALIVE_S,
         dead_after_s: float = TUNNEL_DEAD_AFTER_S,
     ) -> Self:
-        """The connector's end, over a leg that may still be parked (see ``wait_for_peer``).
-
-        ``on_stream`` gets each stream that the client opens and should set its receiver; it may be set later.
-        """
+        """The connector's end, over a leg that may still be parked (see ``wait_for_peer``). ``on_stream`` gets each stream that
+        the client opens and should set its receiver; it may be set later."""
         return cls(
             leg,
             TunnelTls.server(key_pem, certificate_pem),
@@ -280,14 +281,15 @@ class Tunnel:
             for piece in pieces:
                 self._tls.receive_data(piece)
                 self._drain_tls(now)
-            self._tick_mux(now)
+            if (due := self._mux.deadline()) is not None and now >= due[0]:
+                self._mux.tick(now)
         except RemoteError as exc:
             self._fail(exc)
             return
         finally:
             self._busy = False
-        # A read of the leg may come in several slices: what it leads to leaves together.
-        self._flush_soon()
+        # A large read comes in several slices: what they lead to leaves together.
+        (self._flush if sum(map(len, pieces)) < SMALL_READ_BYTES else self._flush_soon)()
 
     def _drain_tls(self, now: float) -> None:
         while self.lost is None and (event := self._tls.next_event()) is not None:
@@ -334,11 +336,6 @@ class Tunnel:
                 leg.write(rest)
         except RemoteError as exc:
             self._fail(exc)
-
-    def _tick_mux(self, now: float) -> None:
-        due = self._mux.deadline()
-        if due is not None and now >= due[0]:
-            self._mux.tick(now)
 
     # Time
 

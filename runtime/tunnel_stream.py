@@ -143,6 +143,11 @@ class TunnelStream:
             self._mux.consume(self.id, count, self._clock.monotonic())
             self._wake()
 
+    @property
+    def gone(self) -> bool:
+        """Ended, or about to be told so: its reset came with what is being delivered."""
+        return self.ended or not self._mux.lives(self.id)
+
     # For the tunnel
 
     def deliver(self, data: bytes | memoryview) -> None:

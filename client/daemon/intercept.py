@@ -37,7 +37,7 @@ from protocol.acl.model import Transport
 from protocol.errors import OstiaryError
 from protocol.ids import FlowId
 from protocol.reasons import Reason
-from runtime.bridge import Done, SocketBridge
+from runtime.bridge import Done, SocketBridge, join
 from runtime.clock import Clock
 from runtime.entropy import new_id
 from runtime.tasks import TaskScope
@@ -45,6 +45,10 @@ from runtime.tunnel import TunnelStream
 
 ACCEPTS_PER_WAKE: Final = 64
 ACCEPT_PAUSE_S: Final = 0.25
+FIRST_READ_BYTES: Final = 16 * 1024
+"""What an application said before its socket was accepted is sent on in the same turn; the rest is read later."""
+V4_KEY_BYTES: Final = 12
+"""Two addresses and two ports (client.packet.model.endpoints)."""
 _LINGER_RESET: Final = struct.pack("ii", 1, 0)
 
 _log = structlog.get_logger(__name__)
@@ -198,8 +202,12 @@ class Interception:
             self._abandon(flow, Reason.CANCELLED)
             return
         self._execute(commands)
-        # The SYN-ACK is there already: the application need not wait for the loop's next turn.
+        # The SYN-ACK is there already, and most often the application's answer to it and its first bytes, too: neither it nor
+        # they need wait for the loop's next turn.
         self._device.drain()
+        if flow in self._ready:
+            version = 4 if len(flow.key) == V4_KEY_BYTES else 6
+            self._accept_one(version, self._listeners[version])
 
     def _abandon(self, flow: TcpFlow, reason: Reason) -> None:
         begun = self._begun.pop(flow, None)
@@ -226,30 +234,37 @@ class Interception:
 
     def _accept(self, version: int, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_WAKE):
-            try:
-                sock, peer = listener.accept()
-            except (BlockingIOError, InterruptedError):
+            if not self._accept_one(version, listener):
                 return
-            except OSError as exc:
-                # Out of descriptors, most likely: look away for a moment, or the loop would do nothing else (F-28).
-                _log.warning("listener.accept_failed", error=str(exc))
-                loop = asyncio.get_running_loop()
-                loop.remove_reader(listener.fileno())
-                loop.call_later(ACCEPT_PAUSE_S, self._listen, version, listener)
-                return
-            flow = None
-            if peer[0] == self._peers[version]:
-                flow = self._tcp.accepted(peer[1], self._clock.monotonic())
-            ready = None if flow is None else self._ready.pop(flow, None)
-            if flow is None or ready is None:
-                _reset(sock)
-                if flow is not None:
-                    self._tcp.closed(flow, self._clock.monotonic())
-                continue
-            sock.setblocking(False)
-            self._scope.spawn(self._bridge(sock, flow, *ready), name="bridge", on_crash=self._crashed)
 
-    async def _bridge(self, sock: socket.socket, flow: TcpFlow, number: FlowId, stream: TunnelStream) -> None:
+    def _accept_one(self, version: int, listener: socket.socket) -> bool:
+        """Takes one connection from the kernel; False when there was none."""
+        try:
+            sock, peer = listener.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            # Out of descriptors, most likely: look away for a moment, or the loop would do nothing else (F-28).
+            _log.warning("listener.accept_failed", error=str(exc))
+            loop = asyncio.get_running_loop()
+            if listener.fileno() >= 0:
+                loop.remove_reader(listener.fileno())
+            loop.call_later(ACCEPT_PAUSE_S, self._listen, version, listener)
+            return False
+        flow = None
+        if peer[0] == self._peers[version]:
+            flow = self._tcp.accepted(peer[1], self._clock.monotonic())
+        ready = None if flow is None else self._ready.pop(flow, None)
+        if flow is None or ready is None:
+            _reset(sock)
+            if flow is not None:
+                self._tcp.closed(flow, self._clock.monotonic())
+            return True
+        sock.setblocking(False)
+        self._join(sock, flow, *ready)
+        return True
+
+    def _join(self, sock: socket.socket, flow: TcpFlow, number: FlowId, stream: TunnelStream) -> None:
         def done(_up: int, _down: int, reason: Reason) -> None:
             self._gateway.end(number, flow.target, reason)
 
@@ -260,12 +275,23 @@ class Interception:
         bridge = _FlowBridge(stream, done, closed)
         self._gateway.flows.rebind(number, bridge.abort)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: bridge, sock)
-        except OSError as exc:
-            _log.debug("bridge.failed", error=str(exc))
+            early = sock.recv(FIRST_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            early = b""
+        except OSError:
+            # The application has reset it already; the socket says so only once.
             sock.close()
             bridge.abort(Reason.CANCELLED)
             closed()
+            return
+        if early:
+            bridge.data_received(early)
+        self._scope.spawn(self._bridge(sock, bridge), name="bridge", on_crash=self._crashed)
+
+    async def _bridge(self, sock: socket.socket, bridge: "_FlowBridge") -> None:
+        await join(bridge, sock)
+        if bridge.done is not None:
+            bridge.closed()
 
     # UDP and ICMP
 
@@ -343,12 +369,12 @@ class _FlowBridge(SocketBridge):
 
     def __init__(self, stream: TunnelStream, on_done: Done, on_closed: Callable[[], None]) -> None:
         super().__init__(stream, side="client", on_done=on_done)
-        self._on_closed = on_closed
+        self.closed = on_closed
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See SocketBridge."""
         super().connection_lost(exc)
-        self._on_closed()
+        self.closed()
 
 
 def _reset(sock: socket.socket) -> None:

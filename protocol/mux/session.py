@@ -219,6 +219,10 @@ class Session:
         """How many streams live, by either side."""
         return len(self._registry.streams)
 
+    def lives(self, stream: int) -> bool:
+        """Whether a stream has not ended; an event may still be on its way that says so."""
+        return stream in self._registry.streams
+
     @property
     def rtt(self) -> float | None:
         """Smoothed round-trip time in seconds, or None before the first Pong."""

@@ -1,6 +1,7 @@
 """The dialer: truthful about what the kernel says (F-33)."""
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import os
@@ -10,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.dialer import PingSocket, dial_tcp, internet_checksum, open_udp, watch_for_vanished_host
+from connector.dialer import (
+    PingSocket,
+    connect_at_once,
+    connected,
+    dial_tcp,
+    internet_checksum,
+    keep_asking,
+    open_udp,
+    watch_for_vanished_host,
+)
 from protocol.acl.model import IPAddress
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
@@ -123,6 +133,49 @@ async def test_no_answer_within_the_deadline(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(RemoteError) as caught:
             await dial_tcp(addresses, 80, Contact, deadline_s=0.05)
         assert caught.value.reason is Reason.CONNECT_TIMEOUT
+
+
+async def test_a_resource_that_is_near_has_accepted_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock, accepted = connect_at_once(LOOPBACK, server.getsockname()[1])
+        with sock:
+            assert accepted
+            assert not sock.getblocking()
+            assert sock.getpeername() == server.getsockname()
+            keep_asking(sock)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+async def test_f33_what_a_near_kernel_says_is_heard_at_once() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(RemoteError) as caught:
+            connect_at_once(LOOPBACK, unused.getsockname()[1])
+    assert caught.value.reason is Reason.CONNECTION_REFUSED
+
+
+async def test_f33_a_resource_that_does_not_answer_at_once_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as stack:
+        port = server.getsockname()[1]
+        for _ in range(8):
+            sock, accepted = connect_at_once(LOOPBACK, port)
+            stack.enter_context(sock)
+            if not accepted:
+                break  # the queue is full: the kernel drops what asks for more
+        assert not accepted
+        with pytest.raises(RemoteError) as caught:
+            await connected(sock, LOOPBACK, port, deadline_s=0.05)
+        assert caught.value.reason is Reason.CONNECT_TIMEOUT
+        assert sock.fileno() < 0
+        late, accepted = connect_at_once(LOOPBACK, port)
+        stack.enter_context(late)
+        assert not accepted
+        server.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                stack.enter_context(server.accept()[0])
+        await connected(late, LOOPBACK, port)
+        assert late.getpeername() == server.getsockname()
 
 
 def test_udp_sockets_are_connected() -> None:

@@ -10,7 +10,7 @@ import pytest
 from connector_lab import EVERYWHERE, RELAY, Lab, connector_lab, echo_server, port_of
 from connector_world import CONNECTOR, DEVICE, GRANT, NETWORK, USER, acl, bare, entry, flow_id, res
 
-from connector import streams
+from connector import opening
 from protocol.acl.model import IPAddress, PortRange
 from protocol.control import Cutoff
 from protocol.ids import Revision
@@ -206,7 +206,7 @@ async def test_t33_t36_a_rule_that_comes_while_addresses_are_tried_counts(monkey
             loop, second = asyncio.get_running_loop(), addresses[1]
             return (await loop.create_connection(lambda: make(second), str(second), port))[1]
 
-        monkeypatch.setattr(streams, "dial_tcp", slow)
+        monkeypatch.setattr(opening, "dial_tcp", slow)
         assert await reason_of(lab, "two.corp.example", port_of(server)) == "egress_forbidden"
         assert [record.outcome for record in lab.records()] == ["egress_forbidden"]
 

@@ -63,12 +63,15 @@ async def test_a_datagram_client_that_ends_at_once_ends_in_order() -> None:
 
 
 async def test_a_crash_costs_its_own_stream_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash_now(*_args: object) -> None:
+        raise ZeroDivisionError
+
     async def crash(*_args: object) -> None:
         raise ZeroDivisionError
 
     async with connector_lab() as lab, await echo_server() as server:
         with monkeypatch.context() as patch:
-            patch.setattr("connector.streams.dial_tcp", crash)
+            patch.setattr("connector.opening.connect_at_once", crash_now)
             stream = lab.open("127.0.0.1", port_of(server))
             assert (await stream.answer()).reason == "internal"
             patch.setattr("connector.resolver.Resolver.resolve", crash)

@@ -5,6 +5,7 @@ A is 127.96.0.1 and N is 127.96.0.2, so that the kernel's own sockets can have t
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -284,6 +285,50 @@ async def test_c20_bytes_flow_both_ways_after_the_release(kind: type[FakeGateway
         assert await asyncio.wait_for(loop.sock_recv(sock, 100), 5) == b"answer"
         assert len(world.gateway.flows) == 1
         sock.close()
+
+
+@cold_and_warm
+@pytest.mark.parametrize("resets", [False, True])
+async def test_c20_what_is_said_before_the_socket_is_accepted_goes_out_at_once(
+    kind: type[FakeGateway], resets: bool
+) -> None:
+    async with intercepting(kind) as world:
+        stream = FakeStream()
+        sent: list[bytes] = []
+        sockets: list[socket.socket] = []
+
+        def kernel() -> None:
+            syn = parse(world.device.written.popleft()[OFFSET:])
+            assert isinstance(syn, TcpSegment)
+            sock = turned_socket(syn)
+            sock.setblocking(True)
+            sock.connect(world.listener.getsockname())
+            if resets:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.close()
+            else:
+                sock.sendall(b"request")
+                sockets.append(sock)
+            asyncio.get_running_loop().call_soon(lambda: sent.append(stream.sent))
+
+        world.device.drain = kernel  # type: ignore[method-assign]
+        world.gateway.verdicts.put_nowait(stream)
+        world.device.inject(Tcp(APP, SERVER, 50_000, 443, flags=int(TcpFlag.SYN)).frame())
+        async with asyncio.timeout(20):
+            while not sent:
+                await asyncio.sleep(0.005)
+        if resets:
+            assert stream.reset_with is Reason.CANCELLED
+            assert len(world.gateway.flows) == 0
+            return
+        assert sent == [b"request"]
+        async with asyncio.timeout(20):
+            while stream.receiver is None:
+                await asyncio.sleep(0.005)
+        stream.receiver.data_received(b"answer")
+        sockets[0].settimeout(0)
+        assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sockets[0], 100), 20) == b"answer"
+        sockets[0].close()
 
 
 @cold_and_warm
