@@ -15,7 +15,9 @@ from typing import Final
 
 import structlog
 from argon2 import PasswordHasher
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from controller import metrics
 from controller.agents import AgentEndpoint, Presence, RelayLinks
@@ -81,11 +83,11 @@ def build_app(settings: Settings, *, clock: Clock | None = None, hasher: Passwor
 
     app = build_api(lifespan=lifespan)
 
-    @app.websocket(AGENT_PATH)
-    async def agents(websocket: WebSocket) -> None:
-        endpoint: AgentEndpoint = websocket.app.state.agents
-        await endpoint.serve(websocket)
+    async def agents(scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint: AgentEndpoint = app.state.agents
+        await endpoint.serve(WebSocket(scope, receive, send))
 
+    app.websockets = {AGENT_PATH: agents}
     return app
 
 

@@ -20,6 +20,7 @@ from controller.agents.connection import Connection, receive
 from controller.agents.device_facts import FactsRecorder
 from controller.agents.errands import ANNOUNCE_S, Errands
 from controller.agents.journal import Journal
+from controller.agents.names import Names
 from controller.agents.presence import Presence
 from controller.agents.replay import ReplayCache
 from controller.agents.sharing import SharedReplays
@@ -28,11 +29,11 @@ from controller.domain.evaluate import Subject, subject_of_device
 from controller.domain.state import PolicyState
 from controller.identity.rate_limit import RateLimitedError, RateLimiter
 from controller.publish import AgentKind, Hub, Signer, verification_keys
-from controller.store import Store, credentials
+from controller.store import Store
 from protocol.acl.model import Deny, IPAddress
 from protocol.control import Goodbye, Hello, Message, Revoked, Welcome
 from protocol.control_codec import encode
-from protocol.errors import LocalError, OstiaryError, RemoteProtocolError
+from protocol.errors import OstiaryError, RemoteProtocolError
 from protocol.ids import DeviceId, Epoch, ServiceAccountId
 from protocol.limits import CLOCK_LEEWAY_S
 from protocol.reasons import Reason
@@ -45,8 +46,6 @@ HELLO_DEADLINE_S: Final = 5.0
 CATCH_UP_S: Final = 2.0
 """How long an agent that knows a newer revision than this replica waits for the replica to learn of it."""
 FRESHEN_DEADLINE_S: Final = 1.0
-NAME_DEADLINE_S: Final = 1.0
-"""An agent gives its connection five seconds: a database that is away must not use them up."""
 FRESHENS_PER_MINUTE: Final = 600
 FRESHENS_BURST: Final = 100
 MESSAGES_PER_MINUTE: Final = 6_000
@@ -85,6 +84,7 @@ class AgentEndpoint:
         self._shared_replays = SharedReplays(store)
         self._freshens = RateLimiter("freshen", per_minute=FRESHENS_PER_MINUTE, burst=FRESHENS_BURST)
         self._facts = FactsRecorder(store, clock)
+        self._names = Names(store)
         self._errands = Errands(store, clock, self._audiences, announce_s=announce_s)
         self.tally = Tally()
         self.journal = Journal(store, hub, presence, clock)
@@ -227,17 +227,10 @@ class AgentEndpoint:
         )
 
     async def _name_of(self, user: str, state: PolicyState) -> str:
-        """A name is a courtesy: an agent connects also while the database is away (C24)."""
         account = state.service_accounts.get(ServiceAccountId(user))
         if account is not None:
             return account.name
-        try:
-            async with self._store.read(start_s=NAME_DEADLINE_S) as connection:
-                person = await credentials.get_personal_data(connection, user)
-        except LocalError as error:
-            _log.warning("agent.name_unknown", reason=error.reason.code, detail=error.detail)
-            return ""
-        return person.name if person is not None else ""
+        return await self._names.of(user)
 
     async def _refuse(self, websocket: WebSocket, error: OstiaryError) -> None:
         """Answers the upgrade with 401 or 429; nothing about the agent is said but the reason."""

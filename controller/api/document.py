@@ -1,5 +1,7 @@
 """The application object and its OpenAPI 3.1 document: tags, stable operation ids, problems as they are sent."""
 
+from collections.abc import Awaitable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -7,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.requests import Request
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller.api import problems
 from controller.api.calls import Anonymous, admit_large_body
@@ -126,11 +128,22 @@ _MODULES: Final = (
 
 
 class ControllerApi(FastAPI):
-    """FastAPI with our bounds and request ids around everything, its own error handler included."""
+    """FastAPI with our bounds and request ids around everything, its own error handler included.
+
+    ``websockets`` takes WebSockets by path, past the framework: its layers cost each of thousands of agents memory and time.
+    """
+
+    websockets: Mapping[str, ASGIApp] = MappingProxyType({})
 
     def build_middleware_stack(self) -> ASGIApp:
         """Wraps the framework's stack: what it answers by itself gets an id and the security headers too."""
-        return RequestIds(Bounds(super().build_middleware_stack(), admit=self._admit))
+        framework, direct = super().build_middleware_stack(), self.websockets
+
+        def choose(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            taken = direct.get(scope["path"]) if scope["type"] == "websocket" else None
+            return (taken or framework)(scope, receive, send)
+
+        return RequestIds(Bounds(choose, admit=self._admit))
 
     async def _admit(self, scope: Scope) -> None:
         await admit_large_body(Request({**scope, "app": self}))
@@ -189,9 +202,9 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _add_schemas(document: dict[str, Any]) -> None:
-    """Adds the bodies that routes read by themselves, because they come as JSON or as a form."""
+    """Adds the bodies that routes read by themselves, because they come as JSON or as a form, and that of refusals."""
     schemas = document["components"]["schemas"]
-    for model in (DeviceAuthorizationRequest, TokenRequest):
+    for model in (DeviceAuthorizationRequest, TokenRequest, problems.Problem):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, inner in schema.pop("$defs", {}).items():
             schemas.setdefault(name, inner)

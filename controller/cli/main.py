@@ -4,6 +4,7 @@ This module only declares the commands. What they do, and everything heavy, is i
 `--help` is instant.
 """
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -94,8 +95,12 @@ def serve(
     Example:
       ostiary-controller serve --listen-port 8443
     """
+    # Imports make hundreds of thousands of objects that stay, and the collector would walk over them again and again;
+    # ``lifecycle`` freezes them and says how often it is to look from then on.
+    gc.disable()
     from controller.cli import serve as serving
 
+    gc.enable()
     raise typer.Exit(serving.serve(context.obj, listen_host=listen_host, listen_port=listen_port))
 
 

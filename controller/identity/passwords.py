@@ -6,12 +6,14 @@ sign-ins waits here instead of stalling the loop; above ``QUEUE_MAX`` waiting it
 
 import asyncio
 import secrets
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
+from argon2.low_level import ARGON2_VERSION
 
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
@@ -40,7 +42,7 @@ class Passwords:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="argon2")
         self._waiting = 0
         # Verified against when there is no such user, so that both cases take the same work.
-        self._decoy = self._hasher.hash(secrets.token_urlsafe(16))
+        self._decoy = _decoy(self._hasher)
 
     async def hash(self, password: str) -> str:
         """Returns the PHC string to store. Raises RefusedError(UNAVAILABLE) when too many wait."""
@@ -82,6 +84,15 @@ class Passwords:
             raise RefusedError(Reason.UNAVAILABLE, "too many sign-ins at once") from exc
         finally:
             self._waiting -= 1
+
+
+def _decoy(hasher: PasswordHasher) -> str:
+    """A hash of no password, with the parameters in force: making a real one would cost each start what a sign-in costs."""
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, tag = (
+        b64encode(secrets.token_bytes(size)).rstrip(b"=").decode() for size in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${cost}${salt}${tag}"
 
 
 def check_new_password(password: str, *, email: str = "") -> None:

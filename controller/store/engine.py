@@ -83,13 +83,15 @@ def require_file(url: URL) -> None:
 def make_engine(url: URL) -> AsyncEngine:
     """Returns an engine; nothing is connected yet."""
     if not is_sqlite(url):
+        from controller.store.postgresql import Connection
+
         return create_async_engine(
             url,
             pool_size=POOL_SIZE,
             max_overflow=POOL_SIZE,
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=True,
-            connect_args=connect_arguments(url),
+            connect_args={**connect_arguments(url), "async_creator_fn": Connection.connect},
         )
     engine = create_async_engine(url, connect_args={"timeout": LOCK_WAIT_S})
     sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -56,9 +55,13 @@ async def _follow_sqlite(engine: AsyncEngine, catch_up: Callable[[], Awaitable[N
 
 
 async def _follow_postgresql(url: URL, catch_up: Callable[[], Awaitable[None]]) -> None:
+    import psycopg
+
+    from controller.store.postgresql import Connection
+
     dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, **connect_arguments(url))
+        connection = await Connection.connect(dsn, autocommit=True, **connect_arguments(url))
         async with connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             while True:

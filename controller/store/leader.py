@@ -8,9 +8,8 @@ SQLite: the one process that serves is the leader.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import psycopg
 import structlog
 from sqlalchemy.engine import URL
 
@@ -18,6 +17,9 @@ from controller.store.engine import connect_arguments, is_sqlite
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.tasks import TaskScope
+
+if TYPE_CHECKING:
+    from controller.store.postgresql import Connection
 
 RETRY_S: Final = 2.0
 """Between two attempts to become the leader."""
@@ -41,9 +43,13 @@ async def lead(url: URL, duties: Callable[[], Awaitable[None]]) -> None:
     if is_sqlite(url):
         await duties()
         return
+    import psycopg
+
+    from controller.store.postgresql import Connection
+
     dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, **connect_arguments(url)) as connection:
+        async with await Connection.connect(dsn, autocommit=True, **connect_arguments(url)) as connection:
             await _win(connection)
             _log.info("leader.elected")
             try:
@@ -57,21 +63,21 @@ async def lead(url: URL, duties: Callable[[], Awaitable[None]]) -> None:
         raise LocalError(Reason.UNAVAILABLE, f"database: {type(exc).__name__}") from exc
 
 
-async def _win(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+async def _win(connection: "Connection") -> None:
     while True:
         if await _try_lock(connection):
             return
         await asyncio.sleep(RETRY_S)
 
 
-async def _try_lock(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> bool:
+async def _try_lock(connection: "Connection") -> bool:
     async with asyncio.timeout(ANSWER_S):
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_KEY,))
         row = await cursor.fetchone()
     return row is not None and row[0] is True
 
 
-async def _hold(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+async def _hold(connection: "Connection") -> None:
     """Fails as soon as the connection, and with it the lock, is lost."""
     while True:
         await asyncio.sleep(CHECK_S)

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -36,6 +35,8 @@ WRITE_QUEUE_S: Final = 4.0
 """How long a writer waits for its turn in this process; beyond it the caller gets UNAVAILABLE."""
 START_S: Final = 4.5
 """Until a transaction has begun, everything together: callers hear within 5 s that the database is away (F-10)."""
+_DISK_FULL: Final = "53100"
+"""PostgreSQL's code (appendix A of its manual)."""
 UNIT_S: Final = 30.0
 """How long a write may hold the log's lock."""
 
@@ -258,6 +259,6 @@ def reachable() -> Iterator[None]:
 
 def _what(exc: DBAPIError) -> str:
     """Names the failure. Never the driver's text, which may hold values; but a full disk is for the admin to know (F-11)."""
-    if isinstance(exc.orig, psycopg.errors.DiskFull) or "disk is full" in str(exc.orig):
+    if getattr(exc.orig, "sqlstate", None) == _DISK_FULL or "disk is full" in str(exc.orig):
         return "its disk is full"
     return type(exc.orig).__name__

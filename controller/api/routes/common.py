@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Path, Query
 
 from controller.api.paging import decode_cursor
-from controller.api.problems import PROBLEM_MEDIA_TYPE, FieldError, Problem
+from controller.api.problems import PROBLEM_MEDIA_TYPE, FieldError
 from controller.api.schemas.common import PAGE_DEFAULT, PAGE_MAX
 from controller.domain.state import fold_name
 from protocol.errors import RefusedError
@@ -35,7 +35,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         429: "Too many attempts; `Retry-After` says when to try again.",
         503: "Not at the moment; `Retry-After` says when to try again.",
     }
-    return {status: {**_PROBLEM, "model": Problem, "description": texts[status]} for status in sorted({*statuses, 422})}
+    # No "model": the framework would build a validator for each of a thousand refusals, at each start, and use none.
+    return {status: {**_PROBLEM, "description": texts[status]} for status in sorted({*statuses, 422})}
 
 
 SIGNED: Final = (401, 403, 429, 503)

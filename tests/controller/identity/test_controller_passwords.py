@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from controller.identity import passwords as module
-from controller.identity.passwords import Passwords, check_new_password, generate_password
+from controller.identity.passwords import Passwords, _decoy, check_new_password, generate_password
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
 
@@ -49,6 +50,14 @@ async def test_an_unknown_account_takes_a_verification_too(
     await passwords.verify(None, "whatever")
     assert len(seen) == 1
     assert seen[0].startswith("$argon2id$")
+
+
+@pytest.mark.parametrize("hasher", [PasswordHasher(), PasswordHasher(2, 128, 1, hash_len=24, salt_len=12)])
+def test_what_stands_for_an_unknown_account_is_verified_like_a_real_hash(hasher: PasswordHasher) -> None:
+    """A malformed one would be refused at once, and tell by that which accounts there are."""
+    assert extract_parameters(_decoy(hasher)) == extract_parameters(hasher.hash("x"))
+    with pytest.raises(VerifyMismatchError):
+        hasher.verify(_decoy(hasher), "x")
 
 
 async def test_parameters_that_changed_ask_for_a_new_hash(passwords: Passwords) -> None:
