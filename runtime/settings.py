@@ -46,6 +46,7 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "UPSTREAM_PROXY_LOGIN_FILE",
             "GROUP",
             "GUARD",
+            "FORWARDS",
             "STRICT_DNS",
         }
     ),

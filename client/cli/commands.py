@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client.cli import commands_checks
+from client.cli import commands_checks, forward
 from runtime.command_line import JsonOption, command_group, version_option
 from runtime.service_commands import service_group
 from runtime.service_commands import service_group
@@ -304,6 +304,7 @@ def show_version(as_json: JsonOption = False) -> None:
 
 commands_checks.declare(app)
 
+forward.declare(app)
 app.add_typer(service_group("client", "ostiary"))
 
 app.add_typer(service_group("client", "ostiary"))

@@ -37,6 +37,7 @@ RIGHTS: Final[dict[str, Right]] = {
     "dns_query": Right.READ,
     "dns_reset": Right.USE,
     "ping": Right.READ,
+    "forward": Right.USE,
     "logs": Right.READ,
     "events": Right.READ,
     "version": Right.READ,

@@ -18,6 +18,7 @@ from client.daemon.control import ControllerClock
 from client.daemon.denials import Denials
 from client.daemon.doctor import Doctor, HostCheck
 from client.daemon.flows import FlowRegistry
+from client.daemon.forwards import Forwards, parse_forward
 from client.daemon.gateway import Gateway
 from client.daemon.identity import IdentityStore
 from client.daemon.log_buffer import LogBuffer
@@ -107,6 +108,10 @@ class Daemon:
         # Only root can give the socket to a group; a user's own daemon is that user's alone.
         gid = group_id(settings.group) if os.geteuid() == 0 else None
         desk = self._desk(session, gateway, reporter, checks, state, scope)
+        forwards = Forwards(classifier, gateway, clock, scope)
+        desk.more["forward"] = forwards.verb
+        undo.push_async_callback(forwards.stop)
+        await forwards.keep(tuple(map(parse_forward, settings.forwards)))
         verbs = Verbs(desk, gid=gid)
         mode = 0o600 if gid is None else 0o660
         shown = metrics.source(session, policy, reporter, denials)

@@ -61,6 +61,9 @@ class ClientSettings:
     upstream_proxy: str | None = field(default=None, metadata={"help": proxies.HELP})
     upstream_proxy_login_file: Path | None = field(default=None, metadata={"help": proxies.LOGIN_FILE_HELP})
     group: str = field(default="ostiary", metadata={"help": "Members of this group may use the daemon."})
+    forwards: tuple[str, ...] = field(
+        default=(), metadata={"help": "Ports of 127.0.0.1 that lead to resources, each as PORT=HOST:PORT."}
+    )
     guard: bool = field(
         default=True, metadata={"help": "Keep a small process that puts the host's settings back when we are killed."}
     )
