@@ -10,7 +10,6 @@ import typer
 from client.cli import commands_checks, forward
 from runtime.command_line import JsonOption, command_group, version_option
 from runtime.service_commands import service_group
-from runtime.service_commands import service_group
 
 _CODES = """
 \b
@@ -305,8 +304,6 @@ def show_version(as_json: JsonOption = False) -> None:
 commands_checks.declare(app)
 
 forward.declare(app)
-app.add_typer(service_group("client", "ostiary"))
-
 app.add_typer(service_group("client", "ostiary"))
 
 # Only its name and its help, for `ostiary --help`; client.cli.main hands its commands to client.cli.admin.
