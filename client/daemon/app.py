@@ -93,7 +93,9 @@ class Daemon:
         reporter = Reporter(session, policy, gateway, denials, clock, mode=settings.mode, pool=pool)
         checks: dict[str, HostCheck] = {}
         if tun is None:
-            proxy = Proxy(*settings.proxy_address(), classifier, gateway, clock, scope)
+            proxy = Proxy(
+                *settings.proxy_address(), classifier, gateway, clock, scope, udp_idle_s=settings.udp_idle_s
+            )
             await proxy.start()
             undo.callback(proxy.stop)
             reporter.proxy = proxy.address

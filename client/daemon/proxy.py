@@ -1,4 +1,4 @@
-"""The proxy mode: SOCKS5 (RFC 1928) and HTTP CONNECT on one loopback port, for hosts without root or TUN.
+"""The proxy mode: SOCKS5 (RFC 1928; its datagrams: ``proxy_udp``) and HTTP CONNECT on one loopback port, for hosts without root or TUN.
 
 The same decisions as in TUN mode, by name or address. What is no resource is dialled directly, as if there were no proxy.
 """
@@ -12,13 +12,17 @@ import structlog
 
 from client.core.classify import Classifier, Denial, Target
 from client.daemon.gateway import Gateway
+from client.daemon.proxy_sockets import Half, Held
+from client.daemon.proxy_udp import UdpRelay, open_relay
 from client.daemon.proxy_wire import (
     GREETING_DEADLINE_S,
     HttpConnect,
+    SocksAssociate,
     SocksConnect,
     http_reply,
     parse_http_untrusted,
     parse_socks_untrusted,
+    socks_associated,
     socks_reply,
 )
 from protocol.acl.decide import decide
@@ -26,6 +30,7 @@ from protocol.acl.model import IPAddress, Permit, Request, Transport
 from protocol.acl.names import parse_host
 from protocol.errors import LocalError, OstiaryError, RemoteError, RemoteProtocolError
 from protocol.ids import FlowId
+from protocol.limits import UDP_IDLE_S
 from protocol.reasons import Reason
 from runtime.bridge import SocketBridge
 from runtime.clock import Clock
@@ -34,9 +39,10 @@ from runtime.sockets import connect_first, reason_of_os_error
 from runtime.tasks import TaskScope
 
 CLIENTS_MAX: Final = 4_096
+RELAYS_MAX: Final = 1_024
+"""UDP associations at once."""
 DIRECT_DEADLINE_S: Final = 20.0
 _GREETING_MAX: Final = 16 * 1024
-_HIGH_WATER: Final = 256 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +51,15 @@ class Proxy:
     """The listener. Args: host, port: loopback; port 0 lets the kernel choose."""
 
     def __init__(
-        self, host: str, port: int, classifier: Classifier, gateway: Gateway, clock: Clock, scope: TaskScope
+        self,
+        host: str,
+        port: int,
+        classifier: Classifier,
+        gateway: Gateway,
+        clock: Clock,
+        scope: TaskScope,
+        *,
+        udp_idle_s: float = UDP_IDLE_S,
     ) -> None:
         self._host = host
         self._port = port
@@ -55,7 +69,9 @@ class Proxy:
         self._scope = scope
         self._server: asyncio.Server | None = None
         self._clients = 0
-        self._direct_ones: set[_Half] = set()
+        self._direct_ones: set[Half] = set()
+        self._relays: set[UdpRelay] = set()
+        self._udp_idle_s = udp_idle_s
 
     @property
     def address(self) -> str:
@@ -77,6 +93,8 @@ class Proxy:
         for half in tuple(self._direct_ones):
             if half.transport is not None:
                 half.transport.abort()
+        for relay in tuple(self._relays):
+            relay.close()
 
     def _make(self) -> "_Greeting":
         return _Greeting(self._begin)
@@ -96,9 +114,37 @@ class Proxy:
             _log.debug("proxy.greeting", error=str(exc))
             greeting.close()
         else:
-            await self._connect(greeting, asked)
+            if isinstance(asked, SocksAssociate):
+                await self._associate(greeting)
+            else:
+                await self._connect(greeting, asked)
         finally:
             self._clients -= 1
+
+    async def _associate(self, greeting: "_Greeting") -> None:
+        if len(self._relays) >= RELAYS_MAX:
+            greeting.finish(socks_reply(Reason.LIMIT_EXCEEDED))
+            return
+        try:
+            relay = await open_relay(
+                self._host,
+                lambda: UdpRelay(
+                    greeting.peer, self._classifier, self._gateway, self._clock, self._scope, idle_s=self._udp_idle_s
+                ),
+            )
+        except LocalError as error:
+            greeting.finish(socks_reply(error.reason))
+            return
+        if greeting.lost:
+            relay.close()
+            return
+        self._relays.add(relay)
+
+        def over() -> None:
+            self._relays.discard(relay)
+            relay.close()
+
+        greeting.hand_over(Held(over), socks_associated(*relay.address))
 
     async def _connect(self, greeting: "_Greeting", asked: SocksConnect | HttpConnect) -> None:
         answer = http_reply if isinstance(asked, HttpConnect) else socks_reply
@@ -144,7 +190,7 @@ class Proxy:
         if greeting.lost:
             sock.close()
             return
-        near, far = _Half(), _Half()
+        near, far = Half(), Half()
         near.peer, far.peer = far, near
         self._direct_ones.add(near)
         near.on_lost = lambda: self._direct_ones.discard(near)
@@ -155,7 +201,7 @@ class Proxy:
 Answer = Callable[[Reason | None], bytes]
 
 
-async def _read_request(greeting: "_Greeting") -> SocksConnect | HttpConnect:
+async def _read_request(greeting: "_Greeting") -> SocksConnect | SocksAssociate | HttpConnect:
     """Reads SOCKS5's or HTTP's request. Raises RemoteProtocolError."""
     first = await greeting.peek(1)
     if first == b"\x05":
@@ -169,7 +215,7 @@ async def _read_request(greeting: "_Greeting") -> SocksConnect | HttpConnect:
         await greeting.more()
 
 
-async def _read_socks(greeting: "_Greeting") -> SocksConnect:
+async def _read_socks(greeting: "_Greeting") -> SocksConnect | SocksAssociate:
     methods = await greeting.read(2)
     offered = await greeting.read(methods[1])
     if 0 not in offered:
@@ -202,6 +248,11 @@ class _Greeting(asyncio.Protocol):
     def buffered(self) -> bytes:
         """What has arrived and was not read."""
         return bytes(self._buffer)
+
+    @property
+    def peer(self) -> str:
+        """Address of the program."""
+        return "" if self._transport is None else str(self._transport.get_extra_info("peername")[0])
 
     async def more(self) -> None:
         """Waits for more bytes. Raises RemoteProtocolError at the end or beyond the limit."""
@@ -276,71 +327,6 @@ class _Greeting(asyncio.Protocol):
         """See asyncio.Protocol."""
         self.lost = True
         self._changed.set()
-
-
-class _Half(asyncio.Protocol):
-    """One socket of a direct connection; ``peer`` is the other one. Backpressure and half-close go through."""
-
-    def __init__(self) -> None:
-        self.peer: _Half | None = None
-        self.transport: asyncio.Transport | None = None
-        self.ended = False
-        """This socket has said its last byte."""
-        self.on_lost: Callable[[], None] | None = None
-        self._early = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=_HIGH_WATER)
-        if self._early:
-            self.transport.write(bytes(self._early))
-            self._early.clear()
-
-    def send(self, data: bytes) -> None:
-        """Writes to this socket; keeps what comes before it is there."""
-        if self.transport is None:
-            self._early += data
-        elif not self.transport.is_closing():
-            self.transport.write(data)
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        assert self.peer is not None
-        self.peer.send(data)
-
-    def eof_received(self) -> bool:
-        """See asyncio.Protocol."""
-        assert self.peer is not None
-        self.ended = True
-        other = self.peer.transport
-        if other is not None and not other.is_closing():
-            other.write_eof()
-        # With both halves ended the transport may close itself behind what is still to be written.
-        return not self.peer.ended
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        if self.on_lost is not None:
-            self.on_lost()
-        other = None if self.peer is None else self.peer.transport
-        if other is not None and not other.is_closing():
-            if exc is None:
-                other.close()
-            else:
-                other.abort()
-
-    def pause_writing(self) -> None:
-        """This socket takes no more: stop reading the other one."""
-        other = None if self.peer is None else self.peer.transport
-        if other is not None and not other.is_closing():
-            other.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Go on."""
-        other = None if self.peer is None else self.peer.transport
-        if other is not None and not other.is_closing():
-            other.resume_reading()
 
 
 def _crashed(error: Exception) -> None:

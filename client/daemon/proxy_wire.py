@@ -31,6 +31,11 @@ _SOCKS_CODES: Final = {
     Reason.FORBIDDEN: 2,
 }
 """RFC 1928 section 6; policy is 2 ("not allowed by ruleset"), what is not named is 1."""
+_CONNECT_COMMAND: Final = 1
+_ASSOCIATE_COMMAND: Final = 3
+_NAME: Final = 3
+_SIZES: Final = {1: 4, _NAME: 1, 4: 16}
+"""Bytes of an address by its type; of a name only its length."""
 _POLICY: Final = range(20, 70)
 _TIMEOUTS: Final = frozenset({Reason.TIMEOUT, Reason.CONNECT_TIMEOUT, Reason.PAIRING_TIMEOUT, Reason.PEER_SILENT})
 
@@ -44,6 +49,21 @@ class SocksConnect:
 
 
 @dataclass(frozen=True, slots=True)
+class SocksAssociate:
+    """A SOCKS5 UDP ASSOCIATE request. The address in it is where the program will send from; we look at that ourselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocksDatagram:
+    """A datagram of a program; ``head`` is what stands before the payload, in a reply just as well."""
+
+    host: str
+    port: int
+    head: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class HttpConnect:
     """An HTTP CONNECT request; ``host`` is still to be parsed."""
 
@@ -51,7 +71,7 @@ class HttpConnect:
     port: int
 
 
-def parse_socks_untrusted(data: bytes) -> tuple[SocksConnect, int] | bytes | None:
+def parse_socks_untrusted(data: bytes) -> tuple[SocksConnect | SocksAssociate, int] | bytes | None:
     """Reads a request behind the method negotiation.
 
     Returns the request and how many bytes it took; or the refusal to send; or None while it is incomplete.
@@ -63,21 +83,48 @@ def parse_socks_untrusted(data: bytes) -> tuple[SocksConnect, int] | bytes | Non
         return None
     if data[0] != 5:
         raise RemoteProtocolError("not SOCKS5")
-    if data[1] != 1:
+    if data[1] not in (_CONNECT_COMMAND, _ASSOCIATE_COMMAND):
         return _socks(7)
-    kind = data[3]
-    sizes = {1: 4, 3: 1 + data[4], 4: 16}
-    if kind not in sizes:
+    if data[3] not in _SIZES:
         return _socks(8)
-    end = 4 + sizes[kind] + 2
+    found = _address(data, 3)
+    if found is None:
+        return None
+    host, port, end = found
+    return (SocksConnect(host, port) if data[1] == _CONNECT_COMMAND else SocksAssociate()), end
+
+
+def parse_socks_datagram_untrusted(data: bytes) -> SocksDatagram | None:
+    """Reads a datagram of an association; None for one that is not served: malformed, a fragment, or to port 0."""
+    if len(data) < 5 or data[:3] != b"\0\0\0":
+        return None
+    found = _address(data, 3)
+    if found is None or found[1] == 0:
+        return None
+    host, port, end = found
+    return SocksDatagram(host, port, data[:end], data[end:])
+
+
+def _address(data: bytes, start: int) -> tuple[str, int, int] | None:
+    """Reads type, address and port; returns host, port and where they end, or None when they are incomplete or unknown."""
+    kind = data[start]
+    size = _SIZES.get(kind)
+    if size is None:
+        return None
+    if kind == _NAME:
+        size += data[start + 1]
+    end = start + 1 + size + 2
     if len(data) < end:
         return None
-    raw = data[4 : end - 2]
-    if kind == 3:
-        host = raw[1:].decode("utf-8", "replace")
-    else:
-        host = str(ipaddress.ip_address(raw))
-    return SocksConnect(host, int.from_bytes(data[end - 2 : end], "big")), end
+    raw = data[start + 1 : end - 2]
+    host = raw[1:].decode("utf-8", "replace") if kind == _NAME else str(ipaddress.ip_address(raw))
+    return host, int.from_bytes(data[end - 2 : end], "big"), end
+
+
+def socks_associated(host: str, port: int) -> bytes:
+    """Returns the reply to UDP ASSOCIATE: where, on this host, the program sends its datagrams."""
+    address = ipaddress.ip_address(host)
+    return bytes([5, 0, 0, 1 if address.version == 4 else 4]) + address.packed + port.to_bytes(2, "big")
 
 
 def socks_reply(reason: Reason | None) -> bytes:
