@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -35,6 +36,24 @@ class Cluster:
     def stop(self, mode: str = "immediate") -> None:
         """Stops the server: ``immediate`` is a crash from which it recovers when it starts."""
         self._run("pg_ctl", "-D", str(self._home / "data"), "-m", mode, "-w", "stop")
+
+    def freeze(self) -> None:
+        """Stops all its processes where they stand: connections live and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        postmaster = int((self._home / "data" / "postmaster.pid").read_text().split()[0])
+        if number is signal.SIGSTOP:
+            # First, so that it starts no others.
+            os.kill(postmaster, number)
+        for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), number)
+        os.kill(postmaster, number)
 
     def url(self, name: str) -> str:
         """The URL of a database, as a setting would say it."""
