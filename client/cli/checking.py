@@ -1,4 +1,4 @@
-"""`ostiary ping` and `ostiary wait`: is it reachable, through to the end, and until when is it worth waiting?"""
+"""`ostiary ping`, `ostiary netcheck` and `ostiary wait`: is it reachable, through to the end, and until when is it worth waiting?"""
 
 import time
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from protocol.reasons import Reason
 from runtime.console import FAILED, NOT_READY, OK, exit_code, exit_on_error, print_json, print_lines, say
 
 PING_DEADLINE_S: Final = 60.0
+NETCHECK_DEADLINE_S: Final = 60.0
 PING_EVERY_S: Final = 1.0
 POLL_S: Final = 0.5
 _PASSING: Final = frozenset({Reason.DAEMON_NOT_RUNNING, Reason.TIMEOUT, Reason.UNAVAILABLE})
@@ -84,21 +85,63 @@ def _look(what: str, name: str) -> tuple[bool, str, dict[str, Any]]:
     return bool(result.get("ok")), "; ".join(describe(result)[-2:]), result
 
 
+def netcheck(url: str | None, *, as_json: bool) -> int:
+    """Checks the network: by the daemon, or for ``url`` by this process when none runs or another one is meant."""
+    with exit_on_error(as_json=as_json):
+        if url is None:
+            result = call("netcheck", deadline_s=NETCHECK_DEADLINE_S)
+        else:
+            result = _netcheck_here(url)
+    if as_json:
+        print_json(result)
+    else:
+        print_lines(*describe_network(result))
+    failures = [item for item in result.get("checks") or () if render.outcome(item) == "fail"]
+    return (exit_code(render.reason_of(failures[0])) or FAILED) if failures else OK
+
+
+def _netcheck_here(url: str) -> dict[str, Any]:
+    import asyncio
+
+    from client.cli.sign_in import split_url
+    from client.daemon.netcheck import NetworkCheck, Surroundings
+    from runtime import upstream_proxy
+    from runtime.clock import SystemClock
+    from runtime.trust import client_context
+
+    base, _ = split_url(url, None)
+    upstream_proxy.use(upstream_proxy.choose(None, None))
+    around = Surroundings(base, client_context(None), pinned=False)
+    return asyncio.run(NetworkCheck(around, SystemClock(), mark=None).run())
+
+
+def describe_network(result: Mapping[str, Any]) -> list[str]:
+    """Returns the lines of ``ostiary netcheck``: one per check, then what helps against the first cause."""
+    checks = [item for item in result.get("checks") or () if isinstance(item, Mapping)]
+    rows = []
+    for item in checks:
+        took = f" ({item['ms']:.0f} ms)" if isinstance(item.get("ms"), int | float) and item["ms"] >= 1 else ""
+        rows.append((f"{render.mark(item)} {item.get('name')}", f"{item.get('sentence', '')}{took}"))
+    broken = next((item for item in checks if render.outcome(item) == "fail"), None)
+    lines = render.aligned(rows, indent="")
+    if broken is None:
+        return [*lines, "this network lets through what Ostiary needs"]
+    return [*lines, f"next: {broken.get('next') or 'ostiary doctor'}"]
+
+
 def describe(result: Mapping[str, Any]) -> list[str]:
     """Returns the lines of ``ostiary ping``: one per step with its time, then what it comes to."""
     rows = []
     steps = [step for step in result.get("steps") or () if isinstance(step, Mapping)]
     for step in steps:
         took = f"{step['ms']:.1f} ms" if isinstance(step.get("ms"), int | float) else ""
-        mark = {"ok": "ok     ", "warn": "warning", "fail": "FAILED "}.get(str(step.get("status")), "?      ")
-        rows.append((f"{mark} {step.get('name')}", f"{took:>10}  {step.get('sentence', '')}"))
+        rows.append((f"{render.mark(step)} {step.get('name')}", f"{took:>10}  {step.get('sentence', '')}"))
     lines = render.aligned(rows, indent="")
     target = render.target_of(result)
     if result.get("ok"):
         return [*lines, f"{target} is reachable"]
     failed = next((step for step in steps if step.get("status") == "fail"), {})
-    step = str(failed.get("next") or "ostiary doctor")
-    return [*lines, f"{target} is NOT reachable", f"next: {step}"]
+    return [*lines, f"{target} is NOT reachable", f"next: {failed.get('next') or 'ostiary doctor'}"]
 
 
 def code_of_steps(result: Mapping[str, Any]) -> int:

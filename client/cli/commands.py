@@ -59,6 +59,7 @@ def up(
         str, typer.Option(metavar="TIME", help="Give up after this long, for example 60s or 5m.")
     ] = "10m",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the page's address.")] = False,
+    qr: Annotated[bool, typer.Option("--qr", help="Show the page as a QR code, to open it on a telephone.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Connect; sign in first when that is needed.
@@ -68,11 +69,20 @@ def up(
       sudo ostiary up https://ostiary.corp.example --ca-pin sha256/…
       sudo ostiary up --token-file - < ci.token
       ostiary up
+      ostiary up --qr --no-browser
     """
     from client.cli import sign_in
 
     raise typer.Exit(
-        sign_in.up(url, ca_pin=ca_pin, token_file=token_file, timeout=timeout, browser=not no_browser, as_json=as_json)
+        sign_in.up(
+            url,
+            ca_pin=ca_pin,
+            token_file=token_file,
+            timeout=timeout,
+            browser=not no_browser,
+            qr=qr,
+            as_json=as_json,
+        )
     )
 
 
@@ -80,6 +90,7 @@ def up(
 def login(
     timeout: Annotated[str, typer.Option(metavar="TIME", help="Give up after this long.")] = "10m",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the page's address.")] = False,
+    qr: Annotated[bool, typer.Option("--qr", help="Show the page as a QR code, to open it on a telephone.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Sign in again at the controller that this host already knows.
@@ -97,6 +108,7 @@ def login(
             token_file=None,
             timeout=timeout,
             browser=not no_browser,
+            qr=qr,
             as_json=as_json,
             verb="login",
         )
@@ -180,7 +192,12 @@ def status(
 
 
 @app.command("resources")
-def resources(as_json: JsonOption = False) -> None:
+def resources(
+    names: Annotated[
+        bool, typer.Option("--names", help="Only names and addresses, one per line, for scripts and completion.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """List what you may reach.
 
     \b
@@ -189,7 +206,7 @@ def resources(as_json: JsonOption = False) -> None:
     """
     from client.cli import user
 
-    raise typer.Exit(user.resources(as_json=as_json))
+    raise typer.Exit(user.resources(as_json=as_json, names=names))
 
 
 @app.command("explain")

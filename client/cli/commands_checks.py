@@ -1,4 +1,7 @@
-"""Declares the user's commands that look: ping, wait, events, netcheck, report. What they do is imported when one is run."""
+"""Declares the user's commands that look and tell: ping, wait, events, netcheck, report, notify, completion.
+
+What they do is imported when one is run.
+"""
 
 from enum import StrEnum
 from typing import Annotated
@@ -89,7 +92,97 @@ def events(
     raise typer.Exit(watching.events(count, follow=follow, trouble=trouble, as_json=as_json))
 
 
+def netcheck(
+    url: Annotated[
+        str | None,
+        typer.Argument(help="The controller, when no daemon runs that knows it.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check what this network lets through: addresses, names, proxy, controller, captive portal, clock, relays.
+
+    It asks nobody but the controller and its relays. With a daemon it uses the daemon's CA, proxy and routes; without one
+    it needs the controller's URL.
+
+    \b
+    Examples:
+      ostiary netcheck
+      ostiary netcheck https://ostiary.corp.example
+    """
+    from client.cli import checking
+
+    raise typer.Exit(checking.netcheck(url, as_json=as_json))
+
+
+def report(
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Default: ostiary-report-TIME.tar.gz here.")
+    ] = None,
+    anonymise: Annotated[
+        bool,
+        typer.Option("--anonymise", help="Replace the names of resources, networks and private addresses as well."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Collect everything that helps to find a fault into one archive of plain text; nothing is sent anywhere.
+
+    Secrets are taken out; people, this host's name and public addresses become numbers. What is in it is listed.
+
+    \b
+    Examples:
+      ostiary report
+      ostiary report --anonymise -o /tmp/for-the-helpdesk.tar.gz
+    """
+    from client.cli import bundle
+
+    raise typer.Exit(bundle.report(output, anonymise=anonymise, as_json=as_json))
+
+
+def notify(
+    once: Annotated[
+        bool, typer.Option("--test", help="Show one notification, to see whether that works, and end.")
+    ] = False,
+) -> None:
+    """Show desktop notifications when a connection is denied or cut, and when you must sign in.
+
+    Run it as yourself, for example from the desktop's autostart; the daemon does not. Without a session bus it says so and
+    ends with exit code 3.
+
+    \b
+    Examples:
+      ostiary notify --test
+      ostiary notify &
+    """
+    from client.cli import notifying
+
+    raise typer.Exit(notifying.notify(once=once))
+
+
+class Shell(StrEnum):
+    """For which `ostiary completion` writes a script."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="The shell that is to complete `ostiary`.")],
+) -> None:
+    """Print a script that completes commands, options and the names of your resources.
+
+    \b
+    Examples:
+      ostiary completion bash > ~/.local/share/bash-completion/completions/ostiary
+      ostiary completion zsh > "${fpath[1]}/_ostiary"
+      ostiary completion fish > ~/.config/fish/completions/ostiary.fish
+    """
+    from client.cli import completion as scripts
+
+    raise typer.Exit(scripts.show(shell.value))
+
+
 def declare(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (ping, wait, events):
+    for command in (ping, wait, events, netcheck, report, notify, completion):
         app.command(command.__name__)(command)

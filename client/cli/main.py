@@ -54,10 +54,10 @@ def run_plain(arguments: Sequence[str]) -> int | None:
         from client.cli import user
 
         return user.status(as_json=as_json, watch=False, check=words[0])
-    if verb == "resources" and not words and not flags:
+    if verb == "resources" and not words and flags <= {"--names"}:
         from client.cli import user
 
-        return user.resources(as_json=as_json)
+        return user.resources(as_json=as_json, names=bool(flags))
     return None
 
 

@@ -95,6 +95,13 @@ def _facts(result: Result, now: float) -> list[str]:
     return aligned(rows)
 
 
+def who_answers(result: Result) -> str:
+    """Returns ``, office-1 answers`` of those connectors that did; empty when none was asked."""
+    found = [item.get("connector_name") or item.get("connector") for item in _list(result, "networks")]
+    names = sorted({str(name) for name in found if name})
+    return f", {', '.join(names)} {'answers' if len(names) == 1 else 'answer'}" if names else ""
+
+
 def _networks(result: Result, now: float) -> list[str]:
     rows = []
     for item in _list(result, "networks"):
@@ -150,6 +157,12 @@ def resources(result: Result) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return ("NAME", "ADDRESS", "PORTS", "NETWORK"), rows
 
 
+def names(result: Result) -> list[str]:
+    """Returns the names and addresses of resources that stand for one host and can be typed as one word."""
+    found = [str(item.get(member, "")) for item in _list(result, "resources") for member in ("address", "name")]
+    return sorted({text for text in found if text and not set(text) & set(" *?/\"'`$\\;&|<>()!#~")})
+
+
 def ports(value: object) -> str:
     """Returns ``tcp 80,8000-8100; udp 53; ping``; pairs and texts are both understood."""
     if not isinstance(value, Mapping):
@@ -188,6 +201,13 @@ def explain(result: Result, now: float) -> list[str]:
     name = result.get("resource_name") or result.get("resource")
     if name:
         rows.append(("resource", str(name)))
+    if result.get("network_name"):
+        rows.append(("network", str(result["network_name"])))
+    for other in result.get("also") or ():
+        where = other.get("network_name") or other.get("network")
+        rows.append(("also in", f"{where}" + (f": reach it there as {other['name']}" if other.get("name") else "")))
+    if result.get("local_network"):
+        rows.append(("hides", f"your local network {result['local_network']}: the resource wins"))
     if result.get("via"):
         rows.append(("granted by", _joined(result["via"])))
     elif result.get("grants"):
@@ -221,7 +241,7 @@ def doctor(result: Result, state: str = ONLINE) -> list[str]:
         state: the client's, because who is not set up, signed out or down needs another command than who is cut off.
     """
     checks = _list(result, "checks")
-    rows = [(f"{_mark(item)} {item.get('name', item.get('check', '?'))}", _sentence(item)) for item in checks]
+    rows = [(f"{mark(item)} {item.get('name', item.get('check', '?'))}", _sentence(item)) for item in checks]
     broken = next((item for item in checks if outcome(item) in ("fail", "warn")), None)
     lines = aligned(rows, indent="")
     if broken is None:
@@ -244,7 +264,8 @@ def outcome(check: Result) -> str:
     )
 
 
-def _mark(check: Result) -> str:
+def mark(check: Result) -> str:
+    """Returns the word, of one width, that begins a check's line."""
     return {"ok": "ok     ", "warn": "warning", "fail": "FAILED ", "skipped": "skipped"}.get(outcome(check), "?      ")
 
 

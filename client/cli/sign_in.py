@@ -1,9 +1,12 @@
 """`ostiary up` and `ostiary login`: starts the client, shows where to sign in, waits until it is online."""
 
+import io
 import os
 import re
 import subprocess
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -15,6 +18,7 @@ from client.cli.user import VERIFY_S, code_of, has_desktop
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
 from runtime.console import OK, AdviceError, exit_on_error, print_json, print_lines, say
+from runtime.http import check_url
 from runtime.secret_input import read_token
 
 XDG_OPEN: Final = Path("/usr/bin/xdg-open")
@@ -31,6 +35,7 @@ def up(
     timeout: str,
     browser: bool,
     as_json: bool,
+    qr: bool = False,
     verb: str = "up",
     more: dict[str, Any] | None = None,
 ) -> int:
@@ -52,7 +57,7 @@ def up(
             args["token"] = read_token(token_file)
         args |= {"verify_s": VERIFY_S, **_owner()}
         began = time.monotonic()
-        result = _call_until_online(verb, args, deadline_s, shown, browser=browser)
+        result = _call_until_online(verb, args, deadline_s, shown, _Showing(browser, qr))
         took = time.monotonic() - began
     state = str(result.get("state", render.ONLINE))
     code = code_of(result)
@@ -62,13 +67,14 @@ def up(
         print_lines(*render.status(result, time.time()))
     else:
         who = f" as {result['user']}" if result.get("user") else ""
-        print_lines(f"{state}{who} after {took:.1f} s; `ostiary resources` lists what you have")
+        answers = render.who_answers(result)
+        print_lines(f"{state}{who} after {took:.1f} s{answers}; `ostiary resources` lists what you have")
     return code
 
 
-def _call_until_online(verb: str, args: dict[str, Any], deadline_s: float, shown: set[str], *, browser: bool) -> Result:
+def _call_until_online(verb: str, args: dict[str, Any], deadline_s: float, shown: set[str], how: "_Showing") -> Result:
     try:
-        return call(verb, args, deadline_s=deadline_s, on_event=lambda event: _on_event(event, shown, browser=browser))
+        return call(verb, args, deadline_s=deadline_s, on_event=lambda event: _on_event(event, shown, how))
     except OstiaryError as error:
         trusting = "url" in args or "token" in args
         match error.reason:
@@ -108,6 +114,12 @@ def split_url(url: str, ca_pin: str | None) -> tuple[str, str | None]:
         )
     if "://" not in base:
         base = f"https://{base}"
+    try:
+        check_url(base)
+    except LocalError as error:
+        step = "Name the controller as https://HOST, with its port if that is not 443."
+        sentence = "This is not the address of a controller."
+        raise AdviceError(Reason.INVALID_INPUT, error.detail, sentence=sentence, next_step=step) from error
     return base.rstrip("/"), pin
 
 
@@ -127,7 +139,15 @@ def _deadline(timeout: str) -> float:
     return seconds
 
 
-def _on_event(event: Event, shown: set[str], *, browser: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Showing:
+    """How the sign-in page is shown besides its address."""
+
+    browser: bool
+    qr: bool
+
+
+def _on_event(event: Event, shown: set[str], how: _Showing) -> None:
     if event.get("kind") != "sign_in":
         text = event.get("sentence") or event.get("state")
         if isinstance(text, str) and text not in shown:
@@ -140,8 +160,20 @@ def _on_event(event: Event, shown: set[str], *, browser: bool) -> None:
         return
     shown.add(code)
     say("To sign in, open this page and approve:", "", f"    {complete}", "", f"Check that it shows the code {code}.")
-    if browser and has_desktop():
+    if how.qr and _PAGE.match(complete):
+        _draw(complete)
+    if how.browser and has_desktop():
         _open_browser(complete)
+
+
+def _draw(page: str) -> None:
+    """Draws the page's address as a QR code; to stderr, where everything stands that is not the result."""
+    import segno
+
+    drawn = io.StringIO()
+    segno.make(page, micro=False).terminal(drawn, compact=True, border=2)
+    sys.stderr.write(drawn.getvalue())
+    sys.stderr.flush()
 
 
 def _open_browser(page: str) -> None:

@@ -97,10 +97,13 @@ def _watch(*, as_json: bool) -> int:
             time.sleep(WATCH_EVERY_S)
 
 
-def resources(*, as_json: bool) -> int:
-    """`ostiary resources`."""
+def resources(*, as_json: bool, names: bool = False) -> int:
+    """`ostiary resources`; ``names``: nothing but what may be typed after other commands, one per line."""
     with exit_on_error(as_json=as_json):
         result = call("resources")
+    if names:
+        print_lines(*render.names(result))
+        return OK
     if as_json:
         print_json(result)
         return OK

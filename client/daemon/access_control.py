@@ -38,6 +38,7 @@ RIGHTS: Final[dict[str, Right]] = {
     "dns_reset": Right.USE,
     "ping": Right.READ,
     "forward": Right.USE,
+    "netcheck": Right.READ,
     "logs": Right.READ,
     "events": Right.READ,
     "version": Right.READ,

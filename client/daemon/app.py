@@ -22,6 +22,7 @@ from client.daemon.forwards import Forwards, parse_forward
 from client.daemon.gateway import Gateway
 from client.daemon.identity import IdentityStore
 from client.daemon.log_buffer import LogBuffer
+from client.daemon.netcheck import netcheck_verb
 from client.daemon.ownership import Ownership
 from client.daemon.ping import Pinger
 from client.daemon.policy import Policy
@@ -33,6 +34,7 @@ from client.daemon.settings import ClientSettings
 from client.daemon.tun_mode import TunMode
 from client.daemon.verbs import Desk, Verbs
 from client.host.cleanup import claim, open_journal
+from protocol.reasons import Reason
 from protocol.version import SOFTWARE
 from runtime.clock import SystemClock
 from runtime.files import StateDir
@@ -140,7 +142,7 @@ class Daemon:
         """Whom the control socket's verbs ask."""
         policy, clock, mark = gateway.policy, self._clock, self._settings.mark
         reach = reporter.reach = Reach(session, policy, gateway, clock, scope)
-        return Desk(
+        desk = Desk(
             session,
             reporter,
             Doctor(session, policy, reach, checks),
@@ -150,6 +152,9 @@ class Daemon:
             self._logs,
             Ownership(state),
         )
+        session.notice.on_ending = lambda: desk.activity.state("sign_in_ending", Reason.SIGN_IN_ENDING)
+        desk.more["netcheck"] = netcheck_verb(session, gateway, SystemClock(), mark=mark)
+        return desk
 
     async def _serve(self, lifecycle: Lifecycle, session: Session, reporter: Reporter) -> None:
         _log.info("daemon.started", version=SOFTWARE, mode=self._settings.mode, state=session.state)

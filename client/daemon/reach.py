@@ -123,7 +123,7 @@ class Reach:
             return None  # a success rested on a tunnel that is gone
         same = known if known is not None and known.tunnel is tunnel else None
         at = max(tunnel.tunnel.heard_at, float("-inf") if same is None else same.at)
-        return Checked(network, at, tunnel=tunnel, rtt_s=tunnel.tunnel.rtt or (same and same.rtt_s))
+        return Checked(network, at, tunnel=tunnel, rtt_s=tunnel.tunnel.rtt or (None if same is None else same.rtt_s))
 
     def _soon(self, network: NetworkId, entry: Entry) -> "asyncio.Task[Checked]":
         task = self._running.get(network)

@@ -169,3 +169,32 @@ def test_split_url() -> None:
     assert split_url("c.example:8443#pin=" + PIN.replace("=", "%3D"), PIN) == ("https://c.example:8443", PIN)
     with pytest.raises(LocalError):
         split_url("c.example", "sha1/abc")
+
+
+def test_up_draws_the_page_as_a_qr_code(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.events["up"] = [PROMPT]
+    daemon.results["up"] = {"state": "online", "health": "ready", "networks": [{"connector_name": "office-1"}]}
+    drawn = ostiary("up", "--qr", "--no-browser")
+    plain = ostiary("up", "--no-browser")
+    assert set("\u2580\u2584\u2588") & set(drawn.err)
+    assert not set("\u2580\u2584\u2588") & set(plain.err)
+    assert "office-1 answers" in drawn.out
+
+
+def test_up_is_not_ok_while_no_connector_answers(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    dead = {"network_name": "office", "state": "unreachable", "reason": "no_connector"}
+    daemon.results["up"] = {"state": "online", "health": "unreachable", "networks": [dead]}
+    ran = ostiary("up")
+    assert ran.code == 3
+    assert ran.out.splitlines()[-1] == "next: ostiary doctor"
+
+
+@pytest.mark.parametrize("command", [("up",), ("admin", "login")])
+def test_a_plain_http_address_is_refused_as_the_argument_that_it_is(
+    ostiary: CommandLine, command: tuple[str, ...]
+) -> None:
+    ran = ostiary(*command, "http://ostiary.corp.example")
+    assert ran.code == 2
+    assert ran.err.splitlines()[0].startswith("error: This is not the address of a controller. (")
+    assert "https://HOST" in ran.err
+    assert "key" not in ran.err

@@ -1,0 +1,180 @@
+"""`ostiary report`: everything that helps whoever has to find a fault, in one archive of plain text, without secrets.
+
+It is made here and stays here: nothing is sent. What a daemon that does not answer cannot say is left out, and said.
+"""
+
+import io
+import json
+import os
+import platform
+import socket
+import tarfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from client.cli.control_socket import call
+from client.cli.redaction import Redactor, names_in
+from protocol.errors import LocalError, OstiaryError
+from protocol.reasons import Reason
+from protocol.version import SOFTWARE
+from runtime.console import OK, exit_on_error, print_json, print_lines, print_table, say
+
+LOG_LINES: Final = 2_000
+EVENT_LINES: Final = 1_000
+FILE_MAX_BYTES: Final = 4 * 1024 * 1024
+_HOST_FILES: Final = (
+    "/etc/os-release",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/proc/version",
+    "/proc/net/route",
+    "/proc/net/ipv6_route",
+    "/proc/net/dev",
+    "/proc/sys/net/ipv4/conf/all/rp_filter",
+    "/proc/loadavg",
+    "/proc/meminfo",
+)
+_ASKED: Final[tuple[tuple[str, dict[str, Any], float], ...]] = (
+    ("version", {}, 5.0),
+    ("status", {"verify_s": 5.0}, 15.0),
+    ("resources", {}, 15.0),
+    ("doctor", {}, 60.0),
+    ("netcheck", {}, 60.0),
+    ("events", {"n": EVENT_LINES}, 15.0),
+    ("logs", {"n": LOG_LINES}, 15.0),
+)
+
+
+def report(output: str | None, *, anonymise: bool, as_json: bool) -> int:
+    """Writes the archive, and says what is in it and what was taken out."""
+    with exit_on_error(as_json=as_json):
+        if not as_json:
+            say("collecting; this can take a minute when something does not answer…")
+        answers, missing = _ask_daemon()
+        redactor = Redactor(_names(answers, anonymise=anonymise), private_addresses=anonymise)
+        files = {name: redactor.clean(text) for name, text in _files(answers, missing).items()}
+        files["ABOUT.txt"] = _about(files, redactor, anonymise=anonymise)
+        path = _write(files, output)
+    counts = dict(sorted(redactor.counts.items()))
+    if as_json:
+        sizes = {name: len(text.encode()) for name, text in sorted(files.items())}
+        print_json({"ok": True, "file": str(path), "contents": sizes, "replaced": counts, "missing": missing})
+        return OK
+    print_table(("FILE", "BYTES"), [(name, len(text.encode())) for name, text in sorted(files.items())])
+    for name, why in missing.items():
+        print_lines(f"left out: {name}: {why}")
+    print_lines(f"replaced: {_counted(counts)}", f"written to {path}; look into it before you give it away")
+    return OK
+
+
+def _ask_daemon() -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    answers: dict[str, dict[str, Any]] = {}
+    missing: dict[str, str] = {}
+    for verb, args, deadline_s in _ASKED:
+        try:
+            answers[verb] = call(verb, args, deadline_s=deadline_s)
+        except OstiaryError as error:
+            missing[verb] = str(error)
+            if error.reason in (Reason.DAEMON_NOT_RUNNING, Reason.PERMISSION_DENIED):
+                missing |= {other: str(error) for other, _, _ in _ASKED if other not in answers}
+                break
+    return answers, missing
+
+
+def _names(answers: Mapping[str, dict[str, Any]], *, anonymise: bool) -> list[tuple[str, str]]:
+    """People and this host always become numbers; what the company calls its things only when that is asked for."""
+    status, hostname = answers.get("status", {}), socket.gethostname()
+    found = names_in(status, answers.get("resources", {}), hostname)
+    if anonymise:
+        url = str((status.get("controller") or {}).get("url") or "")
+        return [*found, ("controller", url.partition("://")[2].partition("/")[0].partition(":")[0])]
+    # A service account's name is no person's.
+    return [(kind, name) for kind, name in found if kind == "host" or (kind == "user" and not status.get("service"))]
+
+
+def _files(answers: Mapping[str, dict[str, Any]], missing: Mapping[str, str]) -> dict[str, str]:
+    files: dict[str, str] = {}
+    for verb, answer in answers.items():
+        if verb == "logs":
+            files["daemon.log"] = "".join(f"{line}\n" for line in answer.get("lines") or ())
+        elif verb == "events":
+            files["events.jsonl"] = "".join(json.dumps(item) + "\n" for item in answer.get("events") or ())
+        else:
+            files[f"{verb}.json"] = json.dumps(answer, indent=2, sort_keys=True, default=str) + "\n"
+    files["host.txt"] = _host()
+    files["settings.txt"] = _tried(_settings)
+    if missing:
+        files["missing.json"] = json.dumps(missing, indent=2) + "\n"
+    return files
+
+
+def _host() -> str:
+    uname = platform.uname()
+    parts = [
+        f"ostiary {SOFTWARE}, Python {platform.python_version()}, {uname.system} {uname.release} {uname.machine}\n",
+        f"uid {os.geteuid()}, groups {sorted(os.getgroups())}\n",
+        f"made {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n",
+    ]
+    for name in _HOST_FILES:
+        parts.append(f"\n== {name}\n" + _tried(partial(_read, Path(name))))
+    return "".join(parts)
+
+
+def _settings() -> str:
+    """The client's settings with their origin; the daemon may have been started with others."""
+    from client.daemon.settings import load_settings
+    from runtime.settings import describe
+
+    rows = describe(load_settings(config_file=None, overrides={}))
+    return "".join(f"{key} = {value}   # {origin}\n" for key, value, origin in rows)
+
+
+def _tried(work: Callable[[], str]) -> str:
+    try:
+        return work()
+    except (OSError, OstiaryError) as error:
+        return f"cannot be read: {error}\n"
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(FILE_MAX_BYTES).decode("utf-8", "replace")
+
+
+def _about(files: Mapping[str, str], redactor: Redactor, *, anonymise: bool) -> str:
+    names = "names of resources, networks, connectors and private addresses, too" if anonymise else "nothing else"
+    return (
+        "Made by `ostiary report`. Nothing was sent anywhere.\n\n"
+        "Taken out or replaced by numbers: tokens, keys and other secrets; people's names and e-mail addresses; this\n"
+        f"host's name; public addresses and hardware addresses; {names}.\n"
+        f"Replaced: {_counted(dict(sorted(redactor.counts.items())))}.\n\nFiles: {', '.join(sorted(files))}\n"
+    )
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} x {kind}" for kind, count in counts.items()) or "nothing"
+
+
+def _write(files: Mapping[str, str], output: str | None) -> Path:
+    """Writes the archive, for its owner alone. Raises LocalError."""
+    name = f"ostiary-report-{time.strftime('%Y%m%d-%H%M%S')}"
+    path = Path(output) if output is not None else Path(f"{name}.tar.gz")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for member, text in sorted(files.items()):
+            data = text.encode()
+            info = tarfile.TarInfo(f"{name}/{member}")
+            info.size, info.mtime, info.mode = len(data), int(time.time()), 0o600
+            archive.addfile(info, io.BytesIO(data))
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(packed.getvalue())
+    except FileExistsError as exc:
+        raise LocalError(Reason.ALREADY_EXISTS, str(path)) from exc
+    except OSError as exc:
+        raise LocalError(Reason.INVALID_INPUT, f"{path}: {exc.strerror}") from exc
+    return path

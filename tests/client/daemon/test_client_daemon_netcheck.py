@@ -1,0 +1,103 @@
+"""What `netcheck` finds, against a real TLS server and a portal on this host."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+from client_world import client_world, entry, online, running_daemon
+from tls_material import tls_material
+
+from client.daemon.netcheck import NetworkCheck, Surroundings
+from protocol.errors import LocalError, RefusedError
+from protocol.reasons import Reason
+from runtime.clock import SystemClock
+from runtime.trust import client_context, server_context
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Bound by nobody: it was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@asynccontextmanager
+async def controller(date: str | None = None) -> AsyncIterator[int]:
+    """Answers every request with an empty key set, at the time ``date``."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        said = date or formatdate(usegmt=True)
+        writer.write(f"HTTP/1.1 200 OK\r\nDate: {said}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        await writer.drain()
+        writer.close()
+
+    material = tls_material("localhost")
+    context: ssl.SSLContext = server_context(material.cert_pem, material.key_pem)
+    server = await asyncio.start_server(serve, "localhost", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def check(
+    port: int, *, pinned: bool = True, relays: tuple[tuple[str, int], ...] = ()
+) -> dict[str, dict[str, object]]:
+    trusted = tls_material("localhost").ca_pem if pinned else None
+    around = Surroundings(f"https://localhost:{port}", client_context(trusted), relays, pinned)
+    found = await NetworkCheck(around, SystemClock(), mark=None).run()
+    return {str(item["name"]): item for item in found["checks"]}
+
+
+async def test_a_network_that_lets_everything_through() -> None:
+    async with controller() as port:
+        found = await check(port, relays=(("localhost", port),))
+        for name in ("dns", "controller", "captive portal", "clock", "relay localhost"):
+            assert found[name]["status"] == "ok", found[name]
+        assert found["udp"]["status"] == "skipped"
+
+
+async def test_a_clock_that_is_off_is_named_with_the_offset() -> None:
+    async with controller("Wed, 01 Jan 2020 00:00:00 GMT") as port:
+        clock = (await check(port))["clock"]
+        assert (clock["status"], clock["reason"]) == ("warn", "clock_offset")
+        assert "ahead" in str(clock["sentence"])
+
+
+async def test_a_certificate_of_an_own_ca_is_a_finding_only_when_the_ca_is_known() -> None:
+    async with controller() as port:
+        assert (await check(port, pinned=False))["controller"]["status"] == "warn"
+
+
+async def test_a_relay_that_is_closed_is_named(unused_port: int) -> None:
+    async with controller() as port:
+        relay = (await check(port, relays=(("localhost", unused_port),)))["relay localhost"]
+        assert (relay["status"], relay["reason"]) == ("fail", "relay_unreachable")
+
+
+async def test_a_controller_that_is_away_is_a_failure(unused_port: int) -> None:
+    found = await check(unused_port)
+    assert found["controller"]["reason"] == "controller_unreachable"
+    assert "not compared" in str(found["clock"]["sentence"])
+    with pytest.raises(LocalError, match="http is accepted for this host itself only"):
+        await NetworkCheck(Surroundings("http://c.example", client_context(None)), SystemClock(), mark=None).run()
+
+
+async def test_the_daemon_checks_with_its_own_trust(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        await world.ask("status", verify_s=10.0)
+        found = {item["name"]: item for item in (await world.ask("netcheck"))["checks"]}
+        assert found["relay localhost"]["status"] == "ok"
+        assert found["controller"]["reason"] != "certificate_untrusted"
+
+
+async def test_without_a_controller_it_says_what_to_type(tmp_path: Path) -> None:
+    async with client_world(tmp_path) as world, running_daemon(world):
+        with pytest.raises(RefusedError, match="ostiary netcheck https://CONTROLLER") as caught:
+            await world.ask("netcheck")
+        assert caught.value.reason is Reason.CONFIG_INVALID
