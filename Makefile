@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install host-tools demo test soak check format lock bench bench-control bench-quick clean
+.PHONY: help install host-tools demo test soak check format lock bench bench-control bench-quick wheel deb clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,13 @@ bench-control: $(STAMP) ## the control plane under 5,000 agents, into bench/resu
 
 bench-quick: $(STAMP) host-tools ## the benchmarks, one short round
 	@$(BIN)/python -m bench.run --quick
+
+wheel: $(STAMP) ## dist/ostiary-*.whl, the same bytes for the same commit
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip --disable-pip-version-check --quiet wheel \
+	    --no-deps --no-build-isolation --wheel-dir dist .
+
+deb: $(STAMP) ## dist/ostiary_*.deb with every dependency inside, for hosts with Debian's python3.11
+	@$(BIN)/python packaging/build_deb.py
 
 clean: ## remove what the build made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis

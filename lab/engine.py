@@ -149,7 +149,7 @@ class Engine:
             if name and source.is_file():
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target / name)
-        shutil.copytree(_wheelhouse(), target / "wheelhouse")
+        shutil.copytree(wheelhouse(), target / "wheelhouse")
         return target
 
 
@@ -169,7 +169,7 @@ def _base_tar() -> Path:
     return path
 
 
-def _wheelhouse() -> Path:
+def wheelhouse() -> Path:
     lock = ROOT / "requirements-image.lock"
     folder = CACHE / f"wheels-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
     if not folder.exists():
