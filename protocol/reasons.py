@@ -130,6 +130,11 @@ class Reason(Enum):
         "This network wants you to sign in on its own page first.",
         "Open any http page in a browser and sign in there; the client goes on by itself.",
     )
+    NETWORK_OVERLAP = (
+        101,
+        "A resource has addresses of the network that this host is in; the resource wins.",
+        "Local hosts of that range are hidden; ask an administrator to narrow the resource.",
+    )
 
     # 110-129: what the connector met at the destination
     CONNECTION_REFUSED = (110, "The resource refused the connection.", "Check that the service is running.")

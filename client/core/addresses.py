@@ -5,7 +5,7 @@ connections seem to come, the probe is where the self-test connects to.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
@@ -14,8 +14,11 @@ from protocol.acl.model import IPNetwork
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
-POOLS_V4: Final = tuple(IPv4Network(text) for text in ("100.96.0.0/16", "100.112.0.0/16", "100.72.0.0/16"))
-"""Default pool and its alternatives, all of RFC 6598's shared space, which is neither public nor a company's own."""
+POOLS_V4: Final = tuple(
+    IPv4Network(text) for text in ("100.96.0.0/16", "100.112.0.0/16", "100.72.0.0/16", "198.18.0.0/16", "198.19.0.0/16")
+)
+"""Default pool and its alternatives: RFC 6598's shared space, which is neither public nor a company's own; and, where another
+VPN or a provider has all of that, the space for benchmarks (RFC 2544), which no network routes."""
 POOL_V6: Final = IPv6Network("fd6f:7374:6961::/64")
 
 _FIRST_SYNTHETIC: Final = 16
@@ -84,6 +87,7 @@ def plan_addresses(
     *,
     pools_v4: Iterable[IPv4Network] = POOLS_V4,
     pool_v6: IPv6Network | None = POOL_V6,
+    owners: Mapping[IPNetwork, str] | None = None,
 ) -> AddressPlan:
     """Returns a plan whose pools touch nothing that the host uses already.
 
@@ -91,6 +95,7 @@ def plan_addresses(
         in_use: the host's addresses and routes, and the CIDRs of resources.
         pools_v4: candidates, best first. One that an administrator chose comes alone.
         pool_v6: None leaves IPv6 out; so does a collision, because names can live without it.
+        owners: the devices that the networks in use are on, to name them.
 
     Raises:
         LocalError: ADDRESS_COLLISION, naming what collides.
@@ -104,7 +109,8 @@ def plan_addresses(
         if collision is None:
             free_v6 = None if pool_v6 is None or _collision(pool_v6, used) is not None else pool_v6
             return AddressPlan(pool, free_v6)
-        collisions.append(f"{pool} collides with {collision}")
+        owner = (owners or {}).get(collision)
+        collisions.append(f"{pool} collides with {collision}" + (f" on {owner}" if owner else ""))
     raise LocalError(Reason.ADDRESS_COLLISION, "; ".join(collisions))
 
 

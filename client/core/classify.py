@@ -7,11 +7,12 @@ on: deny by default, and the application learns it at once.
 import ipaddress
 from dataclasses import dataclass, field
 
+from client.core.network_names import NetworkNames
 from client.core.synthetic import SyntheticName, SyntheticPool
 from protocol.acl.decide import decide
 from protocol.acl.match import AclIndex
 from protocol.acl.model import Acl, Entry, IPAddress, Permit, Request, Transport
-from protocol.ids import ResourceId
+from protocol.ids import NetworkId, ResourceId
 from protocol.reasons import Reason
 
 
@@ -58,11 +59,27 @@ class Classifier:
         self._pool = pool
         self._wall_offset = 0.0
         self.index = AclIndex(Acl())
+        self.names = NetworkNames()
         self.blocked: Reason | None = None
+        self._by_network: dict[NetworkId, AclIndex] = {}
 
-    def use(self, index: AclIndex) -> None:
-        """Judges by another snapshot from here on."""
+    def use(self, index: AclIndex, names: NetworkNames | None = None) -> None:
+        """Judges by another snapshot from here on; ``names`` are those of its remote networks."""
         self.index = index
+        self.names = names or NetworkNames()
+        self._by_network.clear()
+
+    def locate(self, name: str) -> tuple[IPAddress, AclIndex] | None:
+        """Returns the address that a network's name stands for, and what is permitted there; None when it is no such name."""
+        found = self.names.parse(name)
+        if found is None:
+            return None
+        address, network = found
+        index = self._by_network.get(network)
+        if index is None:
+            entries = tuple(entry for entry in self.index.acl.entries if entry.resource.network == network)
+            index = self._by_network[network] = AclIndex(Acl(entries))
+        return address, index
 
     def set_clock(self, now: float, wall: float) -> None:
         """Tells what Unix time it is at monotonic ``now``. Call at start and every few seconds (grants expire by it)."""
@@ -75,14 +92,18 @@ class Classifier:
     def classify(self, destination: bytes, transport: Transport, port: int | None, now: float) -> Target | Denial:
         """Judges one destination (packed address); ``port`` is None for ICMP."""
         host: str | IPAddress
+        index = self.index
         synthetic = self._pool.find(destination)
         if synthetic is not None:
             host = synthetic.name
+            located = self.locate(synthetic.name)
+            if located is not None:
+                host, index = located
         else:
             host = ipaddress.ip_address(destination)
             if self._pool.owns(host):
                 return Denial(host, transport, port, Reason.NAME_NOT_FOUND)
-        verdict = decide(self.index, Request(host, transport, port), self.wall(now))
+        verdict = decide(index, Request(host, transport, port), self.wall(now))
         if not isinstance(verdict, Permit):
             return Denial(host, transport, port, verdict.reason, verdict.resource)
         if self.blocked is not None:

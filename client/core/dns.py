@@ -10,6 +10,7 @@ question goes to the host's own resolvers with its bytes untouched.
     PTR of a synthetic address                     its name
     PTR of an address in a resource's network      the connector's resolver
     a guarded name that is no resource now         SERVFAIL: strict DNS asks nobody (T-55)
+    an address in a network, …net.ostiary.internal synthetic addresses, or NXDOMAIN; nobody else is asked
     use-application-dns.net                        NXDOMAIN: browsers keep to the host's resolver
     resolver.arpa                                  NODATA (RFC 9462 section 6.4): nobody moves to another resolver
     anything else                                  upstream
@@ -34,6 +35,7 @@ import dns.rdatatype
 from client.core import dns_answers
 from client.core.classify import Classifier
 from client.core.dns_guard import NameGuard
+from client.core.network_names import SUFFIX, is_network_name
 from client.core.synthetic import SyntheticPool
 from protocol.acl.dns_names import match_question, reverse_address
 from protocol.acl.model import Entry, IPAddress, NamePattern
@@ -125,6 +127,14 @@ class DnsDecider:
         self._guard = guard or NameGuard(strict=False)
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def synthetic_count(self) -> int:
+        """How many names have synthetic addresses."""
+        return len(self._pool)
+
     def decide(self, query: bytes, now: float, *, tcp: bool) -> DnsDecision:
         """Decides about one query (without the length prefix of TCP)."""
         if len(query) < 12 or query[2] & 0x80:
@@ -132,7 +142,7 @@ class DnsDecider:
         question = _parse_question(query)
         if question is None:
             return Answer(dns_answers.format_error(query))
-        local = self._decide_local(query, question, tcp=tcp)
+        local = self._decide_local(query, question, now, tcp=tcp)
         if local is not None:
             return local
         entries = match_question(self._classifier.index, question.host)
@@ -219,9 +229,11 @@ class DnsDecider:
         ttl = max(1, int(known.until - now))
         return Answer(dns_answers.addresses(query, found, ttl, tcp=tcp), synthetic.addresses)
 
-    def _decide_local(self, raw: bytes, question: _Question, *, tcp: bool) -> DnsDecision | None:
+    def _decide_local(self, raw: bytes, question: _Question, now: float, *, tcp: bool) -> DnsDecision | None:
         """Questions that are nobody's resource and are answered here all the same."""
         host = question.host
+        if is_network_name(host):
+            return self._decide_network_name(raw, question, now, tcp=tcp)
         canary = host == CANARY
         if not canary and host != _RESOLVER_ARPA and not host.endswith("." + _RESOLVER_ARPA):
             return self._decide_reverse(raw, question, tcp=tcp) if host.endswith(_REVERSE) else None
@@ -230,6 +242,30 @@ class DnsDecider:
             return Answer(dns_answers.format_error(raw))
         rcode = dns.rcode.NXDOMAIN if canary else dns.rcode.NOERROR
         return Answer(dns_answers.negative(query, rcode, question.name, tcp=tcp))
+
+    def _decide_network_name(self, raw: bytes, question: _Question, now: float, *, tcp: bool) -> DnsDecision:
+        """An address in a remote network: nobody has to be asked, and nobody is, whether it is ours or not."""
+        query = dns_answers.parse_query(raw)
+        if query is None:
+            return Answer(dns_answers.format_error(raw))
+        zone = dns.name.from_text(SUFFIX)
+        located = self._classifier.locate(question.host) if question.usual else None
+        entries = () if located is None else located[1].match_address(located[0])
+        if not entries:
+            return Answer(dns_answers.negative(query, dns.rcode.NXDOMAIN, zone, tcp=tcp))
+        reason = self._refusal(entries, now)
+        if reason is not None:
+            return Answer(dns_answers.failure(query, reason, tcp=tcp))
+        try:
+            synthetic = self._pool.assign(question.host, now)
+        except LocalError as exc:
+            return Answer(dns_answers.failure(query, exc.reason, tcp=tcp))
+        wanted = {dns.rdatatype.A: (4,), dns.rdatatype.AAAA: (6,), dns.rdatatype.ANY: (4, 6)}
+        versions = wanted.get(dns.rdatatype.RdataType(question.rdtype), ())
+        found = [address for address in synthetic.addresses if address.version in versions]
+        if not found:
+            return Answer(dns_answers.negative(query, dns.rcode.NOERROR, zone, tcp=tcp))
+        return Answer(dns_answers.addresses(query, found, DNS_TTL_S, tcp=tcp), synthetic.addresses)
 
     def _decide_reverse(self, raw: bytes, question: _Question, *, tcp: bool) -> DnsDecision | None:
         address = reverse_address(question.host)

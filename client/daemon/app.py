@@ -36,10 +36,10 @@ from client.daemon.verbs import Desk, Verbs
 from client.host.cleanup import claim, open_journal
 from protocol.reasons import Reason
 from protocol.version import SOFTWARE
+from runtime import upstream_proxy
 from runtime.clock import SystemClock
 from runtime.files import StateDir
 from runtime.http import check_url
-from runtime import upstream_proxy
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
 from runtime.metrics import MetricsServer
@@ -106,6 +106,7 @@ class Daemon:
             policy.on_change.append(tun.follow_policy)
             tun.active = lambda: session.active
             await tun.start(classifier, gateway)
+            reporter.local_networks = lambda: tun.local.current
             reporter.dns, reporter.warnings = lambda: tun.dns, tun.warnings
             tun.spared = lambda: _infrastructure(session, gateway)
             checks |= tun.checks()
@@ -187,6 +188,9 @@ def _infrastructure(session: Session, gateway: Gateway) -> frozenset[str]:
         host = check_url(session.controller.url).hostname
         if host is not None:
             names.add(host)
+    proxy = upstream_proxy.current()
+    if proxy is not None:
+        names.add(proxy.host.lower())
     return frozenset(names)
 
 
@@ -195,6 +199,3 @@ def _said(sentence: str) -> Awaitable[str]:
         return sentence
 
     return say()
-    proxy = upstream_proxy.current()
-    if proxy is not None:
-        names.add(proxy.host.lower())

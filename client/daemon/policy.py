@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from client.core.classify import Classifier
+from client.core.network_names import SUFFIX, NetworkNames
 from client.core.reevaluate import Ending, beyond_lease, reevaluate
 from client.core.snapshot_store import SnapshotGuard
 from client.daemon.control import ControllerClock
@@ -94,9 +95,10 @@ class Policy:
         return tuple(pattern.network for pattern in patterns if isinstance(pattern, CidrPattern))
 
     def domains(self) -> tuple[str, ...]:
-        """Names and wildcard suffixes of the resources, for split DNS."""
+        """Names and wildcard suffixes of the resources, for split DNS; and where addresses have names by their network."""
         patterns = (entry.resource.address for entry in self.index.acl.entries)
-        return tuple(str(pattern).removeprefix("*.") for pattern in patterns if isinstance(pattern, NamePattern))
+        names = tuple(str(pattern).removeprefix("*.") for pattern in patterns if isinstance(pattern, NamePattern))
+        return (*names, SUFFIX) if self.routes() else names
 
     def load(self, verify: Callable[[str], Snapshot]) -> bool:
         """Puts the stored snapshot in force, if it is still worth it; True if so (T-57). Never raises for its content."""
@@ -196,7 +198,7 @@ class Policy:
         assert current is not None
         now = self._clock.monotonic()
         self.classifier.set_clock(now, self._clock.wall())
-        self.classifier.use(AclIndex(current.acl))
+        self.classifier.use(AclIndex(current.acl), NetworkNames(current.networks))
         self._expiries = deque(sorted(entry.expires for entry in current.acl.entries if entry.expires is not None))
         if self.classifier.blocked is Reason.LEASE_EXPIRED:
             self.classifier.blocked = None

@@ -11,6 +11,7 @@ from typing import Final, cast
 import structlog
 
 from client.core.classify import Classifier, Denial, Target
+from client.core.network_names import is_network_name
 from client.daemon.gateway import Gateway
 from client.daemon.proxy_sockets import Half, Held
 from client.daemon.proxy_udp import UdpRelay, open_relay
@@ -26,9 +27,10 @@ from client.daemon.proxy_wire import (
     socks_reply,
 )
 from protocol.acl.decide import decide
-from protocol.acl.model import IPAddress, Permit, Request, Transport
+from protocol.acl.match import AclIndex
+from protocol.acl.model import Acl, IPAddress, Permit, Request, Transport
 from protocol.acl.names import parse_host
-from protocol.errors import LocalError, OstiaryError, RemoteError, RemoteProtocolError
+from protocol.errors import LocalError, OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import FlowId
 from protocol.limits import UDP_IDLE_S
 from protocol.reasons import Reason
@@ -150,8 +152,13 @@ class Proxy:
         answer = http_reply if isinstance(asked, HttpConnect) else socks_reply
         try:
             host = parse_host(asked.host)
+            index = self._classifier.index
+            if isinstance(host, str) and is_network_name(host):
+                host, index = self._classifier.locate(host) or (host, AclIndex(Acl()))
+                if isinstance(host, str):
+                    raise RefusedError(Reason.NAME_NOT_FOUND, host)
             request = Request(host, Transport.TCP, asked.port)
-            verdict = decide(self._classifier.index, request, self._clock.wall())
+            verdict = decide(index, request, self._clock.wall())
             if isinstance(verdict, Permit):
                 await self._tunnel(greeting, answer, Target(host, Transport.TCP, asked.port, verdict.entry))
             elif verdict.reason is not Reason.NOT_A_RESOURCE:

@@ -2,9 +2,12 @@
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from client.core.network_names import is_network_name
 from client.core.synthetic import SyntheticPool
+from client.daemon import same_address
 from client.daemon.asking import ASKABLE, command_for
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
@@ -14,7 +17,8 @@ from client.daemon.renewal import is_ending
 from client.daemon.session import Session
 from protocol.acl.codec import ports_to_json
 from protocol.acl.decide import decide
-from protocol.acl.model import Entry, IPAddress, Permit, Request, Transport
+from protocol.acl.match import AclIndex
+from protocol.acl.model import Entry, IPAddress, IPNetwork, Permit, Request, Transport
 from protocol.acl.names import parse_host
 from protocol.errors import LocalError, OstiaryError
 from protocol.ids import NetworkId
@@ -53,6 +57,8 @@ class Reporter:
         self.proxy: str | None = None
         """Where the proxy mode listens."""
         self.warnings: dict[str, LocalError] = {}
+        self.local_networks: Callable[[], tuple[IPNetwork, ...]] = tuple
+        """The networks that this host stands in."""
 
     def version(self) -> dict[str, Any]:
         """``version``."""
@@ -112,17 +118,37 @@ class Reporter:
             "path": None,
             "source": "snapshot",
         }
-        verdict = decide(self._policy.index, request, self._clock.wall())
+        located = self._policy.classifier.locate(request.host) if isinstance(request.host, str) else None
+        index = self._policy.index
+        if located is not None:
+            # An address in a network, by name: about that address in that network alone.
+            request, index = replace(request, host=located[0]), located[1]
+            body["host"] = str(located[0])
+        verdict = decide(index, request, self._clock.wall())
         if isinstance(verdict, Permit):
-            body |= self._permitted(request, verdict.entry)
+            body |= self._permitted(request, verdict.entry) | self._meanings(request, verdict.entry, index)
         else:
             body |= _said(verdict.reason)
             if verdict.resource is not None:
                 body |= _named(self._policy.entry(verdict.resource))
-        covered = bool(self._policy.index.match(request.host)) or self._owns(request.host)
+        covered = bool(index.match(request.host)) or self._owns(request.host)
+        covered = covered or (isinstance(request.host, str) and is_network_name(request.host))
         await self._ask_controller(request, body, covered=covered)
         self._name_the_request(request, body)
         return body
+
+    def _meanings(self, request: Request, entry: Entry, index: AclIndex) -> dict[str, Any]:
+        """In which network it lies, and what else the same address means (T-53)."""
+        snapshot = self._policy.current
+        networks = {} if snapshot is None else snapshot.networks
+        local = same_address.local_network(request.host, self.local_networks())
+        names = self._policy.classifier.names
+        return {
+            "network": entry.resource.network,
+            "network_name": networks.get(entry.resource.network, ""),
+            "also": same_address.meanings(request.host, entry, index, names, networks),
+            "local_network": None if local is None else str(local),
+        }
 
     # status
 
@@ -235,7 +261,8 @@ class Reporter:
 
     def _likely_port(self, host: str | IPAddress, transport: Transport) -> int:
         """Asked about without a port: about the first one that the resource has."""
-        for entry in self._policy.index.match(host):
+        located = self._policy.classifier.locate(host) if isinstance(host, str) else None
+        for entry in self._policy.index.match(host) if located is None else located[1].match(located[0]):
             ranges = entry.resource.ports.tcp if transport is Transport.TCP else entry.resource.ports.udp
             if ranges:
                 return ranges[0].first

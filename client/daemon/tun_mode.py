@@ -23,6 +23,7 @@ from client.daemon.dns_server import DnsServer
 from client.daemon.doctor import HostCheck
 from client.daemon.gateway import Gateway
 from client.daemon.intercept import Interception
+from client.daemon.same_address import LocalNetworks
 from client.daemon.settings import ClientSettings
 from client.host import SOCKET_MARK
 from client.host.guard import Guard
@@ -69,6 +70,7 @@ class TunMode:
         self.active: Callable[[], bool] = lambda: True
         """Whether the host's questions and traffic are ours to look at."""
         self.warnings: dict[str, LocalError] = {}
+        self.local = LocalNetworks(self._network.in_use, self.warnings)
         self._resolver_lock = asyncio.Lock()
 
     @property
@@ -94,7 +96,9 @@ class TunMode:
         self._undo.push_async_callback(self._network.close)
         pools_v4, pool_v6 = self._settings.pools()
         in_use = await self._network.in_use()
-        self._plan = plan_addresses(in_use, pools_v4=pools_v4, pool_v6=pool_v6 if ipv6_available() else None)
+        owners = await self._network.owners()
+        pool_v6 = pool_v6 if ipv6_available() else None
+        self._plan = plan_addresses(in_use, pools_v4=pools_v4, pool_v6=pool_v6, owners=owners)
         self._pool = SyntheticPool(self._plan)
         return self._pool
 
@@ -137,6 +141,7 @@ class TunMode:
         try:
             if self.active():
                 await self._network.set_routes([*policy.routes(), *self._pool.routes()])
+                await self.local.refresh(self.plan, policy.routes())
                 await self._take_resolver(policy.domains())
             else:
                 await self._give_resolver_back()
@@ -246,6 +251,8 @@ class TunMode:
                     self._upstreams = await asyncio.to_thread(resolver.upstreams)
             if repaired:
                 _log.warning("host.repaired", what=repaired)
+            if self._gateway is not None:
+                await self.local.refresh(self.plan, self._gateway.policy.routes() if self.active() else ())
             if self._pool is not None:
                 gone = [address for item in self._pool.tick(self._clock.monotonic()) for address in item.addresses]
                 await self._network.remove_routes(gone)

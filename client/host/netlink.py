@@ -22,6 +22,7 @@ from protocol.reasons import Reason
 
 _RULE_INVERT: Final = 0x2
 """FIB_RULE_INVERT: the rule holds for packets that do *not* carry the mark."""
+_TABLE_LOCAL: Final = 255
 _RTN_UNICAST: Final = 1
 _RTN_LOCAL: Final = 2
 _RTN_UNREACHABLE: Final = 7
@@ -106,6 +107,30 @@ class Netlink:
                 if ours and rule.get_attr("FRA_FWMARK") == SOCKET_MARK and rule["flags"] & _RULE_INVERT:
                     return True
         return False
+
+    def rules_before_ours(self, version: int) -> tuple[str, ...]:
+        """Returns the rules that are asked before ours, as ``ip rule`` shows them; the one for local addresses left out."""
+        found = []
+        with _reported("routing rules", errno.EAFNOSUPPORT):
+            for rule in self._ip.get_rules(family=_FAMILIES[version]):
+                priority, table = rule.get_attr("FRA_PRIORITY") or 0, rule.get_attr("FRA_TABLE") or rule["table"]
+                if priority < RULE_PRIORITY and table != _TABLE_LOCAL:
+                    found.append(f"rule {priority} (table {table})")
+        return tuple(found)
+
+    def owners(self) -> dict[IPNetwork, str]:
+        """Returns the device of each network that the host has a route to."""
+        found: dict[IPNetwork, str] = {}
+        names = {}
+        with _reported("links"):
+            names = {link["index"]: str(link.get_attr("IFLA_IFNAME")) for link in self._ip.get_links()}
+        for version, family in _FAMILIES.items():
+            with _reported("routes", errno.EAFNOSUPPORT):
+                for route in self._ip.get_routes(family=family):
+                    network, device = _destination(route, version), names.get(route.get_attr("RTA_OIF"))
+                    if network is not None and device is not None and _table(route) != ROUTING_TABLE:
+                        found.setdefault(network, device)
+        return found
 
     def in_use(self, but_index: int | None = None) -> tuple[IPNetwork, ...]:
         """Returns every network that the host has an address in or a route to, except through one device or our table."""

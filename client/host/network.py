@@ -76,6 +76,10 @@ class HostNetwork:
         """Returns the networks of the host's addresses and routes, for ``plan_addresses``; our device's left out."""
         return await self._run(lambda: self._ready().in_use(self._index))
 
+    async def owners(self) -> dict[IPNetwork, str]:
+        """Returns the device of each network that the host has a route to."""
+        return await self._run(lambda: self._ready().owners())
+
     async def set_up(self, device: TunDevice, plan: AddressPlan) -> None:
         """Gives the device its addresses, routes N and the probe into it and installs the rules."""
         self._index, self._plan = device.index, plan

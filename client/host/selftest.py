@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from client.core.addresses import AddressPlan
+from client.host.netlink import Netlink
 from client.host.network import read_sysctl
 from protocol.acl.model import IPAddress
 from protocol.errors import LocalError
@@ -37,7 +38,8 @@ async def self_test(plan: AddressPlan, device: str, probes_seen: Callable[[], in
             before = probes_seen()
             if not await _connects(address):
                 entered = probes_seen() > before
-                raise LocalError(Reason.SELF_TEST_FAILED, _diagnose(address, device, entered=entered))
+                why = await asyncio.to_thread(_diagnose, address, device, entered=entered)
+                raise LocalError(Reason.SELF_TEST_FAILED, why)
 
 
 async def _connects(address: IPAddress) -> bool:
@@ -54,9 +56,11 @@ async def _connects(address: IPAddress) -> bool:
 def _diagnose(address: IPAddress, device: str, *, entered: bool) -> str:
     family = f"IPv{address.version}"
     if not entered:
+        before = _rules_before(address)
+        first = f"{', '.join(before[:4])} comes before ours; most likely another VPN. " if before else ""
         return (
-            f"{family}: the packet to {address} did not enter {device}; another routing rule, a VPN or an OUTPUT rule of "
-            "the firewall takes it"
+            f"{family}: the packet to {address} did not enter {device}; {first}Another routing rule, a VPN or an OUTPUT rule "
+            "of the firewall takes it"
         )
     strict = address.version == 4 and _has_strict_rp_filter(device)
     hint = f"set net.ipv4.conf.{device}.rp_filter to 2, and " if strict else ""
@@ -64,6 +68,14 @@ def _diagnose(address: IPAddress, device: str, *, entered: bool) -> str:
         f"{family}: the packet turned around in {device} was dropped by this host; {hint}allow input on {device} in the "
         "firewall (nft, iptables or firewalld)"
     )
+
+
+def _rules_before(address: IPAddress) -> tuple[str, ...]:
+    try:
+        with Netlink() as netlink:
+            return netlink.rules_before_ours(address.version)
+    except (LocalError, OSError):
+        return ()
 
 
 def _has_strict_rp_filter(device: str) -> bool:

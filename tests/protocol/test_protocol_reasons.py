@@ -84,6 +84,7 @@ GOLDEN = {
     98: "proxy_refused",
     99: "proxy_login_required",
     100: "captive_network",
+    101: "network_overlap",
     110: "connection_refused",
     111: "host_unreachable",
     112: "network_unreachable",

@@ -44,7 +44,7 @@ def test_ipv6_is_left_out_on_collision() -> None:
 
 def test_collision_everywhere_is_named() -> None:
     with pytest.raises(LocalError, match=r"100\.96\.0\.0/16 collides with 100\.64\.0\.0/10") as caught:
-        plan_addresses([IPv4Network("100.64.0.0/10")])
+        plan_addresses([IPv4Network("100.64.0.0/10"), IPv4Network("198.18.0.0/15")])
     assert caught.value.reason is Reason.ADDRESS_COLLISION
 
 
@@ -68,3 +68,13 @@ def test_synthetic_addresses_leave_out_our_own_and_broadcast() -> None:
 def test_host_route() -> None:
     assert host_route(ip_address("10.0.0.1")) == ip_network("10.0.0.1/32")
     assert host_route(ip_address("fd00::1")) == ip_network("fd00::1/128")
+
+
+def test_where_everything_is_taken_the_owner_is_named() -> None:
+    shared, benchmarks = ip_network("100.64.0.0/10"), ip_network("198.18.0.0/15")
+    assert plan_addresses([shared]).pool_v4 == IPv4Network("198.18.0.0/16")
+    with pytest.raises(LocalError) as caught:
+        plan_addresses([shared, benchmarks], owners={shared: "tailscale0"})
+    assert caught.value.reason is Reason.ADDRESS_COLLISION
+    assert "100.96.0.0/16 collides with 100.64.0.0/10 on tailscale0" in caught.value.detail
+    assert "198.18.0.0/15" in caught.value.detail

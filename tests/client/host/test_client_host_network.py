@@ -160,16 +160,20 @@ def test_t52_rule_that_somebody_removed_is_put_back(inside: Namespace, tmp_path:
         world.stop()
 
 
-@pytest.mark.parametrize("taken", ["100.96.3.0/24", "100.64.0.0/10"])
-def test_pool_in_use_is_left_alone(inside: Namespace, tmp_path: Path, taken: str) -> None:
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [("100.96.3.0/24", "100.112.0.0/16"), ("100.64.0.0/10", "198.18.0.0/16"), ("198.18.0.0/15", "")],
+)
+def test_pool_in_use_is_left_alone(inside: Namespace, tmp_path: Path, taken: str, left: str) -> None:
     inside.run("ip", "route", "add", taken, "dev", "lo")
     code = ROUTES.replace("steps = [table()]", "print(plan.pool_v4); sys.exit(0)")
-    if taken == "100.64.0.0/10":
+    if taken == "198.18.0.0/15":
+        inside.run("ip", "route", "add", "100.64.0.0/10", "dev", "lo")
         process = inside.start([sys.executable, "-c", code, str(tmp_path)])
         process.communicate(timeout=60)
         assert process.returncode != 0
     else:
-        assert run_code(inside, code, str(tmp_path)) == "100.112.0.0/16\n"
+        assert run_code(inside, code, str(tmp_path)) == f"{left}\n"
 
 
 def test_support_is_where_it_is_expected() -> None:

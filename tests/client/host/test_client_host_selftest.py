@@ -32,5 +32,7 @@ def test_firewall_is_named(inside: Namespace, tmp_path: Path, family: str, said:
 def test_other_routing_rule_is_named(inside: Namespace, tmp_path: Path) -> None:
     inside.run("ip", "rule", "add", "pref", "100", "to", "100.96.0.0/16", "blackhole")
     with tun_world(inside, tmp_path, first="") as world:
-        assert "did not enter ostiary0" in world.wait_for("failed")["detail"]
+        detail = world.wait_for("failed")["detail"]
+        assert "did not enter ostiary0" in detail
+        assert "rule 100" in detail
         world.wait_for("stopped")
