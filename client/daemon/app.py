@@ -1,6 +1,7 @@
 """The composition of the client daemon: what is made in which order, and taken back in reverse (F-14, T-50)."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable
@@ -26,6 +27,7 @@ from client.daemon.netcheck import netcheck_verb
 from client.daemon.ownership import Ownership
 from client.daemon.ping import Pinger
 from client.daemon.policy import Policy
+from client.daemon.preferences import OFF, Preference, Preferences, one_of, parse_every
 from client.daemon.proxy import Proxy
 from client.daemon.reach import Reach
 from client.daemon.report import Reporter
@@ -154,8 +156,35 @@ class Daemon:
             Ownership(state),
         )
         session.notice.on_ending = lambda: desk.activity.state("sign_in_ending", Reason.SIGN_IN_ENDING)
+        scope.spawn_supervised(reach.keep_checking, name="reach")
+        preferences = Preferences(state, self._preferences(reach))
+        preferences.load()
+        desk.more.update(preferences.verbs())
         desk.more["netcheck"] = netcheck_verb(session, gateway, SystemClock(), mark=mark)
         return desk
+
+    def _preferences(self, reach: Reach) -> dict[str, Preference]:
+        """What `ostiary set` can set."""
+
+        def check_every(text: str) -> None:
+            reach.check_every(parse_every(text))
+
+        levels = one_of("debug", "info", "warning", "error")
+        return {
+            "log-level": Preference(
+                self._settings.log_level,
+                "Verbosity of the daemon's log: debug, info, warning or error. Debug names hosts and addresses.",
+                levels,
+                lambda text: logging.getLogger().setLevel(text.upper()),
+            ),
+            "check-every": Preference(
+                OFF,
+                "How often every network is checked through to a connector by itself: off, or 15s to 1h. It keeps a "
+                "tunnel into each network open.",
+                parse_every,
+                check_every,
+            ),
+        }
 
     async def _serve(self, lifecycle: Lifecycle, session: Session, reporter: Reporter) -> None:
         _log.info("daemon.started", version=SOFTWARE, mode=self._settings.mode, state=session.state)

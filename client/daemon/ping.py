@@ -133,8 +133,11 @@ class Pinger:
 
     async def _resource(self, target: Target) -> None:
         """A real connection, as an application would make it; closed as soon as it is accepted."""
-        opened, _ = await self._gateway.open(target, FlowId(new_id("flow")))
+        flow = FlowId(new_id("flow"))
+        opened, tunnel = await self._gateway.open(target, flow)
+        self._gateway.begin(flow, target, tunnel, opened.stream.reset)
         opened.stream.reset(Reason.NORMAL)
+        self._gateway.end(flow, target, Reason.NORMAL)
 
     def _asked_for(self, args: Mapping[str, Any]) -> Request:
         """A host, an address, or the name of a resource that has one address."""

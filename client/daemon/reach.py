@@ -68,6 +68,23 @@ class Reach:
         self._known: dict[NetworkId, Checked] = {}
         self._running: dict[NetworkId, asyncio.Task[Checked]] = {}
         self._of: ControlLink | None = None
+        self._every_s: float | None = None
+        self._every_changed = asyncio.Event()
+
+    def check_every(self, seconds: float | None) -> None:
+        """Every network is checked so often from here on, whether somebody asks or not; None: only when asked."""
+        self._every_s = seconds
+        self._every_changed.set()
+
+    async def keep_checking(self) -> None:
+        """Makes the checks that ``check_every`` asks for; for ever."""
+        while True:
+            self._every_changed.clear()
+            try:
+                async with asyncio.timeout(self._every_s):
+                    await self._every_changed.wait()
+            except TimeoutError:
+                await self.verify(DEADLINE_S, fresh_s=0.0)
 
     def samples(self) -> dict[NetworkId, Entry]:
         """One resource of each remote network in force."""

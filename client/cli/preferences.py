@@ -1,0 +1,97 @@
+"""`ostiary set` and `ostiary get`: settings of the daemon that count at once."""
+
+from typing import Annotated, Any
+
+import typer
+
+from client.cli.control_socket import call
+from protocol.errors import LocalError
+from protocol.reasons import Reason
+from runtime.command_line import JsonOption
+from runtime.console import OK, exit_on_error, print_json, print_lines, print_table
+
+
+def declare(app: typer.Typer) -> None:
+    """Adds the commands."""
+
+    @app.command("set")
+    def set_command(
+        setting: Annotated[str, typer.Argument(metavar="KEY=VALUE", help="KEY=default takes a setting back.")],
+        as_json: JsonOption = False,
+    ) -> None:
+        """Change a setting of the running daemon, at once and for good.
+
+        \b
+          log-level    debug, info, warning or error
+          check-every  off, or 15s to 1h: check every network through to a connector by itself
+
+        What needs a restart (mode, addresses, strict DNS, proxy) is in /etc/ostiary/client.toml;
+        `ostiaryd check-config` shows it.
+
+        \b
+        Examples:
+          ostiary set check-every=5m
+          ostiary set log-level=debug && ostiary logs -f
+          ostiary set log-level=default
+        """
+        raise typer.Exit(put(setting, as_json=as_json))
+
+    @app.command("get")
+    def get_command(
+        key: Annotated[
+            str | None, typer.Argument(metavar="[KEY]", help="Only this one, and only its value.", show_default=False)
+        ] = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Show the settings that `ostiary set` can change, with what they mean.
+
+        \b
+        Examples:
+          ostiary get
+          ostiary get log-level
+        """
+        raise typer.Exit(get(key, as_json=as_json))
+
+
+def put(setting: str, *, as_json: bool) -> int:
+    """Sets one, and shows what it is now."""
+    with exit_on_error(as_json=as_json):
+        key, separator, value = setting.partition("=")
+        if not separator or not key or not value:
+            raise LocalError(Reason.INVALID_INPUT, f"{setting!r} is not KEY=VALUE, as in check-every=5m")
+        found = _find(call("set", {"key": key.strip(), "value": value.strip()}), key.strip())
+    if as_json:
+        print_json(found)
+    else:
+        print_lines(f"{found['key']} = {found['value']}")
+    return OK
+
+
+def get(key: str | None, *, as_json: bool) -> int:
+    """Shows all, or one."""
+    with exit_on_error(as_json=as_json):
+        result = call("get")
+        found = None if key is None else _find(result, key)
+    if as_json:
+        print_json(result if found is None else found)
+    elif found is not None:
+        print_lines(str(found["value"]))
+    else:
+        rows = [
+            (item.get("key"), item.get("value"), "set" if item.get("set") else "default", item.get("help"))
+            for item in _settings(result)
+        ]
+        print_table(("KEY", "VALUE", "FROM", "MEANS"), rows)
+    return OK
+
+
+def _find(result: dict[str, Any], key: str) -> dict[str, Any]:
+    found = next((item for item in _settings(result) if item.get("key") == key), None)
+    if found is None:
+        known = ", ".join(str(item.get("key")) for item in _settings(result))
+        raise LocalError(Reason.INVALID_INPUT, f"there is no setting {key!r}; there are {known}")
+    return found
+
+
+def _settings(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in result.get("settings") or () if isinstance(item, dict)]

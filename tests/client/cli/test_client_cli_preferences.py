@@ -1,0 +1,27 @@
+"""`ostiary set` and `ostiary get`: what is asked of the daemon and what is shown."""
+
+from command_line import CommandLine
+from fake_daemon import FakeDaemon
+
+SETTINGS = {
+    "settings": [{"key": "log-level", "value": "debug", "default": "info", "set": True, "help": "Verbosity."}],
+}
+
+
+def test_set_sends_key_and_value_and_shows_the_result(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["set"] = SETTINGS
+    ran = ostiary("set", "log-level=debug")
+    assert (ran.code, ran.out) == (0, "log-level = debug\n")
+    assert daemon.asked == [("set", {"key": "log-level", "value": "debug"})]
+    assert ostiary("set", "log-level").code == 2
+    assert ostiary("set", "=debug").code == 2
+
+
+def test_get_teaches(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["get"] = SETTINGS
+    assert ostiary("get").out.splitlines()[1].split() == ["log-level", "debug", "set", "Verbosity."]
+    assert ostiary("get", "log-level").out == "debug\n"
+    assert ostiary("get", "log-level", "--json").json["default"] == "info"
+    wrong = ostiary("get", "loudness")
+    assert wrong.code == 2
+    assert "there are log-level" in wrong.err
