@@ -6,7 +6,7 @@ to be told why (Revoked), and no further.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 from typing import Final
 
@@ -85,6 +85,8 @@ class AgentEndpoint:
         self._freshens = RateLimiter("freshen", per_minute=FRESHENS_PER_MINUTE, burst=FRESHENS_BURST)
         self._facts = FactsRecorder(store, clock)
         self._names = Names(store)
+        self._jwks_of: object = None
+        self._jwks_told: Mapping[str, object] = {}
         self._errands = Errands(store, clock, self._audiences, announce_s=announce_s)
         self.tally = Tally()
         self.journal = Journal(store, hub, presence, clock)
@@ -220,11 +222,17 @@ class AgentEndpoint:
             clock_ms=round(self._clock.wall() * 1000),
             epoch=state.epoch,
             revision=state.position,
-            jwks=verification_keys(state).to_jwks(),
+            jwks=self._jwks(state),
             user=user,
             user_name=await self._name_of(user, state) if user else "",
             session_expires=subject.session_expires if subject is not None else None,
         )
+
+    def _jwks(self, state: PolicyState) -> Mapping[str, object]:
+        """The keys as every Welcome tells them; made again when they have changed."""
+        if state.signing_keys is not self._jwks_of:
+            self._jwks_of, self._jwks_told = state.signing_keys, verification_keys(state).to_jwks()
+        return self._jwks_told
 
     async def _name_of(self, user: str, state: PolicyState) -> str:
         account = state.service_accounts.get(ServiceAccountId(user))

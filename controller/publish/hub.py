@@ -25,6 +25,7 @@ from controller.publish.cutoffs import KEEP_S, PER_CONFIG, CutoffLedger, Noted
 from controller.publish.enforcement import EnforcementTable
 from controller.publish.following import ChangeFeed
 from controller.publish.signer import Signer, verification_keys
+from controller.publish.ticking import keep_ticking
 from controller.publish.watch import Watch
 from protocol.acl.model import Deny, IPAddress
 from protocol.control import Message, PushConfig, PushSnapshot, Revoked
@@ -36,8 +37,6 @@ from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.tasks import TaskScope
 
-TICK_S: Final = 5.0
-"""At the latest, timers are looked at again: the wall clock may have been set."""
 YIELD_EVERY: Final = 100
 """Devices judged in one go before other tasks get their turn."""
 RETRY_S: Final = 1.0
@@ -139,7 +138,7 @@ class Hub:
         for attachment in self.attached:
             if attachment.kind is AgentKind.CONNECTOR:
                 attachment.refresh_at = min(attachment.refresh_at, now + self._jitter(CHECKPOINT_SPREAD_S))
-        self._timer_set.set()
+        self.tick()
 
     def detach(self, attachment: Attachment) -> None:
         """The socket is gone."""
@@ -212,7 +211,7 @@ class Hub:
         """Pushes until cancelled."""
         async with TaskScope("hub") as scope:
             scope.spawn(self._follow(), name="follow")
-            scope.spawn(self._keep_time(), name="time")
+            scope.spawn(keep_ticking(self.tick, self._watch.next, self._clock, self._timer_set), name="time")
             await scope.join()
 
     async def _follow(self) -> None:
@@ -320,18 +319,6 @@ class Hub:
             for attachment in self.attached:
                 if attachment.welcomed < self._keys_since:
                     attachment.mark_keys_due()
-
-    async def _keep_time(self) -> None:
-        while True:
-            self.tick()
-            due = self._watch.next()
-            wait = TICK_S if due is None else min(TICK_S, max(0.0, due - self._clock.wall()))
-            self._timer_set.clear()
-            try:
-                async with asyncio.timeout(wait):
-                    await self._timer_set.wait()
-            except TimeoutError:
-                continue
 
     def tick(self) -> None:
         """Handles what the clock has brought: ended grants and sessions, tokens that are to be renewed."""
