@@ -44,7 +44,8 @@ _RECORD_MAX_BYTES: Final = 16 * 1024 + 256 + 5
 _PROBE_BYTES: Final = 4 * 1024
 _lib: Any = vars(SSL)["_lib"]
 _ffi: Any = vars(SSL)["_ffi"]
-"""pyOpenSSL's binding, for the one thing that its own API does too slowly: see _read_records."""
+"""pyOpenSSL's binding, for what its own API does too slowly: reading, writing, and moving bytes in and out of the BIOs. Around
+each such call it converts, checks and asks for errors in Python, which for a small message costs more than the encryption."""
 _allocate = _ffi.new_allocator(should_clear_after_alloc=False)
 
 
@@ -55,9 +56,9 @@ class HandshakeDone:
     pin: SpkiPin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class DataReceived:
-    """Plaintext from the peer."""
+    """Plaintext from the peer. Not frozen, because it is the one event on the hot path."""
 
     data: bytes
 
@@ -77,6 +78,10 @@ class TunnelTls:
 
     def __init__(self, connection: SSL.Connection, *, pins: frozenset[SpkiPin], own_pin: SpkiPin | None) -> None:
         self._connection = connection
+        inside = vars(connection)
+        self._handle = inside["_ssl"]
+        self._incoming = inside["_into_ssl"]
+        self._outgoing = inside["_from_ssl"]
         self._pins = pins
         self._own_pin = own_pin
         self._events: deque[TlsEvent] = deque()
@@ -118,15 +123,17 @@ class TunnelTls:
             raise self._failure
         if not data or self._peer_closed:
             return
-        self._connection.bio_write(data)
+        size = len(data)
+        if _lib.BIO_write(self._incoming, _ffi.from_buffer(data), size) != size:
+            raise self._fail(Reason.TLS_FAILED, "OpenSSL has no memory for what arrived")
         if self._exporter is None:
-            self._handshake_bytes += len(data)
+            self._handshake_bytes += size
             self._handshake()
             if self._exporter is None:
                 if self._handshake_bytes > HANDSHAKE_MAX_BYTES:
                     raise self._fail(Reason.TLS_FAILED, "the handshake does not end")
                 return
-        self._read_plaintext(len(data) + _RECORD_MAX_BYTES)
+        self._read_plaintext(size + _RECORD_MAX_BYTES)
 
     def receive_eof(self) -> None:
         """Tells that the transport ended; without a close_notify before it, that is no regular end."""
@@ -142,17 +149,19 @@ class TunnelTls:
         """
         if self._exporter is None or self._closed or self._failure is not None:
             raise self._failure or LocalProtocolError("TLS sends only between handshake and close")
-        if not data:
+        size = len(data)
+        if not size:
             return
-        if self._waiting + len(data) > PLAINTEXT_MAX_BYTES:
+        if self._waiting + size > PLAINTEXT_MAX_BYTES:
             raise LocalProtocolError(f"more than {PLAINTEXT_MAX_BYTES} bytes wait for data_to_send")
-        try:
-            written = self._connection.send(data)
-        except SSL.Error as exc:
-            raise self._fail(Reason.TLS_FAILED, _describe(exc)) from exc
-        if written != len(data):
-            raise LocalProtocolError(f"OpenSSL took {written} of {len(data)} bytes")
-        self._waiting += len(data)
+        written = _lib.SSL_write(self._handle, _ffi.from_buffer(data), size)
+        if written != size:
+            try:
+                self._connection._raise_ssl_error(self._handle, written)  # noqa: SLF001 - names the error as send would
+            except SSL.Error as exc:
+                raise self._fail(Reason.TLS_FAILED, _describe(exc)) from exc
+            raise LocalProtocolError(f"OpenSSL took {written} of {size} bytes")
+        self._waiting += size
         # Records add 22 bytes to each 16 KiB: one read of this size leaves the BIO empty but after many small sends.
         self._drain_size = self._waiting + (self._waiting >> 8) + _PROBE_BYTES
 
@@ -224,7 +233,7 @@ class TunnelTls:
 
         Reading makes nothing to send: OpenSSL answers a KeyUpdate with its next write.
         """
-        data, ended = _read_records(self._connection, most)
+        data, ended = _read_records(self._connection, self._handle, most)
         if data:
             self._events.append(DataReceived(data))
         if isinstance(ended, SSL.ZeroReturnError):
@@ -250,20 +259,18 @@ class TunnelTls:
         return error
 
     def _bio_read(self, size: int) -> bytes:
-        try:
-            return self._connection.bio_read(size)
-        except SSL.WantReadError:
-            return b""
+        buffer = _allocate("char[]", size)
+        count = _lib.BIO_read(self._outgoing, buffer, size)
+        return _ffi.buffer(buffer, count)[:] if count > 0 else b""
 
 
-def _read_records(connection: SSL.Connection, most: int) -> tuple[bytes, SSL.Error | None]:
+def _read_records(connection: SSL.Connection, handle: Any, most: int) -> tuple[bytes, SSL.Error | None]:
     """Returns the plaintext of all complete records, and what stopped the reading unless it was want of data.
 
     SSL_read gives one record of 16 KiB. ``Connection.recv`` would allocate twice, copy twice and look for errors for each
     of them, which costs half as much as decrypting does; here that is done once for all.
     """
     buffer = _allocate("char[]", most)
-    handle = vars(connection)["_ssl"]
     size, count = 0, 1
     while count > 0 and size < most:
         count = _lib.SSL_read(handle, buffer + size, most - size)
