@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from client.core.classify import Target
 from client.core.reevaluate import Ending
-from protocol.ids import ConnectorId, FlowId
+from protocol.ids import ConnectorId, FlowId, NetworkId
 from protocol.reasons import Reason
 
 
@@ -25,6 +25,7 @@ class FlowRegistry:
 
     def __init__(self) -> None:
         self._flows: dict[FlowId, OpenFlow] = {}
+        self._used: set[NetworkId] = set()
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -35,6 +36,12 @@ class FlowRegistry:
     def add(self, flow: OpenFlow) -> None:
         """A flow is open."""
         self._flows[flow.id] = flow
+        self._used.add(flow.target.entry.resource.network)
+
+    def take_used(self) -> set[NetworkId]:
+        """Returns the remote networks into which flows were opened since the last call."""
+        used, self._used = self._used, set()
+        return used
 
     def rebind(self, flow: FlowId, abort: Callable[[Reason], None]) -> None:
         """From here on ``abort`` is what ends this flow."""

@@ -17,6 +17,7 @@ from client.daemon.identity import WATERMARK_FILE, Controller, Identity, Identit
 from client.daemon.network_watch import NetworkWatch
 from client.daemon.policy import Policy
 from client.daemon.posture import Posture
+from client.daemon.prewarm import Prewarmer
 from client.daemon.sign_in import SignIn, SignInPrompt, find_controller
 from client.daemon.tunnels import Tunnels
 from client.daemon.up_arguments import parse_up
@@ -192,6 +193,15 @@ class Session:
                 await self.link.sign_out()
             await self._end_standing(Reason.SESSION_ENDED)
 
+    async def reopen(self, change: Callable[[], None]) -> None:
+        """Ends everything, lets ``change`` name other files, and starts with what they say. Raises LocalError as ``start``."""
+        async with self._lock:
+            await self._disconnect(Reason.SESSION_ENDED)
+            self._policy.forget()
+            self._denials.forget()
+            change()
+            await self.start()
+
     async def stop(self) -> None:
         """The daemon ends: says goodbye."""
         if self.link is not None:
@@ -313,6 +323,8 @@ class Session:
                 scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")
                 scope.spawn_supervised(lambda: self._follow_network(link, tunnels), name="network")
                 scope.spawn_supervised(captive.run, name="captive")
+                prewarmer = Prewarmer(tunnels, self._policy, lambda: link.connected, self._clock)
+                scope.spawn_supervised(prewarmer.run, name="prewarm")
                 await scope.join()
             finally:
                 self.link, self._gateway.tunnels, self.captive = None, None, None
