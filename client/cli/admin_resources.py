@@ -28,6 +28,7 @@ from client.cli.times import parse_duration, span
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.command_line import command_group
+from runtime.console import warn
 
 resource = command_group("Resources: an address, its ports, its remote network.")
 
@@ -74,6 +75,7 @@ def resource_create(
         made = api.post("resources", {**body, "network": resolve(api, NETWORK, in_network)})
         sentence = f"resource {made['name']} created ({made['id']}): {made['address']}, {ports_text(made['ports'])}"
         show_one(made, output, sentence=sentence)
+        _warn_of_ties(made)
 
 
 @resource.command("list")
@@ -158,6 +160,7 @@ def resource_update(
         changed = api.patch(f"resources/{present['id']}", body, version=present["version"])
         sentence = f"resource {changed['name']}: {changed['address']}, {ports_text(changed['ports'])}"
         show_one(changed, output, sentence=sentence)
+        _warn_of_ties(changed)
 
 
 @resource.command("delete")
@@ -196,3 +199,13 @@ def _lease(text: str) -> int:
         return int(parse_duration(text))
     except ValueError as exc:
         raise LocalError(Reason.INVALID_INPUT, f"--lease: {exc}") from exc
+
+
+def _warn_of_ties(item: Json) -> None:
+    """Says, on stderr, when the address alone means something else as well: nobody should find that out by accident."""
+    for tie in item.get("ties") or ():
+        winner = tie.get("name") if tie.get("decides") else item.get("name")
+        warn(
+            f"{tie.get('name')} in {tie.get('network_name')} has the same address {item.get('address')}; who may reach both gets "
+            f"{winner} by the address alone, and either by ADDRESS.NETWORK.net.ostiary.internal (docs/networks.md)"
+        )

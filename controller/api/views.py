@@ -1,6 +1,7 @@
 """From what is known to what is shown. Pure; every field is named, so nothing else can leak (T-10)."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from controller.api.operations.sessions import Principal
 from controller.api.presence import AgentPresence, RelayPresence
@@ -10,11 +11,14 @@ from controller.api.views_policies import device_facts
 from controller.domain import model
 from controller.domain.event_codec import event_to_json
 from controller.domain.state import PolicyState
+from controller.domain.ties import ties
 from controller.identity.web_sessions import Origin, is_complete
 from controller.store import StoredEvent
 from controller.store.credentials import PersonalData
 from controller.store.records import StoredRecord
 from protocol.acl.model import Resource
+
+TIES_MAX: Final = 16
 
 _KEY_ORDER = ("active", "next", "previous", "distrusted")
 
@@ -83,6 +87,24 @@ def resource(state: PolicyState, item: Resource) -> places.Resource:
         ports=Ports.of(item.ports),
         lease_s=item.lease_s,
         version=state.version_of(item.id),
+    )
+
+
+def resource_detail(state: PolicyState, item: Resource, *, told: bool) -> places.ResourceDetail:
+    """A resource with the first of those that tie with it, if they may be told."""
+    found = ties(item, state.resources.values())[:TIES_MAX] if told else ()
+    return places.ResourceDetail(
+        **resource(state, item).model_dump(),
+        ties=[
+            places.ResourceTie(
+                id=other.id,
+                name=other.name,
+                network=other.network,
+                network_name=state.networks[other.network].name,
+                decides=other.id < item.id,
+            )
+            for other in found
+        ],
     )
 
 

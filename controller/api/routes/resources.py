@@ -9,11 +9,13 @@ from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
 from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
-from controller.api.schemas.places import Resource, ResourceChange, ResourceCreate, ResourcePage
+from controller.api.schemas.places import ResourceChange, ResourceCreate, ResourceDetail, ResourcePage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import ChangeResource, CreateResource, RemoveResource
 from controller.domain.permissions import Permission
+from controller.domain.state import PolicyState
 from controller.store import Unit
+from protocol.acl.model import Resource as ResourceItem
 from protocol.ids import NetworkId, ResourceId
 from runtime.entropy import new_id
 
@@ -40,31 +42,35 @@ async def list_resources(
 
 
 @router.post(
-    "", status_code=201, response_model=Resource, responses=problems(*STAFF, 404, 409), summary="Create a resource"
+    "",
+    status_code=201,
+    response_model=ResourceDetail,
+    responses=problems(*STAFF, 404, 409),
+    summary="Create a resource",
 )
 async def create_resource(call: Write, once: WriteOnce, body: ResourceCreate) -> Response:
     """A name, wildcard, address or CIDR with ports. Nobody reaches it until a grant says so."""
     resource = ResourceId(new_id("resource"))
 
-    async def build(unit: Unit) -> Resource:
+    async def build(unit: Unit) -> ResourceDetail:
         await unit.execute(
             CreateResource(
                 resource, NetworkId(body.network), body.name, body.address, body.ports.to_domain(), body.lease_s
             )
         )
-        return views.resource(unit.state, unit.state.resources[resource])
+        return _detail(call, unit.state, unit.state.resources[resource])
 
     return await once.create(build)
 
 
-@router.get("/{resource}", response_model=Resource, responses=problems(*STAFF, 404), summary="Read a resource")
+@router.get("/{resource}", response_model=ResourceDetail, responses=problems(*STAFF, 404), summary="Read a resource")
 async def get_resource(call: Read, resource: IdInPath) -> Response:
     """With its entity tag."""
-    return model_answer(views.resource(call.state, found(call.state.resources, resource)))
+    return model_answer(_detail(call, call.state, found(call.state.resources, resource)))
 
 
 @router.patch(
-    "/{resource}", response_model=Resource, responses=problems(*STAFF, 404, 409, 412), summary="Change a resource"
+    "/{resource}", response_model=ResourceDetail, responses=problems(*STAFF, 404, 409, 412), summary="Change a resource"
 )
 async def change_resource(call: Write, resource: IdInPath, body: ResourceChange, expected: IfMatch) -> Response:
     """Open connections that the change forbids are reset within a second (C23).
@@ -84,7 +90,7 @@ async def change_resource(call: Write, resource: IdInPath, body: ResourceChange,
                 lease_s=body.lease_s,
             )
         )
-        changed = views.resource(unit.state, unit.state.resources[item.id])
+        changed = _detail(call, unit.state, unit.state.resources[item.id])
     return model_answer(changed)
 
 
@@ -95,3 +101,8 @@ async def remove_resource(call: Write, resource: IdInPath, expected: IfMatch) ->
         item = found(unit.state.resources, resource)
         expected.check(unit.state, resource)
         await unit.execute(RemoveResource(item.id))
+
+
+def _detail(call: SignedCall, state: PolicyState, item: ResourceItem) -> ResourceDetail:
+    """Who may not read resources is not told of others."""
+    return views.resource_detail(state, item, told=call.may(Permission.RESOURCES_READ))

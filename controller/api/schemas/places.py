@@ -200,6 +200,39 @@ class Resource(Output):
     version: int
 
 
+class ResourceTie(Output):
+    """Another resource that covers the same address in another remote network."""
+
+    model_config = example(id=_RESOURCE, name="database", network=_NETWORK, network_name="office", decides=True)
+
+    id: str
+    name: str
+    network: str
+    network_name: str
+    decides: bool = Field(description="The address alone means that one; else the one that was asked for.")
+
+
+class ResourceDetail(Resource):
+    """One resource, and what ties with it."""
+
+    model_config = example(
+        id=_RESOURCE,
+        network=_NETWORK,
+        name="database",
+        address="10.0.0.0/24",
+        ports={"tcp": ["5432"], "udp": [], "icmp": False},
+        lease_s=LEASE_DEFAULT_S,
+        version=1,
+        ties=[],
+    )
+
+    ties: list[ResourceTie] = Field(
+        description="Resources in other networks that cover the same address just as well, on the same ports. "
+        "Whoever may reach both reaches one by the address; docs/networks.md says how each is reached.",
+        max_length=16,
+    )
+
+
 class ResourceCreate(Input):
     """A new resource. Nobody reaches it until a grant says so."""
 
