@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install host-tools demo test soak check format lock bench bench-control bench-quick wheel deb clean
+.PHONY: help install host-tools demo test soak check format lock bench bench-control bench-idle bench-quick wheel deb clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench: $(STAMP) host-tools ## the benchmarks, into bench/results/
 
 bench-control: $(STAMP) ## the control plane under 5,000 agents, into bench/results/
 	@$(BIN)/python -m bench.control
+
+bench-idle: $(STAMP) host-tools ## start, memory and CPU of an idle client, into bench/results/
+	@$(BIN)/python -m bench.client_idle
 
 bench-quick: $(STAMP) host-tools ## the benchmarks, one short round
 	@$(BIN)/python -m bench.run --quick

@@ -5,7 +5,6 @@ them into ``/etc/systemd/system`` with the path of this installation, and ``unin
 """
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -28,8 +27,14 @@ _DEADLINE_S: Final = 120.0
 _SHOWN: Final = ("LoadState", "UnitFileState", "ActiveState", "SubState", "StatusText", "MainPID", "NRestarts")
 _GROUP_OR_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
-Runner = Callable[[Sequence[str]], str]
-"""Runs a program and returns its output. Raises LocalError."""
+Runner = Callable[[str, Sequence[str]], str]
+"""Runs a program of the host by its name and returns its output. Raises LocalError."""
+
+_SYSTEMCTL: Final = "/usr/bin/systemctl"
+_GROUPADD: Final = "/usr/sbin/groupadd"
+_USERADD: Final = "/usr/sbin/useradd"
+_USERMOD: Final = "/usr/sbin/usermod"
+_CHOWN: Final = "/usr/bin/chown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +79,46 @@ class Standing:
         return f"{self.unit} is {state}, {self.shown.get('UnitFileState')}" + (f": {said}" if said else "")
 
 
-def run_program(command: Sequence[str]) -> str:
-    """Runs a program by its absolute path with a clean environment (T-59). Raises LocalError."""
-    if not Path(command[0]).exists():
+def run_program(name: str, arguments: Sequence[str]) -> str:
+    """Runs one of the host's programs that services need, by its absolute path and with a clean environment (T-59).
+
+    Raises:
+        LocalError: UNAVAILABLE when the host does not have it, or with what it said; TIMEOUT.
+    """
+    options: dict[str, Any] = {
+        "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "SYSTEMD_PAGER": ""},
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "text": True,
+        "timeout": _DEADLINE_S,
+        "check": False,
+    }
+    try:
+        match name:
+            case "systemctl":
+                done = subprocess.run([_SYSTEMCTL, *arguments], **options)
+            case "groupadd":
+                done = subprocess.run([_GROUPADD, *arguments], **options)
+            case "useradd":
+                done = subprocess.run([_USERADD, *arguments], **options)
+            case "usermod":
+                done = subprocess.run([_USERMOD, *arguments], **options)
+            case "chown":
+                done = subprocess.run([_CHOWN, *arguments], **options)
+            case _:
+                raise LocalError(Reason.INTERNAL, f"services need no {name!r}")
+    except FileNotFoundError as exc:
         raise AdviceError(
             Reason.UNAVAILABLE,
-            command[0],
+            name,
             sentence="This host has no such program.",
             next_step="Run the daemon by the service manager that this host has; docs/client-install.md says how.",
-        )
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "SYSTEMD_PAGER": ""}
-    try:
-        done = subprocess.run(
-            list(command), env=environment, capture_output=True, text=True, timeout=_DEADLINE_S, check=False
-        )
+        ) from exc
     except subprocess.TimeoutExpired as exc:
-        raise LocalError(Reason.TIMEOUT, f"{command[0]} did not end within {_DEADLINE_S:g} s") from exc
+        raise LocalError(Reason.TIMEOUT, f"{name} did not end within {_DEADLINE_S:g} s") from exc
     if done.returncode != 0:
-        raise LocalError(Reason.UNAVAILABLE, f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
-    return done.stdout
+        raise LocalError(Reason.UNAVAILABLE, f"{name} {' '.join(arguments)}: {done.stderr.strip() or done.returncode}")
+    return str(done.stdout)
 
 
 class Service:
@@ -165,7 +191,7 @@ class Service:
             raise AdviceError(Reason.NEEDS_ROOT, "services are the whole host's", next_step="Run it with sudo.")
 
     def _systemctl(self, *arguments: str) -> str:
-        return self._run(("/usr/bin/systemctl", *arguments))
+        return self._run("systemctl", arguments)
 
     def _unit_path(self, unit: str) -> Path:
         return self._root / "etc/systemd/system" / unit
@@ -173,20 +199,20 @@ class Service:
     def _make_accounts(self, users: Sequence[str]) -> list[str]:
         done = []
         if self._role.user is None:
-            self._run(("/usr/sbin/groupadd", "--system", "--force", GROUP))
+            self._run("groupadd", ("--system", "--force", GROUP))
             for user in users:
-                self._run(("/usr/sbin/usermod", "--append", "--groups", GROUP, user))
+                self._run("usermod", ("--append", "--groups", GROUP, user))
                 done.append(f"{user} may use the client after the next sign-in to this host")
             return done
         user = self._role.user
         if f"\n{user}:" not in "\n" + (self._root / "etc/passwd").read_text():
             shell = "/usr/sbin/nologin"
-            self._run(("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home", "--shell", shell, user))
+            self._run("useradd", ("--system", "--user-group", "--no-create-home", "--shell", shell, user))
             done.append(f"made the user {user}")
         state = self._root / self._role.state.relative_to("/")
         if state.exists():
             # Enrolled by root; the service has to read it.
-            self._run(("/usr/bin/chown", "--recursive", "--no-dereference", f"{user}:{user}", str(state)))
+            self._run("chown", ("--recursive", "--no-dereference", f"{user}:{user}", str(state)))
         return done
 
     def _check_program(self) -> None:
@@ -212,11 +238,6 @@ class Service:
 def unit_text(unit: str, programs: Path) -> str:
     """Returns a unit with the folder of the programs filled in."""
     return files("runtime").joinpath("units", unit).read_text().replace("@bin@", str(programs))
-
-
-def has_systemd() -> bool:
-    """Tells whether systemd is this host's service manager (sd_booted(3))."""
-    return Path("/run/systemd/system").is_dir() and shutil.which("systemctl", path="/usr/bin:/bin") is not None
 
 
 def _is_ours(path: Path) -> bool:
