@@ -138,6 +138,7 @@ async def running_fleet(folder: Path, database_url: str, count: int) -> AsyncIte
             "OSTIARY_PUBLIC_URL": f"https://localhost:{port}",
             "OSTIARY_LISTEN_HOST": "127.0.0.1",
             "OSTIARY_LISTEN_PORT": str(port),
+            "OSTIARY_SINKS_ON_LOOPBACK": "true",
             "NOTIFY_SOCKET": str(home / "notify"),
         }
         replicas.append(ReplicaProcess(home, port, environment))
