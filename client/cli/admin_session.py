@@ -56,13 +56,14 @@ class ProblemError(RefusedError):
 class SignedIn:
     """Where the administrator is signed in, and how the controller's certificate is verified.
 
-    ``ca`` None: by the system's roots.
+    ``ca`` None: by the system's roots. ``email`` is empty when it is not known; ``browser``: the sign-in was made on a page.
     """
 
     url: str
     ca: str | None
     email: str
     token: str = field(repr=False)
+    browser: bool = False
 
 
 def config_dir(env: Mapping[str, str] | None = None) -> Path:
@@ -106,8 +107,8 @@ def load_stored() -> SignedIn:
             Reason.SIGN_IN_REQUIRED, "no administrator is signed in here", next_step="ostiary admin login URL"
         )
     match stored:
-        case {"url": str(url), "ca": str() | None as ca, "email": str(email), "token": str(token)}:
-            return SignedIn(url, ca, email, token)
+        case {"url": str(url), "ca": str() | None as ca, "email": str(email), "token": str(token), **rest}:
+            return SignedIn(url, ca, email, token, rest.get("browser") is True)
     raise LocalError(Reason.STATE_CORRUPT, str(config_dir() / FILE))
 
 
@@ -256,6 +257,8 @@ def _problem(answer: Response, value: object, path: str) -> RefusedError:
         step = f"ostiary admin {noun.removesuffix('s')} list"
     if reason in (Reason.SIGN_IN_REQUIRED, Reason.SESSION_ENDED):
         step = "ostiary admin login URL"
+    if reason is Reason.SIGN_IN_NOT_RECENT:
+        step = "ostiary admin login, then the same command again within a quarter of an hour"
     wait = answer.headers.get("retry-after", "")
     if reason is Reason.RATE_LIMITED and wait.isdigit():
         step = f"Wait {wait} s and try again."

@@ -37,19 +37,36 @@ def login(
         str | None,
         typer.Option("--code-file", metavar="FILE", help="File with the one-time code, if one is asked for."),
     ] = None,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser", help="Sign in on the controller's page: with an identity provider, or any other way."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Sign in for administration; kept for at most 12 hours in ~/.config/ostiary/admin.json (0600).
 
+    Without a URL: again where and as whom you were signed in last. That also answers "Your sign-in is too old for this change".
+
     \b
     Examples:
+      ostiary admin login https://ostiary.corp.example --browser
       ostiary admin login https://ostiary.corp.example --email ada@corp.example
       ostiary admin login https://ostiary.corp.example --ca-pin sha256/… --email ada@corp.example --password-file -
     """
     output = chosen(output, as_json=as_json)
     with exit_on_problem(output):
         base, ca = _controller(url, ca_pin)
+        given = any(item is not None for item in (email, password_file, code_file))
+        if browser and given:
+            raise LocalError(
+                Reason.INVALID_INPUT, "--browser asks on the page: leave out e-mail address, password and code"
+            )
+        if browser or (url is None and not given and _was_browser()):
+            _by_browser(base, ca, output)
+            return
         who = email or _known_email() or _ask("E-mail address")
         password = read_secret(password_file, f"Password of {who}")
         with Api(base, ca) as api:
@@ -63,6 +80,28 @@ def login(
         show_one(body, output, sentence=sentence)
         if output is Output.TABLE:
             say(f"kept in {path}")
+
+
+def _by_browser(base: str, ca: str | None, output: Output) -> None:
+    from client.cli.admin_browser import sign_in
+
+    with Api(base, ca) as api:
+        token = sign_in(api)
+    with Api(base, ca, token) as api:
+        me = api.get("me")
+    who, expires = str(me.get("email") or ""), (me.get("session") or {}).get("expires_at")
+    path = save(SignedIn(base, ca, who, token, browser=True))
+    body = {"url": base, "email": who or None, "user": me.get("id"), "role": me.get("role"), "expires_at": expires}
+    sentence = f"signed in at {base} as {who or me.get('name')} ({me.get('role')}) until {expires}"
+    show_one(body, output, sentence=sentence)
+    if output is Output.TABLE:
+        say(f"kept in {path}")
+
+
+def _was_browser() -> bool:
+    with contextlib.suppress(OstiaryError):
+        return load_stored().browser
+    return False
 
 
 def logout(as_json: JsonOption = False, output: OutputOption = Output.TABLE) -> None:

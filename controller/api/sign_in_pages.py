@@ -24,18 +24,24 @@ _STATUS: Final = {
     Reason.IDENTITY_PROVIDER_UNREACHABLE: 503,
     Reason.INVALID_INPUT: 422,
     Reason.SECOND_FACTOR_WRONG: 422,
+    Reason.SIGN_IN_NOT_RECENT: 200,
 }
 
 
 def sign_in_page(
-    typed: str, providers: Iterable[IdentityProvider], *, email: str = "", error: OstiaryError | None = None
+    typed: str,
+    providers: Iterable[IdentityProvider],
+    *,
+    email: str = "",
+    fresh: bool = False,
+    error: OstiaryError | None = None,
 ) -> Response:
-    """E-mail address and password, and the identity providers that there are."""
+    """E-mail address and password, and the identity providers that there are; ``fresh``: these are to ask anew."""
     content = render(
         "sign_in",
         lead=_LEAD_CODE.format(code=typed) if typed else _LEAD_PLAIN,
         notice=notice_of(error),
-        providers=_provider_links(typed, sorted(providers, key=lambda item: item.name)),
+        providers=_provider_links(typed, sorted(providers, key=lambda item: item.name), fresh=fresh),
         user_code=typed,
         email=email,
     )
@@ -78,8 +84,9 @@ def code_page(user: str, typed: str = "", *, error: OstiaryError | None = None) 
 def decision_page(user: str, asking: Asking) -> Response:
     """The device that asks, to approve or deny."""
     code = shown(asking.user_code)
+    device = asking.device.purpose == "device"
     content = render(
-        "approve",
+        "approve" if device else "approve_administration",
         user=user,
         notice=notice("error", ""),
         user_code=code,
@@ -88,7 +95,7 @@ def decision_page(user: str, asking: Asking) -> Response:
         address=asking.device.address,
         account=account(user, code),
     )
-    return page("Sign in this device?", content)
+    return page("Sign in this device?" if device else "Sign in this command line?", content)
 
 
 def to_code(typed: str) -> RedirectResponse:
@@ -131,9 +138,10 @@ def finished(response: Response, error: OstiaryError | None) -> Response:
     return response
 
 
-def _provider_links(typed: str, providers: Sequence[IdentityProvider]) -> Markup:
+def _provider_links(typed: str, providers: Sequence[IdentityProvider], *, fresh: bool) -> Markup:
     if not providers:
         return Markup("")
-    query = f"?{urlencode({'user_code': typed})}" if typed else ""
+    given = {**({"user_code": typed} if typed else {}), **({"fresh": "true"} if fresh else {})}
+    query = f"?{urlencode(given)}" if given else ""
     links = [render("provider", url=f"/sign-in/{item.id}{query}", label=item.name) for item in providers]
     return Markup("".join(links) + '<p class="or">or with a password</p>')

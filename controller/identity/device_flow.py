@@ -6,12 +6,13 @@
       | token (polls) ---------->  authorization_pending         address of the device, approves
       | token ------------------>  device registered, session started, code spent: all in one transaction (D7)
 
-The device proves its key both times; the session that results is usable with that key only.
+The device proves its key both times; the session that results is usable with that key only. `ostiary admin login --browser` goes the same
+way for a session of the API, with a key that it makes for this; such an approval needs a sign-in to the page that is recent.
 """
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from controller.domain.rules import NAME_MAX, RuleBrokenError, clean_name, word
 from controller.identity.user_codes import shown
@@ -35,29 +36,36 @@ _ERRORS: Final = {
 }
 
 
+Purpose = Literal["device", "administration"]
+"""What comes of an approval: a device with a session, or a session of the API for `ostiary admin`."""
+
+
 @dataclass(frozen=True, slots=True)
 class AskingDevice:
-    """What the person who approves is shown about the device: all of it is the device's own word but the address."""
+    """What the person who approves is shown about the device: all of it is its own word but address and purpose."""
 
     name: str
     platform: str
     address: str
+    purpose: Purpose = "device"
 
     def label(self) -> str:
-        """The form in which name and address rest beside the code."""
-        return json.dumps({"address": self.address, "name": self.name}, separators=(",", ":"))
+        """The form in which all but the platform rests beside the code."""
+        label = {"address": self.address, "name": self.name, "purpose": self.purpose}
+        return json.dumps(label, separators=(",", ":"))
 
     @classmethod
     def of_label(cls, label: str, platform: str) -> "AskingDevice":
         """Reads what ``label`` wrote."""
         value = json.loads(label)
-        return cls(value["name"], platform, value["address"])
+        # Codes of before there was a second purpose name none.
+        return cls(value["name"], platform, value["address"], value.get("purpose", "device"))
 
 
-def asking_device_untrusted(name: str, platform: str, address: str) -> AskingDevice:
+def asking_device_untrusted(name: str, platform: str, address: str, purpose: Purpose) -> AskingDevice:
     """Checks what a device says about itself; a long name is cut. Raises RefusedError(INVALID_INPUT)."""
     try:
-        return AskingDevice(clean_name(name[:NAME_MAX]), word(platform, "platform"), address[:64])
+        return AskingDevice(clean_name(name[:NAME_MAX]), word(platform, "platform"), address[:64], purpose)
     except RuleBrokenError as exc:
         raise RefusedError(exc.refusal.reason, f"device: {exc.refusal.detail}") from exc
 

@@ -1,18 +1,24 @@
-"""The device sign-in over the store: start, show, decide, redeem (RFC 8628; C6, S-9, D7)."""
+"""The device sign-in over the store: start, show, decide, redeem (RFC 8628; C6, S-9, D7).
+
+What an approval leads to is the code's purpose: a device with its session, or a session of the API for the command line of
+somebody whose password, if he has one, is the identity provider's business.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
+from controller.api.operations import second_factors, sessions
+from controller.api.operations.sessions import SignedIn
 from controller.api.services import Services
 from controller.domain.authentication import PASSWORD, Authentication
 from controller.domain.commands import RegisterDevice, RevokeDevice, StartSession
 from controller.domain.model import PublicKey, SubjectKind, SubjectRef, User
 from controller.identity import access, device_flow, keyring
-from controller.identity.device_flow import AskingDevice, asking_device_untrusted
+from controller.identity.device_flow import AskingDevice, Purpose, asking_device_untrusted
 from controller.identity.proofs import verify_key_proof
 from controller.identity.rate_limit import RateLimitedError, address_key
 from controller.identity.user_codes import new_device_code, new_user_code, parse_user_code_untrusted
-from controller.identity.web_sessions import digest
+from controller.identity.web_sessions import Origin, digest
 from controller.store import Unit, credentials, device_codes
 from controller.store.device_codes import DeviceCode
 from protocol.errors import RefusedError
@@ -49,7 +55,15 @@ class Asking:
 
 
 async def start(
-    services: Services, *, jwk: dict[str, str], proof: str, name: str, platform: str, address: str, now: float
+    services: Services,
+    *,
+    jwk: dict[str, str],
+    proof: str,
+    name: str,
+    platform: str,
+    address: str,
+    now: float,
+    purpose: Purpose = "device",
 ) -> Started:
     """Begins a sign-in for the device that holds the key in ``jwk``.
 
@@ -59,7 +73,7 @@ async def start(
     """
     services.limits.device_start.spend(address_key(address), now)
     verify_key_proof(proof, jwk, audiences=services.audiences, now=now)
-    device = asking_device_untrusted(name, platform, address)
+    device = asking_device_untrusted(name, platform, address, purpose)
     device_code = new_device_code()
     for _ in range(device_flow.USER_CODE_TRIES):
         user_code = new_user_code()
@@ -112,12 +126,14 @@ async def show(services: Services, typed: str, *, user: User, address: str, now:
 async def decide(
     services: Services, asking: Asking, *, user: User, approve: bool, how: Authentication, now: float
 ) -> None:
-    """Notes the person's decision; ``how`` is how he proved who he is, which becomes the device's session's.
+    """Notes the person's decision; ``how`` is how he proved who he is, which becomes the session's.
 
     Raises:
-        RefusedError: SIGN_IN_EXPIRED when somebody was quicker.
+        RefusedError: SIGN_IN_EXPIRED when somebody was quicker; SIGN_IN_NOT_RECENT for ``needs_recent``.
     """
     access.require_user(services.state, user.id)
+    if approve and needs_recent(asking.device, how, now):
+        raise RefusedError(Reason.SIGN_IN_NOT_RECENT)
     async with services.store.transact() as connection:
         if approve:
             await device_codes.approve(connection, asking.user_code, user.id, now, how)
@@ -125,17 +141,30 @@ async def decide(
             await device_codes.deny(connection, asking.user_code, now)
 
 
+def needs_recent(device: AskingDevice, how: Authentication, now: float) -> bool:
+    """Whether the person must first prove anew who he is: an old page must not open the API."""
+    if device.purpose == "device":
+        return False
+    try:
+        second_factors.require_recent(how, now)
+    except RefusedError:
+        return True
+    return False
+
+
 async def redeem(
-    services: Services, *, device_code: str, proof: str, address: str, request_id: str, now: float
-) -> dict[str, Any]:
-    """Answers one poll: once approved, registers the device and starts its session, and spends the code.
+    services: Services, *, device_code: str, proof: str, origin: Origin, request_id: str, now: float
+) -> dict[str, Any] | SignedIn:
+    """Answers one poll: once approved, does what the code is for, and spends it.
+
+    Returns what the device is told, or the session of the API of a code for administration.
 
     Raises:
         SlowDownError: polled too early; the interval is longer from now on.
-        RefusedError: AUTHORIZATION_PENDING, SIGN_IN_DENIED, SIGN_IN_EXPIRED, USER_DISABLED.
+        RefusedError: AUTHORIZATION_PENDING, SIGN_IN_DENIED, SIGN_IN_EXPIRED, USER_DISABLED, SECOND_FACTOR_REQUIRED.
         RemoteError: the proof is wrong.
     """
-    services.limits.poll.spend(address_key(address), now)
+    services.limits.poll.spend(address_key(origin.address), now)
     code_hash = digest(device_code)
     async with services.store.transact() as connection:
         code = await device_codes.poll(connection, code_hash, now)
@@ -144,6 +173,8 @@ async def redeem(
     _require_approved(code)
     key = verify_key_proof(proof, code.jwk, audiences=services.audiences, now=now)
     assert code.user is not None
+    if AskingDevice.of_label(code.device_name, code.platform).purpose == "administration":
+        return await _administration(services, code_hash, origin, request_id, now)
     owner = SubjectRef(SubjectKind.USER, code.user)
     # A device that changes hands is taken from its former owner, which is not the new one's to do.
     moves = _owner_of(services, key) not in (None, owner)
@@ -154,7 +185,7 @@ async def redeem(
         device = await _device(unit, account, key, taken)
         session = SessionId(new_id("session"))
         expires = int(now + services.settings.sign_in_days * DAY_S)
-        how = taken.how or Authentication(int(now), None, PASSWORD)
+        how = _how(taken, now)
         await unit.execute(
             StartSession(session, device, account.id, expires, how.authenticated_s, how.mfa_s, how.method)
         )
@@ -168,6 +199,22 @@ async def redeem(
         "controller_url": services.public_url,
         "jwks": keyring.published(state).to_jwks(),
     }
+
+
+async def _administration(services: Services, code_hash: str, origin: Origin, request_id: str, now: float) -> SignedIn:
+    async with services.store.write(actor=ACTOR, request_id=request_id, now=now) as unit:
+        taken = await device_codes.take(unit.connection, code_hash, now)
+        assert taken.user is not None
+        account = access.require_user(unit.state, taken.user)
+        signed = await sessions.begin_in(unit, services, account.id, "api", origin, _how(taken, now))
+        if signed.pending:
+            # It was set up after the approval: half a sign-in opens nothing here.
+            raise RefusedError(Reason.SECOND_FACTOR_REQUIRED)
+        return signed
+
+
+def _how(code: DeviceCode, now: float) -> Authentication:
+    return code.how or Authentication(int(now), None, PASSWORD)
 
 
 def _require_approved(code: DeviceCode) -> None:

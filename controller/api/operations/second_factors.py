@@ -108,9 +108,9 @@ async def note_passed(unit: Unit, session: WebSession, method: str) -> Authentic
     return how
 
 
-def require_recent(session: WebSession, now: float) -> None:
+def require_recent(how: Authentication, now: float) -> None:
     """Raises RefusedError(SIGN_IN_NOT_RECENT) unless the person proved who he is a short while ago."""
-    latest = max(session.how.authenticated_s, session.how.mfa_s or 0)
+    latest = max(how.authenticated_s, how.mfa_s or 0)
     if now >= latest + RECENT_S:
         raise RefusedError(Reason.SIGN_IN_NOT_RECENT)
 

@@ -11,9 +11,11 @@ from controller.api.calls import Anonymous
 from controller.api.forms import FORM_MEDIA_TYPE, media_type_of, parse_form_untrusted
 from controller.api.operations import device_sign_in, enrolment
 from controller.api.operations.device_sign_in import SlowDownError
+from controller.api.operations.sessions import SignedIn
 from controller.api.problems import FieldError, response_of_error
 from controller.api.routes.common import problems
 from controller.api.schemas.identity import (
+    AdministrationToken,
     DeviceAuthorizationReply,
     DeviceAuthorizationRequest,
     EnrolReply,
@@ -74,7 +76,7 @@ async def enroll(call: Anonymous, body: EnrolRequest) -> Response:
     summary="Start a device sign-in",
 )
 async def device_authorization(request: Request, call: Anonymous) -> DeviceAuthorizationReply:
-    """RFC 8628 section 3.1. JSON, or a form in which `jwk` is JSON text."""
+    """RFC 8628 section 3.1. With the scope `administration` for `ostiary admin login --browser`. JSON, or a form in which `jwk` is JSON text."""
     body = await _read(request, DeviceAuthorizationRequest)
     started = await device_sign_in.start(
         call.services,
@@ -82,6 +84,7 @@ async def device_authorization(request: Request, call: Anonymous) -> DeviceAutho
         proof=body.proof,
         name=body.device_name,
         platform=body.platform,
+        purpose=body.scope,
         address=call.origin.address,
         now=call.now,
     )
@@ -98,7 +101,7 @@ async def device_authorization(request: Request, call: Anonymous) -> DeviceAutho
 
 @router.post(
     "/token",
-    response_model=TokenReply,
+    response_model=TokenReply | AdministrationToken,
     responses={**problems(429, 503), 400: {"model": TokenError, "description": "RFC 8628 section 3.5."}},
     openapi_extra=_body(TokenRequest),
     summary="Poll a device sign-in",
@@ -113,7 +116,7 @@ async def token(request: Request, call: Anonymous) -> Response:
             call.services,
             device_code=body.device_code,
             proof=body.proof,
-            address=call.origin.address,
+            origin=call.origin,
             request_id=call.request_id,
             now=call.now,
         )
@@ -123,7 +126,18 @@ async def token(request: Request, call: Anonymous) -> Response:
         if exc.reason in (Reason.RATE_LIMITED, Reason.UNAVAILABLE):
             return response_of_error(exc, call.request_id)
         return _token_error(device_flow.error_code(exc), exc.reason, str(exc))
-    return Response(TokenReply(**reply).model_dump_json(), media_type="application/json")
+    body_of = _administration(reply, call.now) if isinstance(reply, SignedIn) else TokenReply(**reply)
+    return Response(body_of.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _administration(signed: SignedIn, now: float) -> AdministrationToken:
+    return AdministrationToken(
+        access_token=signed.secret,
+        token_type="Bearer",  # noqa: S106 - a word
+        expires_in=int(signed.principal.session.expires - now),
+        user=signed.account.id,
+        role=signed.account.role.value,
+    )
 
 
 def _token_error(error: str, reason: Reason, description: str, *, interval: int | None = None) -> JSONResponse:

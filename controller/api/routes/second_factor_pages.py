@@ -47,7 +47,7 @@ async def begin(call: Anonymous, visitor: SomeVisitor, form: OwnForm) -> Respons
     if visitor is None:
         return to_code(typed)
     try:
-        second_factors.require_recent(visitor.principal.session, call.now)
+        second_factors.require_recent(visitor.principal.session.how, call.now)
         begun = await second_factors.enrol(call.services, visitor.user.id, visitor.name, call.now)
     except RefusedError as exc:
         return sign_in_pages.set_up_needed_page(visitor.name, typed, error=exc)

@@ -62,7 +62,7 @@ async def get_second_factor(call: Mine) -> SecondFactor:
 async def begin_second_factor(call: Change) -> SecondFactorBegun:
     """A time-based one-time password (RFC 6238). It counts once a code was confirmed. Needs a sign-in of the last 15
     minutes."""
-    second_factors.require_recent(call.require_session().session, call.now)
+    second_factors.require_recent(call.require_session().session.how, call.now)
     async with call.services.store.read() as connection:
         personal = await credentials.get_personal_data(connection, call.user.id)
     name = personal.email or personal.name if personal is not None else call.user.id

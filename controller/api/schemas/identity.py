@@ -83,6 +83,11 @@ class DeviceAuthorizationRequest(Input):
     )
 
     client_id: Literal["ostiary"]
+    scope: Literal["device", "administration"] = Field(
+        "device",
+        description="What comes of the approval: this device with a session, or a bearer token of the API for the command "
+        "line. The key then only binds the polls to the start.",
+    )
     jwk: Jwk
     device_name: Text = Field(min_length=1, max_length=200)
     platform: Text = Field(min_length=1, max_length=64)
@@ -144,6 +149,24 @@ class TokenReply(Output):
     issuer: str
     controller_url: str
     jwks: dict[str, Any]
+
+
+class AdministrationToken(Output):
+    """A session of the API (RFC 6749 section 5.1), for a sign-in that was started with the scope `administration`."""
+
+    model_config = example(
+        access_token="ost_q1w2e3r4t5y6u7i8o9p0aAq1w2e3r4t5y6u7i8o9p0a",  # noqa: S106 - an example
+        token_type="Bearer",  # noqa: S106 - a word
+        expires_in=43200,
+        user="usr_q1w2e3r4t5y6u7i8o9p0aA",
+        role="admin",
+    )
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int = Field(description="Seconds; it ends sooner when it is not used for 4 hours.")
+    user: str
+    role: str
 
 
 class TokenError(Output):

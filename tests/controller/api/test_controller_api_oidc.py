@@ -148,6 +148,25 @@ async def test_a_device_is_approved_through_a_provider(controller: Controller, r
     assert (await browser.get("/api/v1/me")).status_code == 401, "a sign-in to the page opens no API"
 
 
+async def test_the_command_line_of_an_owner_without_a_password(controller: Controller, real: RealProvider) -> None:
+    world = await corp(controller, real)
+    browser = controller.person()
+    await world.sign_in("lin", browser, console="/")
+    lin = (await me(browser))["id"]
+    assert (await world.owner.patch(f"/api/v1/users/{lin}", json={"role": "owner"})).status_code == 200
+    agent = Agent(controller.clock)
+    body = {**agent.start(), "scope": "administration"}
+    begun = (await controller.http.post("/api/v1/device_authorization", json=body)).json()
+    await world.sign_in("lin", browser, user_code=begun["user_code"])
+    decision = {"user_code": begun["user_code"], "decision": "approve"}
+    await browser.post("/device/decision", data=decision, headers=SAME_ORIGIN)
+    token = (await controller.http.post("/api/v1/token", json=agent.poll(begun["device_code"]))).json()
+    async with controller.person(token["access_token"]) as command_line:
+        found = await me(command_line)
+        assert (found["id"], found["role"]) == (lin, "owner")
+        assert found["session"]["method"] == f"oidc:{real.issuer}"
+
+
 async def test_group_claims_are_followed_at_each_sign_in(controller: Controller, real: RealProvider) -> None:
     world = await corp(controller, real)
     groups = [(await world.owner.post("/api/v1/groups", json={"name": name})).json()["id"] for name in ("eng", "ops")]
