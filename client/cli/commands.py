@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client.cli import commands_checks, forward, preferences
+from client.cli import accounts, commands_checks, forward, preferences
 from runtime.command_line import JsonOption, command_group, version_option
 from runtime.service_commands import service_group
 
@@ -320,6 +320,7 @@ def show_version(as_json: JsonOption = False) -> None:
 
 commands_checks.declare(app)
 preferences.declare(app)
+accounts.declare(app)
 
 forward.declare(app)
 app.add_typer(service_group("client", "ostiary"))

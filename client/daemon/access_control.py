@@ -42,6 +42,8 @@ RIGHTS: Final[dict[str, Right]] = {
     "logs": Right.READ,
     "events": Right.READ,
     "version": Right.READ,
+    "accounts": Right.READ,
+    "switch": Right.USE,
     "get": Right.READ,
     "set": Right.USE,
     "up": Right.USE,

@@ -15,16 +15,15 @@ from client.core.classify import Classifier
 from client.core.synthetic import SyntheticPool
 from client.daemon import metrics
 from client.daemon.access_control import group_id
+from client.daemon.accounts import Accounts
 from client.daemon.control import ControllerClock
 from client.daemon.denials import Denials
 from client.daemon.doctor import Doctor, HostCheck
 from client.daemon.flows import FlowRegistry
 from client.daemon.forwards import Forwards, parse_forward
 from client.daemon.gateway import Gateway
-from client.daemon.identity import IdentityStore
 from client.daemon.log_buffer import LogBuffer
 from client.daemon.netcheck import netcheck_verb
-from client.daemon.ownership import Ownership
 from client.daemon.ping import Pinger
 from client.daemon.policy import Policy
 from client.daemon.preferences import OFF, Preference, Preferences, one_of, parse_every
@@ -89,7 +88,8 @@ class Daemon:
         classifier = Classifier(pool)
         classifier.set_clock(clock.monotonic(), clock.wall())
         flows = FlowRegistry()
-        store = IdentityStore(state)
+        accounts = Accounts(state)
+        store = accounts.store
         denials = Denials(clock, entry=lambda resource: policy.entry(resource), revision=lambda: policy.revision)
         policy = Policy(store, classifier, flows, lambda: denials, clock)
         gateway = Gateway(policy, flows, denials, clock)
@@ -114,7 +114,7 @@ class Daemon:
             checks |= tun.checks()
         # Only root can give the socket to a group; a user's own daemon is that user's alone.
         gid = group_id(settings.group) if os.geteuid() == 0 else None
-        desk = self._desk(session, gateway, reporter, checks, state, scope)
+        desk = self._desk(session, gateway, reporter, checks, accounts, scope)
         forwards = Forwards(classifier, gateway, clock, scope)
         desk.more["forward"] = forwards.verb
         undo.push_async_callback(forwards.stop)
@@ -139,7 +139,7 @@ class Daemon:
         gateway: Gateway,
         reporter: Reporter,
         checks: dict[str, HostCheck],
-        state: StateDir,
+        accounts: Accounts,
         scope: TaskScope,
     ) -> Desk:
         """Whom the control socket's verbs ask."""
@@ -153,13 +153,13 @@ class Daemon:
             Pinger(session, policy, gateway, reach, reporter, clock, mark=mark),
             gateway.denials.activity,
             self._logs,
-            Ownership(state),
+            accounts.owner,
         )
         session.notice.on_ending = lambda: desk.activity.state("sign_in_ending", Reason.SIGN_IN_ENDING)
         scope.spawn_supervised(reach.keep_checking, name="reach")
-        preferences = Preferences(state, self._preferences(reach))
+        preferences = Preferences(accounts.root, self._preferences(reach))
         preferences.load()
-        desk.more.update(preferences.verbs())
+        desk.more.update(preferences.verbs() | accounts.verbs(session))
         desk.more["netcheck"] = netcheck_verb(session, gateway, SystemClock(), mark=mark)
         return desk
 

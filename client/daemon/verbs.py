@@ -39,7 +39,7 @@ class Desk:
     pinger: Pinger
     activity: Activity
     logs: LogBuffer
-    ownership: Ownership
+    owner: Callable[[], Ownership]
     more: dict[str, MoreVerb] = field(default_factory=dict)
 
 
@@ -59,7 +59,7 @@ class Verbs:
     async def handle(self, verb: str, args: Mapping[str, Any], peer: Peer, emit: Emit) -> Mapping[str, Any]:
         """Carries out one verb. Raises OstiaryError."""
         desk = self._desk
-        check_verb(verb, peer, gid=self._gid, owner=desk.ownership.uid())
+        check_verb(verb, peer, gid=self._gid, owner=desk.owner().uid())
         match verb:
             case "status":
                 return await self._status(args)
@@ -112,11 +112,11 @@ class Verbs:
                     await session.down()
                 case "logout":
                     await session.logout()
-                    self._desk.ownership.give_up()
+                    self._desk.owner().give_up()
         finally:
             after = session.identity
             if after is not None and after.signed_in and (before is None or before.session != after.session):
-                self._desk.ownership.take(_owner(args, peer))
+                self._desk.owner().take(_owner(args, peer))
         return await self._status(args)
 
     async def _show_logs(self, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Any]:
