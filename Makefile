@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install host-tools demo test soak check format lock bench bench-control bench-idle bench-quick wheel deb clean
+.PHONY: help install host-tools host-tools-all demo test soak check format lock bench bench-control bench-idle bench-quick wheel deb clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ $(STAMP): requirements.lock pyproject.toml
 host-tools: ## install the programs that the demo, the tests and the benchmarks drive (apt; prints the command first)
 	@./lab/ensure-tools
 	@./lab/ensure-engine
+
+host-tools-all: host-tools ## the heavy ones too: redis, samba, chromium; tests without them are skipped and say so
+	@./lab/ensure-tools all
 
 demo: $(STAMP) ## the whole product on this machine, told as it happens (KEEP=1 leaves it up)
 	@$(BIN)/python -m lab.demo $(if $(KEEP),--keep)

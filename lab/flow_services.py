@@ -24,7 +24,7 @@ RESET_PORT = 7003
 WITNESS_PORT = 7004
 ECHO_PORT = 7005
 QUIC_PORT = 7443
-CALL_AFTER_S = 2.0
+CALL_AFTER_S = 1.0
 
 
 async def last_word(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,7 +83,7 @@ class Calls(asyncio.DatagramProtocol):
 async def serve_quic(folder: Path) -> None:
     """A QUIC server that sends each stream back; without aioquic there is none."""
     with contextlib.suppress(ImportError):
-        from aioquic.asyncio import serve
+        from aioquic.asyncio.server import serve
         from aioquic.quic.configuration import QuicConfiguration
 
         certificate, key = make_certificate(folder)

@@ -209,7 +209,8 @@ class _Destination:
         try:
             async with asyncio.timeout(_DIRECT_DEADLINE_S):
                 found = await loop.getaddrinfo(str(host), port, type=socket.SOCK_DGRAM)
-                transport, _ = await loop.create_datagram_endpoint(lambda: _Direct(self), remote_addr=found[0][4][:2])
+                address = cast("tuple[str, int]", found[0][4][:2])
+                transport, _ = await loop.create_datagram_endpoint(lambda: _Direct(self), remote_addr=address)
         except TimeoutError as exc:
             raise RemoteError(Reason.TIMEOUT, str(host)) from exc
         except OSError as exc:

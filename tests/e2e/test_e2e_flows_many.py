@@ -124,7 +124,7 @@ def test_f28_idle_flows_live_in_bounded_memory_and_files(bench: Product, count: 
     print(f"{count} idle flows: {json.dumps(figures)}")
 
 
-@pytest.mark.parametrize("count", [1_000, pytest.param(65_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("count", [2_000, pytest.param(65_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
 def test_f35_flows_over_time_exhaust_nothing(bench: Product, count: int) -> None:
     laptop = bench.lab["laptop"]
     before, open_before = Use(bench), flows(bench)
