@@ -24,6 +24,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 host-tools: ## install the programs that the demo, the tests and the benchmarks drive (apt; prints the command first)
 	@./lab/ensure-tools
+	@./lab/ensure-resolvers
 	@./lab/ensure-engine
 
 host-tools-all: host-tools ## the heavy ones too: redis, samba, chromium; tests without them are skipped and say so

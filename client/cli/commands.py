@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client.cli import accounts, commands_checks, forward, preferences
+from client.cli import accounts, commands_checks, dns, forward, preferences
 from runtime.command_line import JsonOption, command_group, version_option
 from runtime.service_commands import service_group
 
@@ -324,6 +324,7 @@ accounts.declare(app)
 
 forward.declare(app)
 app.add_typer(service_group("client", "ostiary"))
+app.add_typer(dns.app)
 
 # Only its name and its help, for `ostiary --help`; client.cli.main hands its commands to client.cli.admin.
 _admin = command_group("Administer the network: connectors, resources, people, grants, audit.", without_verb=True)

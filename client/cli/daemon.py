@@ -81,7 +81,12 @@ def run() -> None:
 
 
 @app.command()
-def cleanup(as_json: JsonOption = False) -> None:
+def cleanup(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Open what strict DNS keeps closed while no daemon runs, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Take back what a killed daemon has left on this host: routing rules and resolver settings.
 
     It works without the daemon, and refuses while the daemon lives, which takes everything back when it ends. What
@@ -106,6 +111,12 @@ def cleanup(as_json: JsonOption = False) -> None:
             cleaned = clean_up_dead(StateDir(settings.state_dir))
             undone = [describe(change) for change in cleaned.undone]
             left = [describe(change) for change in cleaned.left]
+            if everything:
+                from client.host.strict_journal import release
+
+                opened, closed = release(settings.state_dir)
+                undone += [describe(change) for change in opened]
+                left += [describe(change) for change in closed]
     if as_json:
         print_json({"ok": not left, "taken_back": undone, "left": left})
     elif undone or left:

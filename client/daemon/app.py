@@ -18,6 +18,7 @@ from client.daemon.access_control import group_id
 from client.daemon.accounts import Accounts
 from client.daemon.control import ControllerClock
 from client.daemon.denials import Denials
+from client.daemon.dns_verbs import dns_verbs
 from client.daemon.doctor import Doctor, HostCheck
 from client.daemon.flows import FlowRegistry
 from client.daemon.forwards import Forwards, parse_forward
@@ -97,9 +98,7 @@ class Daemon:
         reporter = Reporter(session, policy, gateway, denials, clock, mode=settings.mode, pool=pool)
         checks: dict[str, HostCheck] = {}
         if tun is None:
-            proxy = Proxy(
-                *settings.proxy_address(), classifier, gateway, clock, scope, udp_idle_s=settings.udp_idle_s
-            )
+            proxy = Proxy(*settings.proxy_address(), classifier, gateway, clock, scope, udp_idle_s=settings.udp_idle_s)
             await proxy.start()
             undo.callback(proxy.stop)
             reporter.proxy = proxy.address
@@ -109,7 +108,7 @@ class Daemon:
             tun.active = lambda: session.active
             await tun.start(classifier, gateway)
             reporter.local_networks = lambda: tun.local.current
-            reporter.dns, reporter.warnings = lambda: tun.dns, tun.warnings
+            reporter.dns, reporter.warnings = tun.dns.status, tun.warnings
             tun.spared = lambda: _infrastructure(session, gateway)
             checks |= tun.checks()
         # Only root can give the socket to a group; a user's own daemon is that user's alone.
@@ -119,6 +118,7 @@ class Daemon:
         desk.more["forward"] = forwards.verb
         undo.push_async_callback(forwards.stop)
         await forwards.keep(tuple(map(parse_forward, settings.forwards)))
+        desk.more.update(dns_verbs(None if tun is None else tun.dns))
         verbs = Verbs(desk, gid=gid)
         mode = 0o600 if gid is None else 0o660
         shown = metrics.source(session, policy, reporter, denials)

@@ -131,6 +131,17 @@ class DnsServer:
                         return self._decider.failure(query, error.reason, tcp=tcp)
         return self._decider.failure(query, Reason.UNAVAILABLE, tcp=tcp)
 
+    def answered_by(self, query: bytes) -> str:
+        """Says who answers this query: ``client``, ``connector``, or ``upstream`` (the host's own resolver)."""
+        if self._is_spared(query):
+            return "upstream"
+        match self._decider.decide(query, self._clock.monotonic(), tcp=True):
+            case ForwardUpstream():
+                return "upstream"
+            case AskConnector() | ForwardDns():
+                return "connector"
+        return "client"
+
     # Decisions
 
     async def _finish(self, query: bytes, data: bytes, routes: tuple[IPAddress, ...], *, tcp: bool) -> bytes:

@@ -27,7 +27,9 @@ CA_FILE: Final = "ca.pem"
 IDENTITY_FILE: Final = "identity.json"
 WATERMARK_FILE: Final = "watermark.json"
 SNAPSHOT_FILE: Final = "snapshot.jws"
-_ALL_FILES: Final = (IDENTITY_FILE, SNAPSHOT_FILE, WATERMARK_FILE, CONTROLLER_FILE, CA_FILE)
+NAMES_FILE: Final = "names.json"
+"""Guarded names of strict DNS (``strict_names``)."""
+_ALL_FILES: Final = (IDENTITY_FILE, SNAPSHOT_FILE, WATERMARK_FILE, CONTROLLER_FILE, CA_FILE, NAMES_FILE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,31 +10,24 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
-import dns.message
-import dns.rcode
 import structlog
 
 from client.core.addresses import AddressPlan, plan_addresses
 from client.core.classify import Classifier
-from client.core.dns import CANARY, DnsDecider
 from client.core.intercept import Interceptor
 from client.core.synthetic import SyntheticPool
-from client.daemon.dns_server import DnsServer
 from client.daemon.doctor import HostCheck
 from client.daemon.gateway import Gateway
+from client.daemon.host_dns import HostDns
 from client.daemon.intercept import Interception
 from client.daemon.same_address import LocalNetworks
 from client.daemon.settings import ClientSettings
-from client.host import SOCKET_MARK
 from client.host.guard import Guard
 from client.host.journal import Journal
 from client.host.listener import open_listener
 from client.host.network import HostNetwork, ipv6_available
-from client.host.resolv_conf import RESOLV_CONF
-from client.host.resolver_settings import ResolverSettings, SystemdResolved, choose_resolver_settings
 from client.host.selftest import self_test
 from client.host.tun import TunDevice
-from client.host.upstream import forward_query, parse_nameservers
 from protocol.acl.model import IPAddress
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
@@ -60,9 +53,7 @@ class TunMode:
         self._plan: AddressPlan | None = None
         self._pool: SyntheticPool | None = None
         self._device: TunDevice | None = None
-        self._decider: DnsDecider | None = None
-        self._resolver: ResolverSettings | None = None
-        self._upstreams: tuple[str, ...] = ()
+        self.dns = HostDns(settings, journal, clock, scope, spared=lambda: self.spared())
         self._gateway: Gateway | None = None
         self.interception: Interception | None = None
         self.spared: Callable[[], frozenset[str]] = frozenset
@@ -71,7 +62,6 @@ class TunMode:
         """Whether the host's questions and traffic are ours to look at."""
         self.warnings: dict[str, LocalError] = {}
         self.local = LocalNetworks(self._network.in_use, self.warnings)
-        self._resolver_lock = asyncio.Lock()
 
     @property
     def plan(self) -> AddressPlan:
@@ -79,19 +69,12 @@ class TunMode:
         assert self._plan is not None
         return self._plan
 
-    @property
-    def dns(self) -> dict[str, str]:
-        """How the host's questions come here, for status."""
-        resolver = self._resolver
-        if resolver is None:
-            return {"mode": "off", "server": "", "explanation": ""}
-        return {"mode": resolver.name, "server": str(self.plan.own_v4), "explanation": resolver.explanation}
-
     async def prepare(self) -> SyntheticPool:
         """Chooses addresses that nobody uses. Raises LocalError(ADDRESS_COLLISION)."""
         if self._guard is not None:
             await asyncio.to_thread(self._guard.start)
             self._undo.push_async_callback(self._dismiss_guard)
+        await self.dns.prepare()
         await self._network.open()
         self._undo.push_async_callback(self._network.close)
         pools_v4, pool_v6 = self._settings.pools()
@@ -125,7 +108,8 @@ class TunMode:
         self.interception.start()
         self._undo.callback(self.interception.stop)
         self._scope.spawn(self.interception.run_timers(), name="packet-timers")
-        await self._start_dns(classifier, pool, gateway)
+        self._undo.push_async_callback(self.dns.stop)
+        await self.dns.start(plan, device, classifier, pool, gateway, self._network.add_routes)
         await self._test()
         self._scope.spawn_supervised(self._watch, name="host-watch")
 
@@ -134,17 +118,16 @@ class TunMode:
 
         While we are not active the host's resolver settings are its own, and nothing but N is routed here.
         """
-        if self._decider is None or self._gateway is None or self._pool is None:
+        if self._gateway is None or self._pool is None:
             return
-        self._decider.clear()
         policy = self._gateway.policy
         try:
             if self.active():
                 await self._network.set_routes([*policy.routes(), *self._pool.routes()])
                 await self.local.refresh(self.plan, policy.routes())
-                await self._take_resolver(policy.domains())
+                await self.dns.follow(policy, active=True)
             else:
-                await self._give_resolver_back()
+                await self.dns.follow(policy, active=False)
                 await self._network.set_routes(())
         except OstiaryError as error:
             _log.error("host.not_updated", reason=error.reason.code, detail=error.detail)
@@ -154,7 +137,7 @@ class TunMode:
 
     def checks(self) -> dict[str, HostCheck]:
         """What ``doctor`` looks at on this host."""
-        return {"tun device": self._check_device, "resolver": self._check_resolver}
+        return {"tun device": self._check_device, "resolver": self.dns.check}
 
     async def stop(self) -> None:
         """Takes everything back, the newest first."""
@@ -163,42 +146,6 @@ class TunMode:
     async def _dismiss_guard(self) -> None:
         assert self._guard is not None
         await asyncio.to_thread(self._guard.stop, all_undone=not self._journal.pending)
-
-    async def _start_dns(self, classifier: Classifier, pool: SyntheticPool, gateway: Gateway) -> None:
-        self._decider = DnsDecider(classifier, pool)
-        server = DnsServer(
-            self.plan.own_v4,
-            self._decider,
-            gateway,
-            upstreams=lambda: self._upstreams,
-            routes=self._network.add_routes,
-            spared=lambda: self.spared(),
-            clock=self._clock,
-            scope=self._scope,
-            mark=SOCKET_MARK,
-        )
-        await server.start()
-        self._undo.callback(server.stop)
-        self._undo.push_async_callback(self._give_resolver_back)
-
-    async def _take_resolver(self, domains: tuple[str, ...]) -> None:
-        async with self._resolver_lock:
-            if self._resolver is not None:
-                await asyncio.to_thread(self._resolver.update, domains)
-                return
-            assert self._device is not None
-            resolver = choose_resolver_settings(self._journal, self._device.name, [self.plan.own_v4])
-            self._upstreams = await asyncio.to_thread(resolver.upstreams)
-            await asyncio.to_thread(resolver.apply, domains)
-            self._resolver = resolver
-            _log.info("dns.mode", mode=resolver.name, why=resolver.explanation, upstreams=len(self._upstreams))
-
-    async def _give_resolver_back(self) -> None:
-        async with self._resolver_lock:
-            resolver, self._resolver = self._resolver, None
-            if resolver is not None:
-                await asyncio.to_thread(resolver.restore)
-                _log.info("dns.restored", mode=resolver.name)
 
     async def _test(self) -> None:
         """Raises nothing: ``status`` and ``doctor`` name what is in the way, and it is tried again."""
@@ -223,19 +170,6 @@ class TunMode:
             raise self.warnings["self_test"]
         return f"Connections through {self._device.name} arrive."
 
-    async def _check_resolver(self) -> str:
-        """Asks as the host does: whoever answers NXDOMAIN to the canary is us."""
-        if self._resolver is None:
-            return "This host's own: the client is not up."
-        query = dns.message.make_query(CANARY, "A").to_wire()
-        server = "127.0.0.53" if isinstance(self._resolver, SystemdResolved) else None
-        servers = (server,) if server else parse_nameservers(await asyncio.to_thread(RESOLV_CONF.read_bytes))
-        reply = dns.message.from_wire(await forward_query(query, servers[:1], tcp=False, mark=0))
-        if server is None and reply.rcode() is not dns.rcode.NXDOMAIN:
-            raise LocalError(Reason.DNS_SETUP_FAILED, f"{servers[0]} answers this host's questions, not we")
-        why = f"{self._resolver.name}: {self._resolver.explanation}"
-        return f"Questions about resources come to {self.plan.own_v4} ({why})."
-
     async def _watch(self) -> None:
         """Every few seconds: puts back what others took away (T-52), reads the upstreams again, releases addresses."""
         while True:
@@ -243,12 +177,8 @@ class TunMode:
             if self._guard is not None and await asyncio.to_thread(self._guard.keep):
                 _log.warning("guard.restarted")
             repaired = list(await self._network.repair())
-            async with self._resolver_lock:
-                resolver = self._resolver
-                if resolver is not None:
-                    if await asyncio.to_thread(resolver.repair):
-                        repaired.append("resolver settings")
-                    self._upstreams = await asyncio.to_thread(resolver.upstreams)
+            if await self._repair_dns():
+                repaired.append("resolver settings")
             if repaired:
                 _log.warning("host.repaired", what=repaired)
             if self._gateway is not None:
@@ -258,3 +188,15 @@ class TunMode:
                 await self._network.remove_routes(gone)
             if "self_test" in self.warnings:
                 await self._test()
+
+    async def _repair_dns(self) -> bool:
+        """A resolver that cannot be set up again is a warning until it can."""
+        try:
+            repaired = await self.dns.repair()
+        except OstiaryError as error:
+            if "resolver" not in self.warnings:
+                _log.error("dns.not_repaired", reason=error.reason.code, detail=error.detail)
+            self.warnings["resolver"] = LocalError(error.reason, error.detail)
+            return False
+        self.warnings.pop("resolver", None)
+        return repaired

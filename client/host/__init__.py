@@ -14,3 +14,6 @@ SOCKET_MARK: Final = 0x6F73
 """SO_MARK of our own outgoing sockets: they are never routed into our own device (T-53)."""
 RULE_CHANGE: Final = "rule"
 """Kind of a journal entry: the routing rule of one IP version."""
+NETWORK_MANAGER_CHANGE: Final = "network_manager"
+RESOLVCONF_CHANGE: Final = "resolvconf"
+"""Journal kinds, here so that taking back needs to load no more than what is to be taken back."""

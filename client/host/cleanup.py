@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from client.host import RULE_CHANGE, resolv_conf
+from client.host import NETWORK_MANAGER_CHANGE, RESOLVCONF_CHANGE, RULE_CHANGE, resolv_conf, resolvconf
 from client.host.journal import Change, Journal, Undoer
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -40,7 +40,12 @@ class Cleaned:
 
 def undoers() -> dict[str, Undoer]:
     """Returns what takes back each kind of change."""
-    return {RULE_CHANGE: _undo_rule, resolv_conf.CHANGE: resolv_conf.undo}
+    return {
+        RULE_CHANGE: _undo_rule,
+        resolv_conf.CHANGE: resolv_conf.undo,
+        NETWORK_MANAGER_CHANGE: _undo_network_manager,
+        RESOLVCONF_CHANGE: resolvconf.undo,
+    }
 
 
 def clean_up(journal: Journal) -> tuple[Change, ...]:
@@ -111,6 +116,12 @@ def describe(change: Change) -> str:
             return f"the routing rule for IPv{version}"
         case "resolv_conf", {"path": path}:
             return f"the original of {path}"
+        case "network_manager", _:
+            return "NetworkManager's global DNS configuration"
+        case "resolvconf", _:
+            return "our record in resolvconf"
+        case "guard_link", _:
+            return "the link of strict DNS"
     return f"a change of kind {change.kind}"
 
 
@@ -118,6 +129,12 @@ def _undo_rule(data: Mapping[str, object]) -> None:
     from client.host.network import undo_rule  # takes half a second to load; the resolver comes first
 
     undo_rule(data)
+
+
+def _undo_network_manager(data: Mapping[str, object]) -> None:
+    from client.host import network_manager  # D-Bus takes its time to load
+
+    network_manager.undo(data)
 
 
 @contextmanager

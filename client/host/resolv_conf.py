@@ -13,7 +13,6 @@ import errno
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -46,6 +45,16 @@ def snapshot_of(path: Path, ours: bytes) -> dict[str, object]:
         "uid": status.st_uid,
         "gid": status.st_gid,
     }
+
+
+def original_of(data: Mapping[str, object]) -> bytes:
+    """Returns what the file held, from ``snapshot_of``'s data; empty for a symlink or a file that was not there."""
+    return base64.b64decode(str(data["content"])) if "content" in data else b""
+
+
+def target_of(data: Mapping[str, object]) -> Path | None:
+    """Returns what the symlink pointed to, from ``snapshot_of``'s data; None when it was none."""
+    return Path(str(data["path"])).parent / str(data["symlink"]) if "symlink" in data else None
 
 
 def rewritten(original: bytes, servers: Sequence[IPAddress]) -> bytes:
@@ -96,16 +105,28 @@ def replace(path: Path, content: bytes, *, mode: int = 0o644, uid: int = 0, gid:
 def undo(data: Mapping[str, object]) -> None:
     """Gives the file back if it is still ours (journal kind ``resolv_conf``). Raises LocalError."""
     path = Path(str(data["path"]))
-    if not is_ours(path):
-        return
+    with contextlib.suppress(OSError):
+        _beside(path).unlink()  # of one who was killed before the rename
     current = read_through(path)
-    if hashlib.sha256(current).hexdigest() == data["ours"]:
+    if not is_ours(path):
+        if _is_half_given_back(path, current, data):
+            _give_back(path, data)
+        return
+    if str(data["ours"]) in (hashlib.sha256(each).hexdigest() for each in (current, current.rstrip(b"\n") + b"\n")):
         _give_back(path, data)
     elif "content" in data:
         original = base64.b64decode(str(data["content"]))
         replace(path, _merged(current, original), mode=_number(data, "mode", 0o644))
     else:
         _give_back(path, data)
+
+
+def _is_half_given_back(path: Path, current: bytes, data: Mapping[str, object]) -> bool:
+    """Tells whether one who wrote in place was killed between the write and the cut; see ``_write_in_place``."""
+    if "content" not in data or path.is_symlink():
+        return False
+    original = base64.b64decode(str(data["content"]))
+    return current != original and current.rstrip(b"\n") == original.rstrip(b"\n")
 
 
 def _give_back(path: Path, data: Mapping[str, object]) -> None:
@@ -130,7 +151,7 @@ def _merged(current: bytes, original: bytes) -> bytes:
 
 
 def _replace_by_symlink(path: Path, target: str) -> None:
-    temporary = path.with_name(f".{path.name}.ostiary")
+    temporary = _beside(path)
     try:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target)
@@ -141,8 +162,9 @@ def _replace_by_symlink(path: Path, target: str) -> None:
 
 
 def _write_beside(path: Path, content: bytes, mode: int, uid: int, gid: int) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
+    temporary = _beside(path)
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
@@ -157,12 +179,21 @@ def _write_beside(path: Path, content: bytes, mode: int, uid: int, gid: int) -> 
     return temporary
 
 
+def _beside(path: Path) -> Path:
+    """Always one name, so that what a killed process has left is found, and does not become more."""
+    return path.with_name(f".{path.name}.ostiary")
+
+
 def _write_in_place(path: Path, content: bytes) -> None:
+    """Overwrites the whole old file at once, with empty lines at the end, and then cuts those off.
+
+    Who is killed in between leaves a file that means what it should, and that ``undo`` knows.
+    """
     try:
         with path.open("r+b") as file:
-            file.write(content)
-            file.truncate()
+            file.write(content + b"\n" * (os.fstat(file.fileno()).st_size - len(content)))
             file.flush()
+            file.truncate(len(content))
             os.fsync(file.fileno())
     except OSError as exc:
         raise _error(path, exc) from exc

@@ -168,7 +168,7 @@ def test_ours_already_is_not_taken_over_again(path: Path, journal: Journal) -> N
     path.write_bytes(ORIGINALS[0])
     taken(journal, path)
     with pytest.raises(LocalError) as caught:
-        taken(journal, path)
+        taken(Journal(path.parent / "another"), path)
     assert caught.value.reason is Reason.DNS_SETUP_FAILED
 
 

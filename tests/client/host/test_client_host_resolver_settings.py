@@ -1,161 +1,184 @@
-"""Which way to the host's resolver is chosen, and what systemd-resolved is told (T-59)."""
+"""Which way to the host's resolver is chosen, and why."""
 
-import os
-from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from client.host import resolver_settings
+from client.host import resolvconf
 from client.host.journal import Journal
-from client.host.resolver_settings import ResolvConf, SystemdResolved, choose_resolver_settings, run_resolvectl
+from client.host.network_manager import NetworkManager
+from client.host.resolv_conf import CHANGE, snapshot_of
+from client.host.resolvconf import Resolvconf
+from client.host.resolved import SystemdResolved
+from client.host.resolver_settings import ResolvConf, ResolverSettings, choose_resolver_settings
+from client.host.system_bus import SystemBus
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
 OURS = [ip_address("100.96.0.1")]
 
 
-class FakeResolvectl:
-    """Remembers what it was told; ``shows`` is what ``dns DEVICE`` prints."""
+class FakeBus:
+    """The other party: a bus with these services, NetworkManager set up in one of its ways."""
 
-    def __init__(self) -> None:
-        self.told: list[tuple[str, ...]] = []
-        self.shows = "Link 5 (ostiary0): 100.96.0.1\n"
-        self.fails = False
+    def __init__(self, *services: str, mode: str = "default", rc_manager: str = "file") -> None:
+        self._services = services
+        self._properties = {"Mode": mode, "RcManager": rc_manager}
 
-    def __call__(self, arguments: Sequence[str]) -> str:
-        self.told.append(tuple(arguments))
-        if self.fails:
-            raise LocalError(Reason.DNS_SETUP_FAILED, "no such link")
-        return self.shows if arguments[0] == "dns" and len(arguments) == 2 else ""
+    def has_owner(self, name: str) -> bool:
+        return name in self._services
 
-
-@pytest.fixture
-def resolvectl() -> FakeResolvectl:
-    return FakeResolvectl()
+    def get(self, service: str, path: str, interface: str, name: str) -> str:
+        return self._properties[name]
 
 
-@pytest.fixture
-def resolved(resolvectl: FakeResolvectl, tmp_path: Path) -> SystemdResolved:
-    upstream = tmp_path / "upstream"
-    upstream.write_text("nameserver 192.0.2.53\nnameserver 100.96.0.1\n")
-    return SystemdResolved("ostiary0", OURS, resolvectl=resolvectl, upstream_file=upstream)
+RESOLVED = "org.freedesktop.resolve1"
+MANAGER = "org.freedesktop.NetworkManager"
 
 
-def test_resolved_is_told_to_split(resolved: SystemdResolved, resolvectl: FakeResolvectl) -> None:
-    resolved.apply(["db.prod.internal", "corp.internal", "db.prod.internal"])
-    assert resolvectl.told == [
-        ("dns", "ostiary0", "100.96.0.1"),
-        ("default-route", "ostiary0", "false"),
-        ("llmnr", "ostiary0", "false"),
-        ("domain", "ostiary0", "~corp.internal", "~db.prod.internal", "~use-application-dns.net"),
-    ]
-    assert resolved.upstreams() == ("192.0.2.53",)
-
-
-def test_resolved_is_told_of_changes_only(resolved: SystemdResolved, resolvectl: FakeResolvectl) -> None:
-    resolved.apply(["a.internal"])
-    resolvectl.told.clear()
-    resolved.update(["a.internal"])
-    assert resolvectl.told == []
-    resolved.update(["b.internal"])
-    resolved.update([])
-    assert resolvectl.told == [
-        ("domain", "ostiary0", "~b.internal", "~use-application-dns.net"),
-        ("domain", "ostiary0", "~use-application-dns.net"),
-    ]
-
-
-def test_restarted_resolved_is_told_everything_again(resolved: SystemdResolved, resolvectl: FakeResolvectl) -> None:
-    resolved.apply(["a.internal"])
-    assert not resolved.repair()
-    resolvectl.shows = "Link 5 (ostiary0):\n"
-    resolvectl.told.clear()
-    assert resolved.repair()
-    assert ("domain", "ostiary0", "~a.internal", "~use-application-dns.net") in resolvectl.told
-
-
-def test_revert_of_a_device_that_is_gone_is_no_error(resolved: SystemdResolved, resolvectl: FakeResolvectl) -> None:
-    resolved.restore()
-    assert resolvectl.told == [("revert", "ostiary0")]
-    resolvectl.fails = True
-    resolved.restore()
-
-
-# --- the choice ------------------------------------------------------------------------------------------------------
-
-
-def choose(tmp_path: Path, content: str, *, running: bool) -> resolver_settings.ResolverSettings:
-    path, socket = tmp_path / "resolv.conf", tmp_path / "socket"
+def choose(tmp_path: Path, content: str, bus: FakeBus, **options: Any) -> ResolverSettings:
+    path = tmp_path / "resolv.conf"
     path.write_text(content)
-    if running:
-        socket.touch()
-    return choose_resolver_settings(Journal(tmp_path / "journal"), "ostiary0", OURS, path=path, resolved_socket=socket)
+    journal = Journal(tmp_path / "journal")
+    return choose_resolver_settings(journal, cast(Any, None), OURS, path=path, bus=cast(SystemBus, bus), **options)
 
 
-def test_resolv_conf_when_it_names_servers_itself(tmp_path: Path) -> None:
-    chosen = choose(tmp_path, "nameserver 192.0.2.53\n", running=True)
+@pytest.mark.parametrize(
+    "content", ["nameserver 192.0.2.53\n", "", "# Generated by NetworkManager\nnameserver 192.0.2.1\n"]
+)
+def test_resolv_conf_when_nobody_else_is_in_charge(tmp_path: Path, content: str) -> None:
+    chosen = choose(tmp_path, content, FakeBus(RESOLVED))
     assert isinstance(chosen, ResolvConf)
-    assert chosen.name == "resolv.conf"
     assert "names the host's nameservers" in chosen.explanation
 
 
-def test_resolved_when_it_runs_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver_settings, "RESOLVECTL", str(tmp_path / "resolvectl"))
-    (tmp_path / "resolvectl").touch()
-    chosen = choose(tmp_path, "nameserver 127.0.0.53\n", running=True)
+def test_resolved_when_it_runs_and_is_named(tmp_path: Path) -> None:
+    chosen = choose(tmp_path, "nameserver 127.0.0.53\n", FakeBus(RESOLVED, MANAGER))
     assert isinstance(chosen, SystemdResolved)
-    assert chosen.name == "systemd-resolved"
+    assert (chosen.name, chosen.splits) == ("systemd-resolved", True)
     assert "systemd-resolved runs" in chosen.explanation
 
 
 def test_resolv_conf_when_resolved_is_only_named(tmp_path: Path) -> None:
-    assert "does not run" in choose(tmp_path, "nameserver 127.0.0.53\n", running=False).explanation
+    assert "does not run" in choose(tmp_path, "nameserver 127.0.0.53\n", FakeBus()).explanation
 
 
-def test_resolv_conf_without_resolvectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver_settings, "RESOLVECTL", str(tmp_path / "missing"))
-    chosen = choose(tmp_path, "nameserver 127.0.0.53\n", running=True)
+@pytest.mark.parametrize(("mode", "rc_manager"), [("default", "file"), ("default", "symlink"), ("dnsmasq", "file")])
+def test_network_manager_when_the_file_is_its_work(tmp_path: Path, mode: str, rc_manager: str) -> None:
+    content = "# Generated by NetworkManager\nnameserver 192.0.2.1\n"
+    chosen = choose(tmp_path, content, FakeBus(MANAGER, mode=mode, rc_manager=rc_manager))
+    assert isinstance(chosen, NetworkManager)
+    assert "NetworkManager writes" in chosen.explanation
+
+
+@pytest.mark.parametrize(
+    ("mode", "rc_manager"), [("none", "file"), ("default", "unmanaged"), ("systemd-resolved", "file")]
+)
+def test_resolv_conf_when_network_manager_leaves_the_file_alone(tmp_path: Path, mode: str, rc_manager: str) -> None:
+    content = "# Generated by NetworkManager\nnameserver 192.0.2.1\n"
+    assert isinstance(choose(tmp_path, content, FakeBus(MANAGER, mode=mode, rc_manager=rc_manager)), ResolvConf)
+
+
+def test_resolvconf_when_the_file_is_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "resolvconf"
+    program.touch()
+    monkeypatch.setattr(resolvconf, "PROGRAM", str(program))
+    content = "# Dynamic resolv.conf(5) file for glibc resolver(3) generated by resolvconf(8)\nnameserver 192.0.2.1\n"
+    assert isinstance(choose(tmp_path, content, FakeBus()), Resolvconf)
+
+
+def test_a_link_to_resolvectl_is_no_resolvconf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"# Generated by resolvconf\n"
+    real, link = tmp_path / "resolvectl", tmp_path / "resolvconf"
+    real.touch()
+    link.symlink_to(real)
+    monkeypatch.setattr(resolvconf, "PROGRAM", str(link))
+    assert not resolvconf.serves(content)
+    link.unlink()
+    link.touch()
+    assert resolvconf.serves(content)
+    assert not resolvconf.serves(b"nameserver 192.0.2.1\n")
+
+
+def test_t55_what_strict_dns_left_in_force_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 192.0.2.53\n")
+    first = choose(tmp_path, "nameserver 192.0.2.53\n", FakeBus(), strict=True)
+    first.apply([])
+    ours = path.read_text()
+    again = choose_resolver_settings(
+        Journal(tmp_path / "journal"), cast(Any, None), OURS, strict=True, path=path, bus=cast(SystemBus, FakeBus())
+    )
+    assert again.upstreams() == ("192.0.2.53",)
+    again.apply([])
+    assert path.read_text() == ours
+    again.restore()
+    assert path.read_text() == "nameserver 192.0.2.53\n"
+    assert Journal(tmp_path / "journal").pending == ()
+
+
+def test_t55_a_file_that_was_replaced_meanwhile_is_taken_over_again(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    choose(tmp_path, "nameserver 192.0.2.53\n", FakeBus(), strict=True).apply([])
+    path.write_text("nameserver 198.51.100.53\n")
+    again = choose_resolver_settings(
+        Journal(tmp_path / "journal"), cast(Any, None), OURS, strict=True, path=path, bus=cast(SystemBus, FakeBus())
+    )
+    again.apply([])
+    assert again.upstreams() == ("198.51.100.53",)
+    again.restore()
+    assert path.read_text() == "nameserver 198.51.100.53\n"
+
+
+def test_the_journal_names_what_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 192.0.2.53\n")
+    journal = Journal(tmp_path / "journal")
+    journal.record(CHANGE, snapshot_of(path, b"x"))
+    chosen = choose_resolver_settings(journal, cast(Any, None), OURS, path=path, bus=cast(SystemBus, FakeBus(MANAGER)))
     assert isinstance(chosen, ResolvConf)
-    assert "there is no" in chosen.explanation
 
 
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    path = tmp_path / "resolvectl"
-    path.write_text("#!/bin/sh\n" + script)
-    path.chmod(0o755)
-    monkeypatch.setattr(resolver_settings, "RESOLVECTL", str(path))
-
-
-def test_t59_environment_is_clean_and_path_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program(tmp_path, monkeypatch, 'echo "$*"; env')
-    evil = tmp_path / "evil"
+def test_t59_resolvconf_is_run_by_its_path_with_a_clean_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, evil, path = tmp_path / "resolvconf", tmp_path / "evil", tmp_path / "resolv.conf"
+    program.write_text(f"#!/bin/sh\nenv >> {tmp_path}/env\necho nameserver 100.96.0.1 > {path}\n")
+    program.chmod(0o755)
     evil.mkdir()
-    (evil / "resolvectl").write_text("#!/bin/sh\necho executed the wrong one\n")
-    (evil / "resolvectl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{evil}:{os.environ['PATH']}")
-    monkeypatch.setenv("LD_PRELOAD", "")
+    (evil / "resolvconf").write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
+    (evil / "resolvconf").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{evil}:/usr/bin:/bin")
     monkeypatch.setenv("SECRET", "x")
-    said = run_resolvectl(["dns", "ostiary0", "; reboot"])
-    assert said.startswith("dns ostiary0 ; reboot\n")
-    assert "wrong one" not in said
-    names = {line.split("=")[0] for line in said.splitlines()[1:]}
+    monkeypatch.setattr(resolvconf, "PROGRAM", str(program))
+    Resolvconf(Journal(tmp_path / "journal"), OURS, records=(), path=path).apply([])
+    names = {line.split("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
     assert names <= {"PATH", "LC_ALL", "PWD", "SHLVL", "_", "OLDPWD"}
-    assert str(evil) not in said
+    assert str(evil) not in (tmp_path / "env").read_text()
+    assert not (tmp_path / "executed").exists()
 
 
-def test_failure_carries_what_the_program_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program(tmp_path, monkeypatch, "echo no such link >&2; exit 1")
-    with pytest.raises(LocalError, match="no such link") as caught:
-        run_resolvectl(["dns", "ostiary0"])
+def test_a_resolvconf_that_fails_is_an_error_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "resolvconf"
+    program.write_text("#!/bin/sh\necho no such thing >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(resolvconf, "PROGRAM", str(program))
+    settings = Resolvconf(Journal(tmp_path / "journal"), OURS, records=(), path=tmp_path / "none")
+    with pytest.raises(LocalError, match="no such thing") as caught:
+        settings.apply([])
     assert caught.value.reason is Reason.DNS_SETUP_FAILED
 
 
-def test_missing_program_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver_settings, "RESOLVECTL", str(tmp_path / "missing"))
-    with pytest.raises(LocalError, match="missing"):
-        run_resolvectl(["dns", "ostiary0"])
+def test_a_resolvconf_that_names_others_besides_us_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, path = tmp_path / "resolvconf", tmp_path / "resolv.conf"
+    program.write_text(f"#!/bin/sh\nprintf 'nameserver 100.96.0.1\\nnameserver 192.0.2.1\\n' > {path}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(resolvconf, "PROGRAM", str(program))
+    settings = Resolvconf(Journal(tmp_path / "journal"), OURS, records=(), path=path)
+    with pytest.raises(LocalError, match="alone"):
+        settings.apply([])

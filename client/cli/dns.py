@@ -1,0 +1,126 @@
+"""`ostiary dns`: how this host's questions come to the client, what becomes of one, and starting afresh."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from runtime.command_line import JsonOption, command_group
+from runtime.console import DENIED, FAILED, NOT_READY, OK, exit_on_error, print_json, print_lines
+
+app = command_group("How names of resources are answered on this host.", name="dns")
+
+_WHO: Final = {
+    "client": "the client itself",
+    "connector": "the resource's connector",
+    "upstream": "this host's own resolver: it is no resource of yours",
+}
+
+
+@app.command("status")
+def status(as_json: JsonOption = False) -> None:
+    """Say how questions come to the client, and where those go that are not about resources.
+
+    Exit code 3 while no question comes here.
+
+    \b
+    Example:
+      ostiary dns status
+    """
+    from client.cli.control_socket import call
+
+    with exit_on_error(as_json=as_json):
+        result = call("dns_status")
+    _show(result, as_json=as_json)
+    raise typer.Exit(NOT_READY if result.get("mode") == "off" else OK)
+
+
+@app.command("query")
+def query(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name, as a program would ask for it.")],
+    kind: Annotated[str, typer.Option("--type", "-t", metavar="TYPE", help="A, AAAA, HTTPS, SRV, TXT, MX, PTR…")] = "A",
+    as_json: JsonOption = False,
+) -> None:
+    """Ask about a name as a program on this host would, and say who answered, what, and why not.
+
+    Exit code 0 for an answer, 1 when there is none, 8 when the question was refused.
+
+    \b
+    Examples:
+      ostiary dns query db.corp.internal
+      ostiary dns query _ldap._tcp.corp.internal --type SRV
+    """
+    from client.cli.control_socket import call
+
+    with exit_on_error(as_json=as_json):
+        result = call("dns_query", {"name": name, "type": kind})
+    if as_json:
+        print_json(result)
+    else:
+        print_lines(*_answer(result))
+    raise typer.Exit(_exit_code(result))
+
+
+@app.command("reset")
+def reset(
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Forget the names that strict DNS keeps on this host, too. Needs root.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget what connectors said about names, and make this host's resolver settings anew.
+
+    Names of resources in force are guarded again at once; --forget opens those that are not.
+
+    \b
+    Examples:
+      ostiary dns reset
+      sudo ostiary dns reset --forget
+    """
+    from client.cli.control_socket import call
+
+    with exit_on_error(as_json=as_json):
+        result = call("dns_reset", {"forget": forget})
+    _show(result, as_json=as_json)
+
+
+def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(dict(result))
+        return
+    if result.get("mode") == "off":
+        lines = ["questions   this host's own resolver has them all: the client is not up"]
+    else:
+        which = "those about the domains below" if result.get("splits") else "all; what is no resource is passed on"
+        lines = [
+            f"questions   {which}",
+            f"by          {result.get('mode')}: {result.get('explanation')}",
+            f"answered at {result.get('server')}",
+        ]
+    shown, count = [str(domain) for domain in result.get("domains") or ()], result.get("domain_count") or 0
+    if shown:
+        more = f" and {count - len(shown)} more" if count > len(shown) else ""
+        lines.append(f"domains     {' '.join(shown)}{more}")
+    lines.append(f"passed to   {' '.join(str(item) for item in result.get('upstreams') or ()) or 'nobody'}")
+    if result.get("strict"):
+        lines.append(f"strict      on: {result.get('guarded')} names never reach another resolver")
+    else:
+        lines.append("strict      off")
+    lines.append(f"in use      {result.get('known_names')} names known, {result.get('synthetic_names')} with addresses")
+    print_lines(*lines)
+
+
+def _answer(result: Mapping[str, Any]) -> list[str]:
+    lines = [str(line) for line in result.get("answers") or ()]
+    if not lines:
+        said = "no such data" if result.get("rcode") == "NOERROR" else str(result.get("rcode"))
+        lines = [f"{result.get('name')} {result.get('type')}: {said}"]
+    lines += [str(text) for text in result.get("why") or () if text]
+    who = _WHO.get(str(result.get("answered_by")), str(result.get("answered_by")))
+    return [*lines, f"answered by {who}, in {result.get('took_ms')} ms"]
+
+
+def _exit_code(result: Mapping[str, Any]) -> int:
+    if result.get("answers"):
+        return OK
+    return DENIED if result.get("why") else FAILED
