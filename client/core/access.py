@@ -45,9 +45,13 @@ class AccessBook:
         self._kept.discard(connector)
 
     def store(self, access: Access, wall: float) -> None:
-        """Takes a verified token. One that ends before the token at hand is ignored."""
+        """Takes a verified token. One that was issued before the token at hand is ignored.
+
+        A newer one may end sooner: when the sign-in ends, or the controller gives shorter lives. It is what tunnels prove, so
+        that its end is what renewals go by.
+        """
         slot = self._slots.get(access.connector)
-        if slot is not None and (access.expires, access.revision) < (slot.access.expires, slot.access.revision):
+        if slot is not None and _age(access) < _age(slot.access):
             return
         life = access.expires - max(access.issued_at, wall)
         self._slots[access.connector] = _Slot(access, AclIndex(access.acl), access.expires - life * (1 - RENEW_AT))
@@ -92,6 +96,10 @@ class AccessBook:
         """Signed out."""
         self._slots.clear()
         self._kept.clear()
+
+
+def _age(access: Access) -> tuple[int, int, int]:
+    return access.issued_at, access.revision, access.expires
 
 
 class AuthorisationBook:

@@ -11,7 +11,7 @@ from typing import Final, cast
 import structlog
 
 from client.core.classify import Classifier, Denial, Target
-from client.core.network_names import is_network_name
+from client.core.proxied import Elsewhere, judge
 from client.daemon.gateway import Gateway
 from client.daemon.proxy_sockets import Half, Held
 from client.daemon.proxy_udp import UdpRelay, open_relay
@@ -26,11 +26,8 @@ from client.daemon.proxy_wire import (
     socks_associated,
     socks_reply,
 )
-from protocol.acl.decide import decide
-from protocol.acl.match import AclIndex
-from protocol.acl.model import Acl, IPAddress, Permit, Request, Transport
-from protocol.acl.names import parse_host
-from protocol.errors import LocalError, OstiaryError, RefusedError, RemoteError, RemoteProtocolError
+from protocol.acl.model import IPAddress, Transport
+from protocol.errors import LocalError, OstiaryError, RemoteError, RemoteProtocolError
 from protocol.ids import FlowId
 from protocol.limits import UDP_IDLE_S
 from protocol.reasons import Reason
@@ -151,21 +148,15 @@ class Proxy:
     async def _connect(self, greeting: "_Greeting", asked: SocksConnect | HttpConnect) -> None:
         answer = http_reply if isinstance(asked, HttpConnect) else socks_reply
         try:
-            host = parse_host(asked.host)
-            index = self._classifier.index
-            if isinstance(host, str) and is_network_name(host):
-                host, index = self._classifier.locate(host) or (host, AclIndex(Acl()))
-                if isinstance(host, str):
-                    raise RefusedError(Reason.NAME_NOT_FOUND, host)
-            request = Request(host, Transport.TCP, asked.port)
-            verdict = decide(index, request, self._clock.wall())
-            if isinstance(verdict, Permit):
-                await self._tunnel(greeting, answer, Target(host, Transport.TCP, asked.port, verdict.entry))
-            elif verdict.reason is not Reason.NOT_A_RESOURCE:
-                self._gateway.denials.refused(Denial(host, Transport.TCP, asked.port, verdict.reason, verdict.resource))
-                greeting.finish(answer(verdict.reason))
-            else:
-                await self._direct(greeting, answer, host, asked.port)
+            found = judge(self._classifier, asked.host, Transport.TCP, asked.port, self._clock.wall())
+            match found:
+                case Target():
+                    await self._tunnel(greeting, answer, found)
+                case Denial():
+                    self._gateway.denials.refused(found)
+                    greeting.finish(answer(found.reason))
+                case Elsewhere(host):
+                    await self._direct(greeting, answer, host, asked.port)
         except OstiaryError as error:
             greeting.finish(answer(error.reason))
 

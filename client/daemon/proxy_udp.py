@@ -13,12 +13,11 @@ from typing import Any, Final, cast
 import structlog
 
 from client.core.classify import Classifier, Denial, Target
+from client.core.proxied import Elsewhere, judge
 from client.daemon.datagrams import DatagramStream
 from client.daemon.gateway import Gateway
 from client.daemon.proxy_wire import SocksDatagram, parse_socks_datagram_untrusted
-from protocol.acl.decide import decide
-from protocol.acl.model import IPAddress, Permit, Request, Transport
-from protocol.acl.names import parse_host
+from protocol.acl.model import IPAddress, Transport
 from protocol.errors import LocalError, OstiaryError, RemoteError
 from protocol.ids import FlowId
 from protocol.limits import DATAGRAM_QUEUE, UDP_IDLE_S
@@ -169,15 +168,15 @@ class _Destination:
         """Judges, and opens the way."""
         relay, port = self._relay, self._asked.port
         try:
-            host = parse_host(self._asked.host)
-            verdict = decide(relay.classifier.index, Request(host, Transport.UDP, port), relay.clock.wall())
-            if isinstance(verdict, Permit):
-                await self._tunnel(Target(host, Transport.UDP, port, verdict.entry))
-            elif verdict.reason is Reason.NOT_A_RESOURCE:
-                await self._direct(host, port)
-            else:
-                relay.gateway.denials.refused(Denial(host, Transport.UDP, port, verdict.reason, verdict.resource))
-                self._over()
+            found = judge(relay.classifier, self._asked.host, Transport.UDP, port, relay.clock.wall())
+            match found:
+                case Target():
+                    await self._tunnel(found)
+                case Denial():
+                    relay.gateway.denials.refused(found)
+                    self._over()
+                case Elsewhere(host):
+                    await self._direct(host, port)
         except OstiaryError as error:
             _log.debug("proxy.datagrams_refused", reason=error.reason.code)
             self._over()

@@ -41,6 +41,16 @@ def test_older_token_does_not_replace_a_newer_one() -> None:
     assert book.usable(CON, WALL) is newer
 
 
+def test_a_newer_token_counts_also_when_it_ends_sooner() -> None:
+    book = AccessBook()
+    book.keep(CON)
+    book.store(access(life_s=300), WALL)
+    shorter = access(issued_at=WALL + 1, life_s=10)
+    book.store(shorter, WALL + 1)
+    assert book.usable(CON, WALL + 2) is shorter
+    assert book.due(WALL + 8) == (CON,)
+
+
 def test_renewed_at_sixty_percent_while_the_tunnel_is_in_use() -> None:
     book = AccessBook()
     book.store(access(life_s=300), WALL)
