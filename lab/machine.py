@@ -139,7 +139,7 @@ class Machine(Host):
         return True
 
     def _boot(self) -> None:
-        _make_base()
+        make_base()
         self._folder.mkdir()
         self._cgroup.mkdir()
         script = (
@@ -161,14 +161,18 @@ class Machine(Host):
         return done.stdout.strip() in ("running", "degraded")
 
 
-def _make_base() -> None:
+def make_base() -> None:
+    """Makes the base unless it is in the cache; takes minutes, and a network. Raises LabError."""
     if BASE.exists():
         return
     CACHE.mkdir(parents=True, exist_ok=True)
     partial = BASE.with_name(f"{BASE.name}.partial-{os.getpid()}")
-    Host("here").run(
-        *("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "bookworm", str(partial)),
-        deadline=600,
-        env={"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
-    )
-    partial.rename(BASE)
+    try:
+        Host("here").run(
+            *("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "bookworm", str(partial)),
+            deadline=600,
+            env={"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
+        )
+        partial.rename(BASE)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

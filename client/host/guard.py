@@ -36,7 +36,7 @@ class Guard:
 
     def __init__(self, state_directory: Path, *, log_json: bool | None) -> None:
         shown = "" if log_json is None else str(int(log_json))
-        self._command = (sys.executable, "-I", "-m", "client.host.guard", str(state_directory), shown)
+        self._command = (sys.executable, "-I", "-m", "client.host.guard", str(state_directory.absolute()), shown)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -19,6 +19,7 @@ from client.core.addresses import AddressPlan, host_route
 from client.host import RULE_CHANGE
 from client.host.journal import Change, Journal
 from client.host.netlink import Netlink
+from client.host.route_digest import route_digest
 from client.host.tun import TunDevice
 from protocol.acl.model import IPAddress, IPNetwork
 from protocol.errors import LocalError
@@ -67,6 +68,10 @@ class HostNetwork:
         self._wanted: set[IPNetwork] = set()
         self._fixed: set[IPNetwork] = set()
         self._rules: list[Change] = []
+        self._used: tuple[IPNetwork, ...] = ()
+        self._used_at: bytes | None = None
+        self._looked: bytes | None = None
+        """Of routes and rules when they were last found to be in order."""
 
     async def open(self) -> None:
         """Opens netlink."""
@@ -74,7 +79,7 @@ class HostNetwork:
 
     async def in_use(self) -> tuple[IPNetwork, ...]:
         """Returns the networks of the host's addresses and routes, for ``plan_addresses``; our device's left out."""
-        return await self._run(lambda: self._ready().in_use(self._index))
+        return await self._run(self._read_in_use)
 
     async def owners(self) -> dict[IPNetwork, str]:
         """Returns the device of each network that the host has a route to."""
@@ -82,7 +87,7 @@ class HostNetwork:
 
     async def set_up(self, device: TunDevice, plan: AddressPlan) -> None:
         """Gives the device its addresses, routes N and the probe into it and installs the rules."""
-        self._index, self._plan = device.index, plan
+        self._index, self._plan, self._used_at = device.index, plan, None
         fixed = [plan.peer_v4, plan.probe_v4, plan.peer_v6, plan.probe_v6]
         self._fixed = {host_route(address) for address in fixed if address is not None}
         await self._run(lambda: self._set_up(device, plan))
@@ -162,8 +167,18 @@ class HostNetwork:
         for network in networks:
             self._ready().remove_route(network, self._index)
 
+    def _read_in_use(self) -> tuple[IPNetwork, ...]:
+        netlink = self._ready()
+        digest = route_digest()
+        if digest is None or digest != self._used_at:
+            self._used, self._used_at = netlink.in_use(self._index), digest
+        return self._used
+
     def _repair(self) -> tuple[str, ...]:
         netlink = self._ready()
+        digest = route_digest()  # before looking: what changes meanwhile is looked at next time
+        if digest is not None and digest == self._looked:
+            return ()
         repaired = []
         for version in self._versions():
             if not netlink.has_rule(version):
@@ -173,6 +188,7 @@ class HostNetwork:
             missing = wanted - netlink.own_routes(version)
             self._add(missing)
             repaired += [f"route {network}" for network in sorted(missing, key=str)]
+        self._looked = None if repaired else digest
         return tuple(repaired)
 
     def _tear_down(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab.engine import CACHE, wheelhouse
-from lab.machine import Machine, missing_for_machine
+from lab.machine import Machine, make_base, missing_for_machine
 from lab.processes import LabError, Processes, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,11 @@ def build(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A fresh host on which the package was installed."""
+    try:
+        make_base()
+        wheelhouse()
+    except LabError as error:
+        pytest.skip(f"cannot be had here: {str(error).splitlines()[-1]}")
     folder = tmp_path_factory.mktemp("machine")
     given = folder / "given"
     package = build(given)
