@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from bench import log
 from bench.control_world import HUNDRED, Api, Controller, SwarmProcess, World, build
 from bench.run import RESULTS, Figures, machine
 from protocol.ids import DeviceId
@@ -106,10 +107,12 @@ class Run:
 
     def kill(self) -> None:
         """Kills the controller, starts it again at once, and waits for everybody."""
+        lost = self.swarm.order("report")["lost"]
+        self.figures.add("connections lost since", lost, "")
         self.controller.kill()
         began = time.monotonic()
-        self.swarm.give("attach")
         self.controller = Controller(self.world)
+        self.swarm.give("attach")
         self.figures.add("killed controller: serves again", self.controller.started_s, "s")
         answer = self.swarm.take()
         took = answer["at"] - began
@@ -136,7 +139,7 @@ def starts(world: World, figures: Figures) -> None:
         controller.kill()
 
 
-def measure(count: int, seconds: float, figures: Figures, home: Path) -> None:
+def measure(count: int, seconds: float, events: int, figures: Figures, home: Path) -> None:
     """All of it, once."""
     port = 20_000 + os.getpid() % 10_000
     few = World(home / "few", port, [])
@@ -159,6 +162,9 @@ def measure(count: int, seconds: float, figures: Figures, home: Path) -> None:
     finally:
         run.end()
         print(world.log, file=sys.stderr)
+    if events:
+        say("the log")
+        log.measure(figures, home / "log", events)
 
 
 def write(described: dict[str, str], figures: Figures) -> None:
@@ -178,11 +184,14 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="how long authorisations are asked for (default: 10)"
     )
+    parser.add_argument(
+        "--events", type=int, default=1_000_000, help="length of the log that is folded (default: a million)"
+    )
     parser.add_argument("--dry", action="store_true", help="nothing written")
     options = parser.parse_args()
     described, figures = machine(), Figures()
     with tempfile.TemporaryDirectory(prefix="ostiary-bench-") as folder:
-        measure(options.agents, options.seconds, figures, Path(folder))
+        measure(options.agents, options.seconds, options.events, figures, Path(folder))
     print("\n".join(f"{key}: {value}" for key, value in described.items()))
     print(figures.table())
     if not options.dry:

@@ -54,6 +54,8 @@ class LightAgent(asyncio.Protocol):
         self.beat_at = 0.0
         self.interval_s = HEARTBEAT_INTERVAL_S
         self.upgraded = False
+        self.up = False
+        """It has a token that it can enforce."""
         self._buffer = bytearray()
 
     # --- connecting --------------------------------------------------------------------------------------------------
@@ -63,9 +65,14 @@ class LightAgent(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.ready, self.upgraded = loop.create_future(), False
         self._buffer.clear()
-        async with asyncio.timeout(DIAL_DEADLINE_S):
-            await loop.create_connection(lambda: self, "127.0.0.1", self.swarm.port, ssl=self.swarm.context)
-            await self.ready
+        try:
+            async with asyncio.timeout(DIAL_DEADLINE_S):
+                await loop.create_connection(lambda: self, "127.0.0.1", self.swarm.port, ssl=self.swarm.context)
+                await self.ready
+        except BaseException:
+            if self.transport is not None:
+                self.transport.abort()
+            raise
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -89,7 +96,11 @@ class LightAgent(asyncio.Protocol):
                 # Looked at here: whoever waited may have given up.
                 waiting.add_done_callback(asyncio.Future.exception)
                 waiting.set_exception(ConnectionResetError("the controller closed the connection"))
-        self.swarm.lost += 1
+        if self.up:
+            self.up = False
+            self.swarm.up -= 1
+            self.swarm.lost += 1
+            self.swarm.dial(self)
 
     # --- what comes --------------------------------------------------------------------------------------------------
 
@@ -157,6 +168,9 @@ class LightAgent(asyncio.Protocol):
     def _is_ready(self) -> None:
         if self.ready is not None and not self.ready.done():
             self.ready.set_result(None)
+            self.up = True
+            self.swarm.up += 1
+            self.swarm.news.set()
 
     def _fail(self, error: OSError) -> None:
         if self.ready is not None and not self.ready.done():
@@ -204,26 +218,36 @@ class Swarm:
         self.context.verify_mode = ssl.CERT_NONE
         self.agents = [LightAgent(self, described) for described in setup["agents"]]
         self.news = asyncio.Event()
-        self.lost = 0
+        self.up = self.lost = 0
         self.complaints: dict[str, int] = {}
+        self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
+        self._dialling: dict[str, asyncio.Task[None]] = {}
+
+    def dial(self, agent: LightAgent) -> None:
+        """Connects an agent, again and again until it is; DIALS_AT_ONCE at a time."""
+        if agent.id not in self._dialling:
+            task = self._dialling[agent.id] = asyncio.create_task(self._dial(agent))
+            task.add_done_callback(lambda _: self._dialling.pop(agent.id, None))
+
+    async def _dial(self, agent: LightAgent) -> None:
+        async with self._gate:
+            while not agent.up:
+                try:
+                    await agent.attach()
+                except (OSError, TimeoutError) as exc:
+                    self.complaints[repr(exc)[:80]] = self.complaints.get(repr(exc)[:80], 0) + 1
+                    await asyncio.sleep(RETRY_S)
 
     async def attach(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Connects everybody who is not connected; DIALS_AT_ONCE at a time."""
-        began, gate = time.monotonic(), asyncio.Semaphore(DIALS_AT_ONCE)
+        """Waits until everybody is connected, and dials who is not."""
         self.complaints.clear()
-
-        async def one(agent: LightAgent) -> None:
-            async with gate:
-                while agent.transport is None:
-                    try:
-                        await agent.attach()
-                    except (OSError, TimeoutError) as exc:
-                        self.complaints[repr(exc)[:80]] = self.complaints.get(repr(exc)[:80], 0) + 1
-                        if time.monotonic() - began > DEADLINE_S:
-                            raise
-                        await asyncio.sleep(RETRY_S)
-
-        await asyncio.gather(*(one(agent) for agent in self.agents))
+        for agent in self.agents:
+            if not agent.up:
+                self.dial(agent)
+        async with asyncio.timeout(DEADLINE_S):
+            while self.up < len(self.agents):
+                self.news.clear()
+                await self.news.wait()
         return {"at": time.monotonic(), "complaints": self.complaints}
 
     async def authorise(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -243,8 +267,12 @@ class Swarm:
         """Waits until the named agents have acknowledged ``revision`` or later; says when the last one did."""
         wanted = set(order["agents"])
         agents = [agent for agent in self.agents if agent.id in wanted]
+        behind = list(agents)
         async with asyncio.timeout(DEADLINE_S):
-            while any(agent.revision < order["revision"] for agent in agents):
+            while behind:
+                if behind[-1].revision >= order["revision"]:
+                    behind.pop()
+                    continue
                 self.news.clear()
                 await self.news.wait()
         return {"at": max(agent.acknowledged_at for agent in agents)}
@@ -252,7 +280,7 @@ class Swarm:
     async def report(self, order: dict[str, Any]) -> dict[str, Any]:
         """How many are connected, and how many connections were lost since the last report."""
         lost, self.lost = self.lost, 0
-        return {"connected": sum(agent.transport is not None for agent in self.agents), "lost": lost}
+        return {"connected": self.up, "lost": lost}
 
     async def keep_beating(self) -> None:
         """Sends everybody's heartbeats."""
