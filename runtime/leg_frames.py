@@ -81,7 +81,6 @@ class FrameReader:
     __slots__ = (
         "_closed",
         "_control",
-        "_events",
         "_final",
         "_header",
         "_left",
@@ -91,6 +90,7 @@ class FrameReader:
         "_need",
         "_opcode",
         "_text",
+        "events",
     )
 
     def __init__(self, *, masked: bool) -> None:
@@ -107,7 +107,7 @@ class FrameReader:
         """The text message in progress; binary payload is never kept."""
         self._control = bytearray()
         """The control frame in progress: it may come between two fragments of a message."""
-        self._events: deque[FrameEvent] = deque()
+        self.events: deque[FrameEvent] = deque()
         self._closed = False
 
     def receive_data(self, data: Piece) -> list[Piece]:
@@ -115,8 +115,11 @@ class FrameReader:
 
         Raises FrameError; the connection must be closed with its code.
         """
-        view = memoryview(data)
+        view = data if type(data) is memoryview else memoryview(data)
         end = len(view)
+        whole = self._only_frame(view, end)
+        if whole is not None:
+            return [whole]
         position = 0
         pieces: list[Piece] = []
         while position < end and not self._closed:
@@ -145,7 +148,25 @@ class FrameReader:
 
     def next_event(self) -> FrameEvent | None:
         """Returns what else was in the input, oldest first."""
-        return self._events.popleft() if self._events else None
+        return self.events.popleft() if self.events else None
+
+    def _only_frame(self, view: memoryview, end: int) -> Piece | None:
+        """Fastest path: the input is one small binary message and nothing else, as most are. None: read it as usual."""
+        if end < _LONGEST_HEADER or self._left or self._header or self._message or self._closed:
+            return None
+        length = view[1] & 0x7F
+        if view[0] != _WHOLE_BINARY or not length or length == 127 or (view[1] >= 0x80) != self._masked:
+            return None
+        start = 2
+        if length == 126:
+            length, start = view[2] << 8 | view[3], 4
+            if length < 126:
+                return None
+        if not self._masked:
+            return view[start:] if start + length == end else None
+        if start + 4 + length != end:
+            return None
+        return apply_mask(view[start + 4 :], bytes(view[start : start + 4]))
 
     def _begin_whole(self, view: memoryview, position: int, end: int) -> int:
         """Fast path: the header of an unfragmented binary message, all there. Returns the position behind it, or 0."""
@@ -238,18 +259,18 @@ class FrameReader:
                 return
             self._message = CONTINUATION
             if opcode == TEXT:
-                self._events.append(TextReceived(self._take_text()))
+                self.events.append(TextReceived(self._take_text()))
             return
         payload = bytes(self._control)
         self._control.clear()
         if opcode == PING:
             # RFC 6455 section 5.5.3: only the latest needs an answer, so a flood of pings costs one pong.
-            if self._events and isinstance(self._events[-1], PingReceived):
-                self._events.pop()
-            self._events.append(PingReceived(payload))
+            if self.events and isinstance(self.events[-1], PingReceived):
+                self.events.pop()
+            self.events.append(PingReceived(payload))
         elif opcode == CLOSE:
             self._closed = True
-            self._events.append(CloseReceived(_parse_close_untrusted(payload)))
+            self.events.append(CloseReceived(_parse_close_untrusted(payload)))
 
     def _take_text(self) -> str:
         text = bytes(self._text)

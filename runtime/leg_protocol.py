@@ -201,6 +201,9 @@ class Leg(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Takes what arrived."""
+        if nbytes <= SLICE_BYTES:
+            self.receive_data(self._buffer[:nbytes])
+            return
         for start in range(0, nbytes, SLICE_BYTES):
             self.receive_data(self._buffer[start : min(nbytes, start + SLICE_BYTES)])
 
@@ -212,8 +215,11 @@ class Leg(asyncio.BufferedProtocol):
         try:
             pieces = self._reader.receive_data(data)
             if pieces:
-                self._deliver(pieces)
-            while (event := self._reader.next_event()) is not None:
+                if self._on_pieces is not None and self._receiver is not None and not self._early:
+                    self._on_pieces(pieces)
+                else:
+                    self._deliver(pieces)
+            while self._reader.events and (event := self._reader.next_event()) is not None:
                 match event:
                     case TextReceived(text):
                         self._deliver_text(text)
@@ -280,8 +286,6 @@ class Leg(asyncio.BufferedProtocol):
         if self._receiver is None or self._early:
             self._early.extend(bytes(piece) for piece in pieces)
             self._control_reading()
-        elif self._on_pieces is not None:
-            self._on_pieces(pieces)
         else:
             for piece in pieces:
                 if self._receiver is not None:

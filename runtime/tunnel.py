@@ -30,7 +30,7 @@ BATCH_BYTES: Final = _RECORDS * (_RECORD_BYTES - _RECORD_OVERHEAD) - _MASKED_HEA
 outer one."""
 
 SMALL_READ_BYTES: Final = 16 * 1024
-"""A smaller read of the leg is no bulk: what it leads to leaves at once, without waiting for a turn of the loop."""
+"""A smaller read is no bulk: what it leads to leaves at once. A larger one may come in slices that leave together."""
 
 __all__ = ["LegLike", "StreamReceiver", "Tunnel", "TunnelStream"]
 
@@ -80,6 +80,7 @@ class Tunnel:
         self.heard_at = clock.monotonic()
         """When the peer was last heard."""
         self._heard = asyncio.Event()
+        self._unheard = True
         self._settled = asyncio.Event()
         """The handshake ended, this way or the other."""
         self._busy = False
@@ -222,6 +223,7 @@ class Tunnel:
         """
         start = self._clock.monotonic()
         self._heard.clear()
+        self._unheard = True
         if self.lost is None:
             self._mux.ping(start)
             self._flush_soon()
@@ -275,7 +277,9 @@ class Tunnel:
         if self.lost is not None:
             return
         now = self.heard_at = self._clock.monotonic()
-        self._heard.set()
+        if self._unheard:
+            self._unheard = False
+            self._heard.set()
         self._busy = True
         try:
             for piece in pieces:
@@ -288,7 +292,6 @@ class Tunnel:
             return
         finally:
             self._busy = False
-        # A large read comes in several slices: what they lead to leaves together.
         (self._flush if sum(map(len, pieces)) < SMALL_READ_BYTES else self._flush_soon)()
 
     def _drain_tls(self, now: float) -> None:

@@ -49,6 +49,7 @@ class Session:
         self._now = now
         self._events: deque[Event] = deque()
         self._registry = Registry(client=client)
+        self._streams = self._registry.streams
         self._held = 0
         self._outbox = Outbox(self._events)
         self._pinger = Pinger(now)
@@ -352,7 +353,9 @@ class Session:
     # Common
 
     def _find(self, number: int) -> Stream | None:
-        found = self._registry.find(number)
+        found = self._streams.get(number)
+        if found is None:
+            self._registry.find(number)
         return None if self._failed else found
 
     def _accept(self, stream: Stream) -> None:
