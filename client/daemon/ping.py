@@ -76,6 +76,8 @@ class Pinger:
                 steps.append(_failed("policy", RefusedError(blocked)))
             case Deny(reason), _:
                 steps.append(_failed("policy", RefusedError(reason)))
+        for step in steps:
+            step["sentence"] = self._reach.readable(step["sentence"])
         return {"ok": ok, **body}
 
     async def _walk(self, target: Target, steps: list[dict[str, Any]]) -> bool:

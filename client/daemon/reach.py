@@ -152,7 +152,7 @@ class Reach:
         try:
             found = await self._try(network, entry)
         except OstiaryError as error:
-            found = Checked(network, self._clock.monotonic(), error.reason, self._readable(error.detail))
+            found = Checked(network, self._clock.monotonic(), error.reason, self.readable(error.detail))
         finally:
             del self._running[network]
         self._known[network] = found
@@ -183,8 +183,8 @@ class Reach:
         await asyncio.shield(tunnel.proven)
         return rtt
 
-    def _readable(self, detail: str) -> str:
-        """Details name networks and connectors by id; people know their names."""
+    def readable(self, detail: str) -> str:
+        """Returns ``detail`` with names for ids. Details name networks and connectors by id; people know their names."""
         snapshot, link = self._policy.current, self._session.link
         networks = {} if snapshot is None else snapshot.networks
         connectors = {} if link is None else link.connector_names
