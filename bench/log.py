@@ -59,7 +59,7 @@ def history(count: int) -> Iterator[e.Event]:
     resources, owners, made = [ResourceId(new_id("resource")) for _ in range(RESOURCES)], [], 1
     for number, resource in enumerate(resources):
         name, made = f"r{number}", made + 1
-        yield e.ResourceCreated(resource, name, network, f"{name}.internal", Ports(tcp=(PortRange(443, 443),)), 3600)
+        yield e.ResourceCreated(resource, network, name, f"{name}.internal", Ports(tcp=(PortRange(443, 443),)), 3600)
     for _ in range(PEOPLE):
         user, device, made = UserId(new_id("user")), DeviceId(new_id("device")), made + 2
         owners.append((user, device))
@@ -87,7 +87,7 @@ def history(count: int) -> Iterator[e.Event]:
 async def fill(url: str, count: int) -> None:
     """Writes the history as the store would have, without deciding anything."""
     store = await Store.open(url)
-    position, previous = store.feed.head.position, store.feed.head.log_head or GENESIS
+    position, previous = int(store.feed.head.position), store.feed.head.log_head or GENESIS
     versions: dict[str, int] = {}
     rows: list[dict[str, object]] = []
     for event in history(count):

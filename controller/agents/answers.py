@@ -51,7 +51,7 @@ class Answerer:
             token = self._signer.authorisation(head, subject, request.resource, hops, now)
         except OstiaryError as error:
             return AuthoriseReply(request.id, reason=error.reason.code)
-        names = {hop.connector.id: hop.connector.name for hop in hops}
+        names: dict[str, str] = {hop.connector.id: hop.connector.name for hop in hops}
         return AuthoriseReply(request.id, token=token, names=names)
 
     def access(self, agent: Agent, request: AccessTokenRequest, now: float) -> AccessTokenReply:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from controller.agents import names as names_module
 from controller.agents.names import Names
+from controller.store import credentials
 from controller.store.credentials import PersonalData
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -24,7 +24,7 @@ class Database:
         self.entered = asyncio.Event()
         self.asked: list[list[str]] = []
         self.away = False
-        monkeypatch.setattr(names_module.credentials, "get_many", self._get_many)
+        monkeypatch.setattr(credentials, "get_many", self._get_many)
 
     @asynccontextmanager
     async def read(self, *, start_s: float) -> AsyncIterator[None]:
