@@ -49,7 +49,10 @@ def beyond_lease(flows: Iterable[tuple[F, Target]], away_s: float) -> list[Endin
 
 
 def _ending(target: Target, index: AclIndex, wall: float) -> Reason | None:
-    if any(_same_resource(entry, target) for entry in index.permitting(target.request, wall)):
+    entry = target.entry
+    if index.entry(entry.resource.id) is entry and (entry.expires is None or wall < entry.expires):
+        return None  # the very entry that permitted it: only time can have taken it away
+    if any(_same_resource(each, target) for each in index.permitting(target.request, wall)):
         return None
     verdict = decide(index, target.request, wall)
     if isinstance(verdict, Permit):

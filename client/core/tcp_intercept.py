@@ -30,6 +30,7 @@ from protocol.limits import FLOWS_MAX
 from protocol.reasons import Reason
 
 _SYN_OR_RST: Final = int(TcpFlag.SYN | TcpFlag.RST)
+_RST: Final = int(TcpFlag.RST)
 _key_v4: Final = Struct("12s").unpack_from
 _key_v6: Final = Struct("36s").unpack_from
 
@@ -106,7 +107,7 @@ class TcpIntercept:
             turned = bytearray(frame)
             rewrite.apply(turned)
             commands: list[Command] = [WriteFrame(bytes(turned))]
-            if flow is not None and segment.flags & TcpFlag.RST and flow.state is FlowState.HALF_OPEN:
+            if flow is not None and segment.flags & _RST and flow.state is FlowState.HALF_OPEN:
                 self._flows.remove(flow)
                 commands += self._given_up(flow, now)
             return commands
@@ -115,7 +116,7 @@ class TcpIntercept:
             return self._handle_held(held, segment, frame, now)
         if segment.opens:
             return self._handle_new(key, segment, frame, now)
-        if segment.flags & TcpFlag.RST:
+        if segment.flags & _RST:
             return []
         return [WriteFrame(framed(tcp_reset(segment)))]  # of a flow that is over, for example of an earlier daemon
 
@@ -176,7 +177,7 @@ class TcpIntercept:
         if segment.opens:
             self._holds.retransmitted(flow.key, frame)
             return []
-        if segment.flags & TcpFlag.RST:
+        if segment.flags & _RST:
             self._holds.take(flow)
             flow.state = FlowState.ENDED
             return self._given_up(flow, now)

@@ -40,6 +40,10 @@ class PacketDrop(Enum):
     """Group or broadcast destination, or a source that nobody can answer."""
 
 
+_SYN: Final = int(TcpFlag.SYN)
+_OPENING: Final = int(TcpFlag.SYN | TcpFlag.ACK | TcpFlag.RST)
+
+
 @dataclass(frozen=True, slots=True)
 class TcpSegment:
     """``length`` is the sequence space that the payload takes (without SYN and FIN)."""
@@ -56,7 +60,7 @@ class TcpSegment:
     @property
     def opens(self) -> bool:
         """A first segment of a connection: SYN and neither ACK nor RST."""
-        return self.flags & (TcpFlag.SYN | TcpFlag.ACK | TcpFlag.RST) == TcpFlag.SYN
+        return self.flags & _OPENING == _SYN
 
 
 @dataclass(frozen=True, slots=True)

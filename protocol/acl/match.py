@@ -14,6 +14,7 @@ from protocol.acl.names import is_canonical_name, unmapped
 from protocol.ids import ResourceId
 from protocol.reasons import Reason
 
+NAMES_KEPT: Final = 1024
 _Networks = list[tuple[int, dict[int, tuple[Entry, ...]]]]
 """For one IP version: (bits to shift out, network number -> entries), longest prefix first."""
 
@@ -25,6 +26,8 @@ class AclIndex:
         self.acl: Final = acl
         self._exact: dict[str, tuple[Entry, ...]] = {}
         self._suffixes: dict[str, tuple[Entry, ...]] = {}
+        self._known: dict[str, tuple[Entry, ...]] = {}
+        """What ``match_name`` found for names that were asked for: each connection asks several times for the same one."""
         networks: dict[int, dict[int, dict[int, tuple[Entry, ...]]]] = {4: {}, 6: {}}
         for entry in sorted(acl.entries, key=_resource_id):
             pattern = entry.resource.address
@@ -52,6 +55,9 @@ class AclIndex:
 
     def match_name(self, name: str) -> tuple[Entry, ...]:
         """Returns the entries that cover this canonical name, most specific first."""
+        known = self._known.get(name)
+        if known is not None:
+            return known
         if not is_canonical_name(name):
             return ()
         found = self._exact.get(name, ())
@@ -59,6 +65,9 @@ class AclIndex:
         while dot >= 0:
             found += self._suffixes.get(name[dot + 1 :], ())
             dot = name.find(".", dot + 1)
+        if len(self._known) >= NAMES_KEPT:
+            self._known.clear()
+        self._known[name] = found
         return found
 
     def match_address(self, address: IPAddress) -> tuple[Entry, ...]:
