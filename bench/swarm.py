@@ -64,6 +64,7 @@ class LightAgent(asyncio.Protocol):
         """Connects and waits until this agent's first token is acknowledged. Raises OSError or TimeoutError."""
         loop = asyncio.get_running_loop()
         self.ready, self.upgraded = loop.create_future(), False
+        self.interval_s = HEARTBEAT_INTERVAL_S
         self._buffer.clear()
         try:
             async with asyncio.timeout(DIAL_DEADLINE_S):
