@@ -49,6 +49,13 @@ def test_flow_goes_on(entries: list[Entry]) -> None:
     assert reevaluate(FLOWS, index(*entries), WALL) == []
 
 
+def test_the_very_entry_that_permitted_it_still_expires() -> None:
+    brief = entry("10.99.0.0/16", expires=WALL + 1)
+    flows, acl = [("flow", target(brief))], index(brief)
+    assert reevaluate(flows, acl, WALL) == []
+    assert reevaluate(flows, acl, WALL + 1) == [Ending("flow", Reason.GRANT_EXPIRED)]
+
+
 def test_lease_counts_from_when_the_controller_went_away() -> None:
     flows = [("short", target(entry("10.99.0.0/16", lease_s=30))), ("long", target(OLD))]
     assert beyond_lease(flows, 29.0) == []

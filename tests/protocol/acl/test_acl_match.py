@@ -5,7 +5,7 @@ import ipaddress
 from acl_support import acls, covers, hosts, make_entry, specificity
 from hypothesis import given, settings
 
-from protocol.acl.match import AclIndex
+from protocol.acl.match import NAMES_KEPT, AclIndex
 from protocol.acl.model import ALL_PORTS, Acl, Entry, IPAddress, Ports
 from protocol.acl.names import parse_pattern
 from protocol.ids import ResourceId
@@ -84,3 +84,12 @@ def test_empty_list_matches_nothing() -> None:
     index = AclIndex(Acl())
     assert _found(index, "a.corp") == []
     assert _found(index, ipaddress.ip_address("10.0.0.1")) == []
+
+
+def test_names_that_were_asked_for_are_kept_in_bounds_and_answered_alike() -> None:
+    entry = make_entry("a", parse_pattern("*.corp.example"), ALL_PORTS)
+    index = AclIndex(Acl((entry,)))
+    names = [f"h{number}.corp.example" for number in range(NAMES_KEPT + 5)] + ["elsewhere.example"]
+    for _ in range(2):
+        assert [index.match_name(name) for name in names] == [(entry,)] * (len(names) - 1) + [()]
+        assert len(index._known) <= NAMES_KEPT
