@@ -70,7 +70,7 @@ def reset(
 ) -> None:
     """Forget what connectors said about names, and make this host's resolver settings anew.
 
-    Names of resources in force are guarded again at once; --forget opens those that are not.
+    --forget opens names that strict DNS has kept from an earlier whitelist, for example after `ostiary down`.
 
     \b
     Examples:

@@ -76,6 +76,7 @@ class HostDns:
         self._resolver: ResolverSettings | None = None
         self._upstreams: tuple[str, ...] = ()
         self._domains: tuple[str, ...] = ()
+        self._followed: tuple[Policy, bool] | None = None
 
     @property
     def strict(self) -> bool:
@@ -131,6 +132,7 @@ class HostDns:
         """The resources, or whether we are up, have changed. Raises LocalError."""
         if self._decider is None:
             return
+        self._followed = policy, active
         self._decider.clear()
         await asyncio.to_thread(self._names.follow, policy.current)
         guarded = self._names.guard.domains()
@@ -207,12 +209,15 @@ class HostDns:
     async def reset(self, *, forget: bool) -> dict[str, Any]:
         """Forgets what connectors said and says the host's settings anew.
 
-        ``forget``: also the guarded names that are on no whitelist in force; the next whitelist guards its own again.
+        ``forget``: also the guarded names that the whitelist in force neither holds nor withholds. Raises LocalError.
         """
         if self._decider is not None:
             self._decider.clear()
         if forget:
             await asyncio.to_thread(self._names.forget)
+            if self._followed is not None:
+                policy, active = self._followed
+                await self.follow(policy, active=active)
         async with self._lock:
             resolver = self._resolver
             if resolver is not None:
