@@ -10,7 +10,6 @@ import contextlib
 import math
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,6 +33,7 @@ from protocol.rendezvous import REASON_HEADER
 from protocol.version import OLDEST_SUPPORTED, SOFTWARE
 from runtime.backoff import Backoff
 from runtime.clock import Clock
+from runtime.clock_samples import OFFSET_SAMPLES, ClockSamples
 from runtime.http import check_url, refusal
 from runtime.sockets import connect_socket
 from runtime.tasks import TaskScope
@@ -45,7 +45,6 @@ OUTGOING_MAX: Final = 1024
 STABLE_AFTER_S: Final = 10.0
 REFUSED_PAUSE_S: Final = 5.0
 """Before asking again a controller that said no; only an administrator can change its mind."""
-OFFSET_SAMPLES: Final = 8
 
 _log = structlog.get_logger(__name__)
 
@@ -100,7 +99,7 @@ class AgentLink:
     state: LinkState = field(default_factory=LinkState, init=False)
     _outgoing: "asyncio.Queue[Message] | None" = field(default=None, init=False)
     _waiting: dict[int, asyncio.Future[Message]] = field(default_factory=dict, init=False)
-    _samples: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=OFFSET_SAMPLES), init=False)
+    _samples: ClockSamples = field(default_factory=ClockSamples, init=False)
     _beats: dict[int, float] = field(default_factory=dict, init=False)
     """Wall stamp of each heartbeat in flight -> its monotonic time, so that a set clock spoils no measurement."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -328,9 +327,8 @@ class AgentLink:
                 raise RemoteError(Reason.PEER_SILENT, f"nothing from the controller for {stall_s:g} s")
 
     def _measure(self, their_ms: int, rtt_ms: float) -> None:
-        """NTP's simplest form: of the last samples the one with the shortest round trip is the best."""
-        self._samples.append((rtt_ms, their_ms - (self._wall_ms() - rtt_ms / 2)))
-        self.state.rtt_ms, self.state.clock_offset_ms = min(self._samples)
+        offset_ms = their_ms - (self._wall_ms() - rtt_ms / 2)
+        self.state.rtt_ms, self.state.clock_offset_ms = self._samples.add(rtt_ms, offset_ms, self.clock.monotonic())
 
     def _found(self, welcome: Welcome) -> None:
         now = self.clock.monotonic()

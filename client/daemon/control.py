@@ -42,14 +42,15 @@ from protocol.control_keys import KeysChanged
 from protocol.control_requests import AccessRequests, AskedFor, ListRequests, RequestAccess, WithdrawRequest
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, ResourceId, Revision
-from protocol.limits import HEARTBEAT_INTERVAL_S
+from protocol.limits import HEARTBEAT_SLOWEST_S
 from protocol.reasons import Reason, reason_from_code
 from protocol.tokens.claims import Access, Authorisation, Snapshot
 from protocol.tokens.keys import VerificationKeys, public_jwk
 from protocol.tokens.verify import verify_access, verify_authorisation, verify_snapshot
 from protocol.version import PROTOCOL, SOFTWARE
-from runtime.agent_link import OFFSET_SAMPLES, AgentLink, LinkState
+from runtime.agent_link import AgentLink, LinkState
 from runtime.clock import Clock
+from runtime.clock_samples import SAMPLE_KEEP_S
 from runtime.enrolment import make_assertion
 
 M = TypeVar("M", bound=Message)
@@ -72,7 +73,7 @@ BACK_SOON_S: Final = 3.0
 """A question that needs the controller waits so long for a connection that has just ended."""
 SET_CLOCK_S: Final = 1.0
 """The wall clock moved by more than this against the counter: somebody has set it."""
-SAMPLES_OUTDATED_S: Final = (OFFSET_SAMPLES + 2) * HEARTBEAT_INTERVAL_S
+SAMPLES_OUTDATED_S: Final = SAMPLE_KEEP_S + 2 * HEARTBEAT_SLOWEST_S
 """Then the link has measured everything again."""
 
 _log = structlog.get_logger(__name__)
