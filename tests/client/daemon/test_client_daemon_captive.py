@@ -88,6 +88,7 @@ async def test_a_portal_is_found_while_the_controller_is_away_and_its_end_is_not
 
 async def test_whoever_says_nothing_is_no_portal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captive, "PROBE_S", 0.1)
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
             pass
