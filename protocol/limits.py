@@ -49,7 +49,6 @@ CONTROL_MESSAGE_MAX_BYTES: Final = 2 * 1024 * 1024
 HEARTBEAT_INTERVAL_S: Final = 2.0
 HEARTBEAT_SLOWEST_S: Final = 20.0
 """A controller with very many clients asks them to beat less often, down to this; AGENT_STALL_S grows in proportion."""
-HEARTBEAT_MISSED_MAX: Final = 2
 AGENT_STALL_S: Final = 6.0
 """A peer unheard for this long is gone (fault F-3); above the stall budget of an event loop (F-29)."""
 CONTROL_REQUEST_DEADLINE_S: Final = 5.0
@@ -118,3 +117,5 @@ ENROLMENT_TOKEN_MAX_CHARS: Final = 4096
 """What a person pastes: a URL, a pin and a secret."""
 SESSION_LIFE_S: Final = 30 * 24 * 3600
 ADMIN_SESSION_LIFE_S: Final = 12 * 3600
+POLICY_DOCUMENT_MAX_BYTES: Final = 1024 * 1024
+"""Of a policy document as UTF-8; as a JSON string in a body it may be twice as long. Far beyond what anybody reviews."""

@@ -201,6 +201,16 @@ def _print_result(line: str) -> None:
     print_lines(line)
 
 
+def by_subject(names: dict[str, str]) -> Any:
+    """Returns a column's function: to whom something was given, as it is typed (``group:NAME``)."""
+
+    def cell(item: Item) -> str:
+        kind = str(item.get("subject_kind", "")).replace("_", "-")
+        return f"{kind}:{names.get(str(item.get('subject')), item.get('subject'))}"
+
+    return cell
+
+
 def by_id(names: dict[str, str], member: str) -> Any:
     """Returns a column's function: the name of what ``member`` refers to."""
 

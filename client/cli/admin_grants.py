@@ -18,11 +18,12 @@ from client.cli.admin_common import (
     OutputOption,
     administrator,
     by_id,
+    by_subject,
     chosen,
     names_of,
     resolve,
 )
-from client.cli.admin_output import Columns, Item, Output, age, expiry, show_list, show_one
+from client.cli.admin_output import Columns, Output, age, expiry, show_list, show_one
 from client.cli.admin_session import Api, Json, escape
 from client.cli.times import parse_duration
 from protocol.errors import LocalError
@@ -98,12 +99,8 @@ def grant_list(
         on = None if resource is None else resolve(api, RESOURCE, resource)
         names = names_of(api, GROUP, USER, SERVICE_ACCOUNT, RESOURCE, POLICY) if output is Output.TABLE else {}
 
-        def who(item: Item) -> str:
-            kind = str(item.get("subject_kind", "")).replace("_", "-")
-            return f"{kind}:{names.get(str(item.get('subject')), item.get('subject'))}"
-
         columns: Columns = [
-            ("SUBJECT", who),
+            ("SUBJECT", by_subject(names)),
             ("RESOURCE", by_id(names, "resource")),
             ("EXPIRES", expiry("expires_at")),
             ("POLICY", by_id(names, "policy")),

@@ -10,10 +10,10 @@ from client.cli.admin_common import JsonOption, OutputOption, YesOption, adminis
 from client.cli.admin_output import Cell, Columns, Item, Output
 from client.cli.admin_session import Api, Json, ProblemError, escape
 from protocol.errors import LocalError
+from protocol.limits import POLICY_DOCUMENT_MAX_BYTES
 from protocol.reasons import Reason
 from runtime.console import CHANGES_PENDING, AdviceError, print_json, print_lines, print_table, say
 
-DOCUMENT_MAX: Final = 1024 * 1024
 TRIES: Final = 3
 """How often a plan is made again when somebody else's event came in between and changed nothing about it."""
 
@@ -157,14 +157,16 @@ def _make(api: Api, document: str, *, prune: bool) -> Json:
 
 def _read(source: str) -> str:
     try:
-        raw = sys.stdin.buffer.read(DOCUMENT_MAX + 1) if source == "-" else Path(source).read_bytes()
+        raw = sys.stdin.buffer.read(POLICY_DOCUMENT_MAX_BYTES + 1) if source == "-" else Path(source).read_bytes()
         document = raw.decode()
     except OSError as exc:
         raise LocalError(Reason.INVALID_INPUT, f"--file: {source}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise LocalError(Reason.INVALID_INPUT, f"--file: {source} is not UTF-8 text") from exc
-    if len(raw) > DOCUMENT_MAX:
-        raise LocalError(Reason.INVALID_INPUT, f"--file: a policy document has at most {DOCUMENT_MAX} bytes")
+    if len(raw) > POLICY_DOCUMENT_MAX_BYTES:
+        raise LocalError(
+            Reason.INVALID_INPUT, f"--file: a policy document has at most {POLICY_DOCUMENT_MAX_BYTES} bytes"
+        )
     return document
 
 

@@ -17,6 +17,7 @@ from client.cli.admin_common import (
     YesOption,
     administrator,
     by_id,
+    by_subject,
     chosen,
     confirm,
     delete,
@@ -221,12 +222,8 @@ def exclusion_list(as_json: JsonOption = False, output: OutputOption = Output.TA
     with administrator(output) as api:
         names = names_of(api, GROUP, USER, SERVICE_ACCOUNT, RESOURCE) if output is Output.TABLE else {}
 
-        def who(item: Item) -> str:
-            kind = str(item.get("subject_kind", "")).replace("_", "-")
-            return f"{kind}:{names.get(str(item.get('subject')), item.get('subject'))}"
-
         columns: Columns = [
-            ("SUBJECT", who),
+            ("SUBJECT", by_subject(names)),
             ("RESOURCE", by_id(names, "resource")),
             ("EXPIRES", expiry("expires_at")),
             ("CREATED", age("created_at")),

@@ -7,6 +7,7 @@ import typer
 from client.cli.admin_common import RESOURCE, JsonOption, Noun, OutputOption, administrator, chosen, resolve
 from client.cli.admin_output import Columns, Item, Output, age, expiry, show_list, show_one
 from client.cli.admin_session import Json, escape
+from client.cli.asking import target_of
 from client.cli.times import parse_duration, span
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -34,7 +35,7 @@ def request_list(
     with administrator(output) as api:
         columns: Columns = [
             ("WHO", lambda item: str(item.get("user_name") or item.get("user"))),
-            ("TARGET", _target),
+            ("TARGET", target_of),
             ("MEANS", _means),
             ("FOR", lambda item: span(float(item.get("duration_s") or 0))),
             ("REASON", "reason"),
@@ -77,7 +78,7 @@ def request_approve(
             body["resource"] = resolve(api, RESOURCE, resource)
         made = api.post(f"access-requests/{_id(request)}/approve", body)
         who = made.get("user_name") or made.get("user")
-        sentence = f"{who} may reach {_target(made)} until {made.get('granted_until')} (grant {made.get('grant')})"
+        sentence = f"{who} may reach {target_of(made)} until {made.get('granted_until')} (grant {made.get('grant')})"
         show_one(made, output, sentence=sentence)
 
 
@@ -98,13 +99,6 @@ def request_deny(
     with administrator(output) as api:
         made = api.post(f"access-requests/{_id(request)}/deny", {"answer": answer})
         show_one(made, output, sentence=f"denied; {made.get('user_name') or made.get('user')} reads your answer")
-
-
-def _target(item: Item) -> str:
-    host, port = str(item.get("target", "?")), item.get("port")
-    if port is None:
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _means(item: Item) -> str:

@@ -41,7 +41,7 @@ def requests(*, withdraw: str | None, as_json: bool) -> int:
             if as_json:
                 print_json(gone)
             else:
-                print_lines(f"request {gone.get('id')} for {_what(gone)} is withdrawn")
+                print_lines(f"request {gone.get('id')} for {target_of(gone)} is withdrawn")
             return OK
         result = call("requests")
     if as_json:
@@ -52,7 +52,7 @@ def requests(*, withdraw: str | None, as_json: bool) -> int:
         now = time.time()
         rows = [
             (
-                _what(item),
+                target_of(item),
                 _state(item, now),
                 ago(item.get("asked"), now),
                 str(item.get("answer") or ""),
@@ -68,7 +68,7 @@ def requests(*, withdraw: str | None, as_json: bool) -> int:
 
 def describe(item: Mapping[str, Any], now: float) -> list[str]:
     """Returns the lines of ``ostiary request``."""
-    what, status = _what(item), item.get("status")
+    what, status = target_of(item), item.get("status")
     rows = [("answer", str(item["answer"]))] if item.get("answer") else []
     match status:
         case "open":
@@ -109,7 +109,8 @@ def _seconds(text: str | None) -> int | None:
         raise LocalError(Reason.INVALID_INPUT, str(exc)) from exc
 
 
-def _what(item: Mapping[str, Any]) -> str:
+def target_of(item: Mapping[str, Any]) -> str:
+    """What was asked for, as it is typed: ``HOST`` or ``HOST:PORT``."""
     host, port = str(item.get("target", "?")), item.get("port")
     if port is None:
         return host

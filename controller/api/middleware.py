@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controller.api.problems import problem_response, response_of_error
 from controller.identity import api_tokens, web_sessions
 from protocol.errors import LocalError, OstiaryError
-from protocol.limits import API_BODY_MAX_BYTES
+from protocol.limits import API_BODY_MAX_BYTES, POLICY_DOCUMENT_MAX_BYTES
 from protocol.reasons import Reason
 
 HEADERS_MAX: Final = 64
@@ -30,7 +30,7 @@ HEADERS_MAX_BYTES: Final = 16 * 1024
 """All header names and values together; an assertion is below 1 KiB."""
 QUERY_MAX_BYTES: Final = 4 * 1024
 BODY_DEADLINE_S: Final = 20.0
-LARGE_BODIES: Final[Mapping[str, int]] = {"/api/v1/plans": 2 * 1024 * 1024}
+LARGE_BODIES: Final[Mapping[str, int]] = {"/api/v1/plans": 2 * POLICY_DOCUMENT_MAX_BYTES}
 """Paths whose bodies may be longer than others: a policy document names everybody in a company."""
 LARGE_BODIES_AT_ONCE: Final = 4
 """Bodies beyond the usual size that one process holds."""

@@ -1,9 +1,9 @@
-"""Which certificates of a connector clients may expect, and which keys prove its identity (C5, F-23).
+"""Which certificates of a connector clients may expect (C5, F-23).
 
 enrolled  --announced-->  key and next key  --rotated-->  the next key; the former one's pin for a while
 """
 
-from controller.domain.model import Connector, PublicKey
+from controller.domain.model import Connector
 from protocol.ids import SpkiPin
 
 
@@ -12,8 +12,3 @@ def pins_of(connector: Connector, now: float) -> tuple[SpkiPin, ...]:
     former = connector.former_pin if now < connector.former_until else None
     known = (connector.pin, connector.next_pin, former)
     return tuple(dict.fromkeys(pin for pin in known if pin is not None))
-
-
-def keys_of(connector: Connector) -> tuple[PublicKey, ...]:
-    """Returns the keys by which the connector says who it is: the current one, and the next one, whose use is the switch."""
-    return tuple(key for key in (connector.key, connector.next_key) if key is not None)

@@ -50,10 +50,8 @@ from controller.domain.model import Role, SubjectKind
 from controller.domain.rules import printable
 from controller.domain.yaml_text import DocumentError, Node, read_yaml_untrusted
 from protocol.acl.model import Ports
-from protocol.limits import LEASE_DEFAULT_S
+from protocol.limits import LEASE_DEFAULT_S, POLICY_DOCUMENT_MAX_BYTES
 
-DOCUMENT_MAX: Final = 2 * 1024 * 1024
-"""Characters; far beyond what anybody reviews."""
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """libyaml's where it is built in: several times quicker."""
 _DAYS: Final = {name: number for number, name in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), 1)}
@@ -63,8 +61,8 @@ _EXPECT: Final = re.compile(r"(?P<who>\S.*?)\s+(?P<verb>can|cannot) reach\s+(?P<
 
 def read_document_untrusted(document: str) -> Desired:
     """Returns what the document says. Raises DocumentError naming the first line that is wrong."""
-    if len(document) > DOCUMENT_MAX:
-        raise DocumentError(0, f"a policy document has at most {DOCUMENT_MAX} characters")
+    if len(document.encode("utf-8", "replace")) > POLICY_DOCUMENT_MAX_BYTES:
+        raise DocumentError(0, f"a policy document has at most {POLICY_DOCUMENT_MAX_BYTES} bytes")
     members = Members(read_yaml_untrusted(document), "a policy document")
     desired = Desired(
         networks=members.maybe("networks", listed(_network)),

@@ -18,6 +18,8 @@ from protocol.reasons import Reason
 NAME_MAX: Final = 100
 """Characters of a name that people see."""
 WORD_MAX: Final = 64
+EMAIL_MAX: Final = 254
+"""RFC 5321 section 4.5.3.1.3, less the angle brackets."""
 METHOD_MAX: Final = 256
 """Room for the URL of an identity provider."""
 PORT_RANGES_MAX: Final = 64

@@ -55,8 +55,6 @@ LEFT_OUT: Final = frozenset(
 )
 """Tables that no backup holds."""
 
-Values = list[Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Manifest:

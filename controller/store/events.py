@@ -39,6 +39,12 @@ class StoredEvent:
     hash: str
 
 
+def stored_event(row: Row) -> StoredEvent:
+    """Reads a row of the log for people."""
+    event = event_from_json(row.type, json.loads(row.data))
+    return StoredEvent(row.position, row.version, event, row.actor, row.at_ms, row.request_id, row.hash)
+
+
 @dataclass(frozen=True, slots=True)
 class EventFilter:
     """Which events a page of the audit log holds; None does not restrict. ``type_prefix``: ``grant.``, ``grant.created``."""
@@ -132,18 +138,7 @@ async def page(
     if where is not None:
         query = query.where(*_conditions(where))
     rows = [Row(*row) for row in await connection.execute(query)]
-    return [
-        StoredEvent(
-            row.position,
-            row.version,
-            event_from_json(row.type, json.loads(row.data)),
-            row.actor,
-            row.at_ms,
-            row.request_id,
-            row.hash,
-        )
-        for row in rows
-    ]
+    return [stored_event(row) for row in rows]
 
 
 def _conditions(where: EventFilter) -> list[sa.ColumnElement[bool]]:

@@ -19,12 +19,6 @@ async def get(connection: AsyncConnection, name: str) -> bytes | None:
     return value
 
 
-async def list_names(connection: AsyncConnection, prefix: str = "") -> list[str]:
-    """Returns the names that begin with ``prefix``, sorted."""
-    query = sa.select(SECRETS.c.name).where(SECRETS.c.name.startswith(prefix, autoescape=True))
-    return sorted((await connection.execute(query)).scalars())
-
-
 async def delete(connection: AsyncConnection, name: str) -> None:
     """Forgets a secret."""
     await connection.execute(sa.delete(SECRETS).where(SECRETS.c.name == name))

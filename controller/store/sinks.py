@@ -4,7 +4,6 @@ Connections are followed by the number of their last change, events by their pos
 that nothing is skipped (D6).
 """
 
-import json
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
@@ -12,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controller.domain.event_codec import event_from_json
 from controller.store import events
 from controller.store.events import StoredEvent
 from controller.store.tables_connections import SINKS
@@ -91,18 +89,7 @@ async def last_event(connection: AsyncConnection) -> int:
 
 async def events_after(connection: AsyncConnection, position: int, *, limit: int) -> list[StoredEvent]:
     """Returns the events behind ``position``, oldest first."""
-    return [
-        StoredEvent(
-            row.position,
-            row.version,
-            event_from_json(row.type, json.loads(row.data)),
-            row.actor,
-            row.at_ms,
-            row.request_id,
-            row.hash,
-        )
-        for row in await events.rows_after(connection, position, limit=limit)
-    ]
+    return [events.stored_event(row) for row in await events.rows_after(connection, position, limit=limit)]
 
 
 async def took(

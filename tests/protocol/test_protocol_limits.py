@@ -18,7 +18,7 @@ def test_lives_fit_into_each_other() -> None:
 
 
 def test_a_silent_peer_is_noticed_after_more_than_one_missed_beat() -> None:
-    assert limits.AGENT_STALL_S > limits.HEARTBEAT_INTERVAL_S * limits.HEARTBEAT_MISSED_MAX
+    assert limits.AGENT_STALL_S > 2 * limits.HEARTBEAT_INTERVAL_S
     assert limits.HEARTBEAT_SLOWEST_S > limits.HEARTBEAT_INTERVAL_S
     assert limits.LEG_DEAD_AFTER_S > 2 * limits.LEG_PING_INTERVAL_S
     assert limits.TUNNEL_DEAD_AFTER_S > 2 * limits.TUNNEL_KEEPALIVE_S

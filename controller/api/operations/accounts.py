@@ -6,13 +6,11 @@ from controller.api.problems import FieldError
 from controller.domain.commands import CreateUser, RemoveUser, SetUserPassword
 from controller.domain.commands_personal import ErasePersonalData, RenameUser
 from controller.domain.model import Role, SubjectKind, SubjectRef
-from controller.domain.rules import RuleBrokenError, clean_name
+from controller.domain.rules import EMAIL_MAX, RuleBrokenError, clean_name
 from controller.identity.passwords import Passwords, check_new_password
 from controller.store import Unit, api_tokens, credentials, erasure, identities, second_factors, web_sessions
 from protocol.ids import UserId
 from runtime.entropy import new_id
-
-EMAIL_MAX = 254
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from controller.api.operations import access
 from controller.api.operations.access import Around, Then
 from controller.api.paging import page_of
 from controller.api.problems import FieldError
-from controller.api.routes.common import STAFF, Window, problems
+from controller.api.routes.common import POSITION_MAX, STAFF, Window, problems
 from controller.api.schemas.access import Access, AccessHistory, AccessLine, AccessSpan, Cited
 from controller.api.schemas.common import Ports, from_ms, from_s
 from controller.domain.access_at import Line, Span, began, ends, what_reaches, who_reaches
@@ -31,7 +31,6 @@ Read = Annotated[SignedCall, permits(Permission.ACCESS_READ)]
 People = Mapping[str, PersonalData]
 
 HISTORY_S: Final = 30 * 24 * 3600
-_POSITION_MAX: Final = (1 << 63) - 1
 
 Subject = Annotated[str, Query(max_length=64, description="A user or service account, by id.")]
 
@@ -46,7 +45,7 @@ async def get_access(
     ] = None,
     at: Annotated[datetime | None, Query(description="When (RFC 3339); default: now.")] = None,
     revision: Annotated[
-        int | None, Query(ge=0, le=_POSITION_MAX, description="Under this policy revision, instead of the one then.")
+        int | None, Query(ge=0, le=POSITION_MAX, description="Under this policy revision, instead of the one then.")
     ] = None,
     denied: Annotated[bool, Query(description="Also those whom a grant leads there, but who were denied.")] = False,
 ) -> Access:

@@ -44,7 +44,8 @@ STAFF: Final = SIGNED
 
 Since = Annotated[datetime | None, Query(description="Only from this moment on (RFC 3339).")]
 Until = Annotated[datetime | None, Query(description="Only before this moment (RFC 3339).")]
-_POSITION_MAX: Final = (1 << 63) - 1
+POSITION_MAX: Final = (1 << 63) - 1
+"""What a 64-bit column holds."""
 
 IdInPath = Annotated[str, Path(min_length=1, max_length=64, description="Its id.")]
 
@@ -64,7 +65,7 @@ def position_before(window: Window) -> int | None:
     if window.cursor is None:
         return None
     (position,) = decode_cursor(window.cursor, like=(0,))
-    return max(0, min(int(position), _POSITION_MAX))
+    return max(0, min(int(position), POSITION_MAX))
 
 
 def to_ms(moment: datetime | None) -> int | None:

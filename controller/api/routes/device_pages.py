@@ -1,7 +1,5 @@
 """The pages on which a person approves a device (RFC 8628 section 3.3): sign in, look, approve or deny (S-9, T-72)."""
 
-from typing import Final
-
 from fastapi import APIRouter
 from fastapi.responses import Response
 
@@ -13,13 +11,12 @@ from controller.api.pages import page, render
 from controller.api.routes.page_visitors import CODE_MAX, OwnForm, Pending, SomeVisitor, Visitor, typed_code
 from controller.api.sign_in_pages import to_code
 from controller.domain.model import IdentityProvider
+from controller.domain.rules import EMAIL_MAX
 from controller.identity.web_sessions import COOKIE, PAGE_LIFE_S, PENDING_COOKIE, PENDING_LIFE_S
 from protocol.errors import OstiaryError, RefusedError
 from protocol.reasons import Reason
 
 router = APIRouter(prefix="/device", include_in_schema=False)
-
-EMAIL_MAX: Final = 254
 
 
 @router.get("")

@@ -19,7 +19,8 @@ from controller.api.schemas.common import (
     input_example,
 )
 from controller.api.schemas.policies import DeviceFacts
-from controller.api.schemas.sessions import EMAIL_MAX, Session
+from controller.api.schemas.sessions import Session
+from controller.domain.rules import EMAIL_MAX
 from controller.identity.passwords import PASSWORD_MAX
 
 _USER = "usr_q1w2e3r4t5y6u7i8o9p0aA"

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from controller.api.schemas.common import Input, Output, Page, Ports, SubjectKind, Text, example, input_example
+from protocol.limits import POLICY_DOCUMENT_MAX_BYTES
 
-DOCUMENT_MAX = 1024 * 1024
 _HASH = "5f2a9d0c7b1e48a3b6c4d2e1f0a9b8c75f2a9d0c7b1e48a3b6c4d2e1f0a9b8c7"
 _USER = "usr_q1w2e3r4t5y6u7i8o9p0aA"
 _RESOURCE = "res_q1w2e3r4t5y6u7i8o9p0aA"
@@ -19,7 +19,7 @@ class PlanCreate(Input):
 
     model_config = input_example(document=_DOCUMENT, prune=False)
 
-    document: Annotated[Text, Field(max_length=DOCUMENT_MAX, description="YAML.")]
+    document: Annotated[Text, Field(max_length=POLICY_DOCUMENT_MAX_BYTES, description="YAML.")]
     prune: bool = Field(
         False, description="Also remove what the sections of the document do not name. Absent sections are left alone."
     )

@@ -6,10 +6,9 @@ from typing import Literal
 from pydantic import Field
 
 from controller.api.schemas.common import Input, Output, Page, Role, Text, example, input_example
+from controller.domain.rules import EMAIL_MAX
 from controller.identity.passwords import PASSWORD_MAX
 
-EMAIL_MAX = 254
-"""RFC 5321 section 4.5.3.1.3, less the angle brackets."""
 CODE_MAX = 64
 _USER = "usr_q1w2e3r4t5y6u7i8o9p0aA"
 Kind = Literal["api", "console"]

@@ -24,6 +24,7 @@ from controller.domain.hours import Hours, Window
 from controller.domain.model import Role, SubjectKind
 from controller.domain.yaml_text import DocumentError
 from protocol.acl.model import PortRange, Ports, Transport
+from protocol.limits import POLICY_DOCUMENT_MAX_BYTES
 
 WHOLE = """
 networks:
@@ -134,8 +135,12 @@ def test_a_mistake_is_named_with_its_line(document: str, said: str) -> None:
 
 
 def test_a_document_has_a_bound() -> None:
+    """In bytes, the same one at the command line, in the API and here."""
+    start = "groups: []\n# "
+    longest = start + "é" * ((POLICY_DOCUMENT_MAX_BYTES - len(start)) // 2)
+    assert read_document_untrusted(longest).groups == ()
     with pytest.raises(DocumentError, match="at most"):
-        read_document_untrusted("# " + "x" * 2_100_000)
+        read_document_untrusted(longest + "xx")
 
 
 TRICKY = st.sampled_from(
