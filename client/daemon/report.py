@@ -205,7 +205,7 @@ class Reporter:
             if offset is not None and abs(offset) > CLOCK_WARN_S * 1000:
                 found.append(_warning(LocalError(Reason.CLOCK_OFFSET, f"{-offset / 1000:+.1f} s")))
             captive = None if self._session.captive is None else self._session.captive.found
-            if captive is not None:
+            if captive is not None and not link.connected:
                 found.append(_warning(captive))
             elif not link.connected and link.state.error is not None:
                 found.append(_warning(link.state.error))
