@@ -58,6 +58,29 @@ def run_plain(arguments: Sequence[str]) -> int | None:
         from client.cli import user
 
         return user.resources(as_json=as_json, names=bool(flags))
+    return _run_check(verb, words, flags, as_json=as_json)
+
+
+def _run_check(verb: str, words: list[str], flags: set[str], *, as_json: bool) -> int | None:
+    """The same for the commands that look closer."""
+    if verb == "ping" and len(words) == 1 and flags <= {"--udp"}:
+        from client.cli import checking
+
+        return checking.ping(words[0], count=1, udp=bool(flags), as_json=as_json)
+    if verb == "events" and not words and flags <= {"-f", "--follow", "--trouble"}:
+        from client.cli import watching
+
+        follow = bool(flags & {"-f", "--follow"})
+        return watching.events(watching.LINES, follow=follow, trouble="--trouble" in flags, as_json=as_json)
+    if verb in ("doctor", "down", "version") and not words and not flags:
+        from client.cli import user
+
+        match verb:
+            case "doctor":
+                return user.doctor(as_json=as_json)
+            case "down":
+                return user.down(as_json=as_json)
+        return user.version(as_json=as_json)
     return None
 
 

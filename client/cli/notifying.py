@@ -117,6 +117,7 @@ async def _run(*, once: bool) -> None:
 async def follow(socket: Path, show: Show) -> None:
     """Follows the daemon's events for ever, also over its restarts. Raises what is not to be mended by waiting."""
     from runtime.status_socket import call
+    from runtime.tasks import TaskScope
 
     chooser, loop = Chooser(), asyncio.get_running_loop()
     queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(100)
@@ -140,15 +141,10 @@ async def follow(socket: Path, show: Show) -> None:
                     raise
             await asyncio.sleep(RETRY_S)
 
-    tasks = [asyncio.ensure_future(work) for work in (show_all(), listen())]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with TaskScope("notify") as scope:
+        scope.spawn(show_all(), name="show")
+        scope.spawn(listen(), name="listen")
+        await scope.join()
 
 
 class _Desktop:

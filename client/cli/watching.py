@@ -16,6 +16,8 @@ _VERBS: Final = {
     "closed": "closed",
     "state": "client",
 }
+LINES: Final = 20
+"""Shown when nobody says how many."""
 TROUBLE: Final = frozenset({"denied", "cut", "state"})
 
 

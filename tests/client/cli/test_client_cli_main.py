@@ -42,13 +42,29 @@ print(" ".join(sorted(module for module in sys.modules if "." not in module)), f
 
 @pytest.mark.parametrize(
     "arguments",
-    [("status",), ("status", "--json"), ("status", "--check", "ready"), ("resources",), ("explain", "db:5432")],
+    [
+        ("status",),
+        ("status", "--json"),
+        ("status", "--check", "ready"),
+        ("resources",),
+        ("explain", "db:5432"),
+        ("ping", "db:5432"),
+        ("events",),
+        ("doctor",),
+        ("down",),
+        ("version",),
+    ],
 )
 def test_everyday_commands_load_nothing_heavy(daemon: FakeDaemon, arguments: tuple[str, ...]) -> None:
     daemon.results |= {
         "status": {"state": "online", "since": 1},
         "resources": {"resources": []},
         "explain": {"host": "db", "port": 5432, "allowed": True},
+        "ping": {"ok": True, "host": "db", "port": 5432, "steps": []},
+        "events": {"events": []},
+        "doctor": {"ok": True, "checks": []},
+        "down": {"state": "down"},
+        "version": {"version": "1"},
     }
     ran = subprocess.run(
         [sys.executable, "-c", _PROBE, *arguments],
@@ -69,6 +85,9 @@ def test_everyday_commands_load_nothing_heavy(daemon: FakeDaemon, arguments: tup
         (["status", "--json"], ["status", "--json", "--no-watch"]),
         (["status", "--check", "live"], ["status", "--check=live"]),
         (["explain", "db:1", "--udp", "--json"], ["explain", "--json", "--udp", "--", "db:1"]),
+        (["ping", "db:1", "--udp"], ["ping", "--udp", "--count", "1", "--", "db:1"]),
+        (["events", "--trouble", "--json"], ["events", "--json", "--trouble", "--lines", "20"]),
+        (["version", "--json"], ["version", "--json"]),
         (["resources", "--json"], ["resources", "--json"]),
     ],
 )
@@ -81,6 +100,9 @@ def test_plain_and_spelt_out_commands_do_the_same(
         "status": {"state": "offline"},
         "resources": {"resources": []},
         "explain": {"host": "db", "port": 1, "allowed": False, "reason": "no_grant"},
+        "ping": {"ok": False, "host": "db", "port": 1, "steps": [{"status": "fail", "reason": "no_grant"}]},
+        "events": {"events": [{"kind": "state", "state": "online", "at": 1.0}]},
+        "version": {"version": "1"},
     }
     code = run_plain(plain)
     first = capsys.readouterr()
