@@ -31,6 +31,10 @@ NOTES: Final = (
     "its certificate nor signatures. They are one process on the same two cores: CPU of both is given as cores (CPU seconds per second).",
     "An edit is a `POST /api/v1/grants`; it ends when the last agent that it touches sends its acknowledgement.",
     "A start ends with the first 200 of `/healthz/ready`; agents are back when the last one has a token that it can enforce.",
+    "Where the controller's time goes (py-spy, 600 agents). Authorising: the one ES256 signature 13 %, JSON 11 %, WebSocket, TLS and "
+    "socket 25 %, evaluating and finding paths 15 %, the rest is Python that moves messages between tasks. Attaching: TLS handshake 13 %, "
+    "HTTP upgrade 12 %, verifying the assertion 16 %, the first snapshot 8 %. No single thing is left that a cache or a thread would halve: one "
+    "process is one core, and more is had by replicas.",
 )
 
 
