@@ -44,6 +44,7 @@ check: $(STAMP) ## format, lint, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tools/verify_events.py
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## format the code

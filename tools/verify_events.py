@@ -21,6 +21,8 @@ import base64
 import hashlib
 import json
 import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -30,53 +32,56 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 GENESIS = "0" * 64
 NEIGHBOURS = 64
 
+Json = dict[str, Any]
+"""One object of an export; what is missing or of another kind ends in KeyError or TypeError, which become faults."""
 
-class Bad(Exception):
+
+class InvalidEvidence(ValueError):
     """Something is not what it says."""
 
 
-def unb64(text):
+def unb64(text: str) -> bytes:
     """Decodes canonical base64url without padding."""
     raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
-        raise Bad("base64url is not canonical")
+        raise InvalidEvidence("base64url is not canonical")
     return raw
 
 
-def public_key(jwk):
+def public_key(jwk: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
     """Reads a P-256 key from a JWK (RFC 7517)."""
     if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
-        raise Bad("a key is not on P-256")
+        raise InvalidEvidence("a key is not on P-256")
     x, y = (int.from_bytes(unb64(jwk[name]), "big") for name in ("x", "y"))
     return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
 
 
-def verify_checkpoint(token, jwks, issuer):
+def verify_checkpoint(token: str, jwks: Mapping[str, Json], issuer: str) -> Json:
     """Returns the claims of a checkpoint (a compact JWS) signed by one of ``jwks`` (kid -> JWK)."""
     parts = token.split(".")
     if len(parts) != 3:
-        raise Bad("a checkpoint is no compact JWS")
+        raise InvalidEvidence("a checkpoint is no compact JWS")
     header = json.loads(unb64(parts[0]))
     if set(header) != {"alg", "kid", "typ"} or header["alg"] != "ES256" or header["typ"] != "ostiary-checkpoint+jwt":
-        raise Bad("a checkpoint has another header")
+        raise InvalidEvidence("a checkpoint has another header")
     if header["kid"] not in jwks:
-        raise Bad(f"a checkpoint is signed by a key that was not published before it, {header['kid']}")
+        raise InvalidEvidence(f"a checkpoint is signed by a key that was not published before it, {header['kid']}")
     signature = unb64(parts[2])
     if len(signature) != 64:
-        raise Bad("a checkpoint's signature has another length")
+        raise InvalidEvidence("a checkpoint's signature has another length")
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
     signed = f"{parts[0]}.{parts[1]}".encode()
     try:
         public_key(jwks[header["kid"]]).verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as exc:
-        raise Bad("a checkpoint's signature is wrong") from exc
+        raise InvalidEvidence("a checkpoint's signature is wrong") from exc
     claims = json.loads(unb64(parts[1]))
     if claims["iss"] != issuer or claims["aud"] != "log":
-        raise Bad("a checkpoint is of another controller")
+        raise InvalidEvidence("a checkpoint is of another controller")
     return {**claims, "kid": header["kid"]}
 
 
-def event_hash(event, position):
+def event_hash(event: Json, position: int) -> str:
     """The hash of an event: SHA-256 over the canonical JSON of its members in this order."""
     body = [
         position,
@@ -95,30 +100,30 @@ def event_hash(event, position):
 class Log:
     """What was read so far, and what is wrong with it."""
 
-    def __init__(self):
-        self.faults = []
-        self.notes = []
-        self.hashes = {}
-        self.missing = set()
+    def __init__(self) -> None:
+        self.faults: list[tuple[int, str, str]] = []
+        self.notes: list[str] = []
+        self.hashes: dict[int, str] = {}
+        self.missing: set[int] = set()
         self.last = 0
         self.head = GENESIS
         self.suspect = False
         self.issuer = ""
-        self.epochs = []
-        self.keys = {}
-        self.added = {}
-        self.distrusted = {}
+        self.epochs: list[tuple[int, int]] = []
+        self.keys: dict[str, Json] = {}
+        self.added: dict[str, int] = {}
+        self.distrusted: dict[str, int] = {}
         self.before = (0, GENESIS)
         self.checkpoints = 0
         self.witnessed = 0
-        self.promised = None
+        self.promised: int | None = None
         self.ended = False
 
-    def fault(self, position, kind, detail):
+    def fault(self, position: int, kind: str, detail: str) -> None:
         """Notes what is wrong, and where."""
         self.faults.append((position, kind, detail))
 
-    def take(self, line):
+    def take(self, line: Json) -> None:
         """Takes one line of the export."""
         kind = line.get("kind")
         if kind == "header":
@@ -134,7 +139,7 @@ class Log:
         elif kind != "key":
             self.fault(self.last, "format", "a line of an unknown kind")
 
-    def event(self, event):
+    def event(self, event: Json) -> None:
         """Chain, order, content; and what the log says about epochs and keys."""
         position = event["position"]
         if position <= self.last:
@@ -171,14 +176,14 @@ class Log:
         elif event["type"] == "signing_key.distrusted/1":
             self.distrusted[data["kid"]] = position
 
-    def checkpoint(self, line):
+    def checkpoint(self, line: Json) -> None:
         """Signature, position, hash, and the checkpoint before it."""
         self.checkpoints += 1
         position = line["position"]
         known = {kid: jwk for kid, jwk in self.keys.items() if self.added[kid] <= position}
         try:
             claims = verify_checkpoint(line["token"], known, self.issuer)
-        except (Bad, KeyError, TypeError, ValueError) as exc:
+        except (KeyError, TypeError, ValueError) as exc:
             self.fault(position, "checkpoint", str(exc))
             return
         if (claims["pos"], claims["epoch"], claims["hash"]) != (position, line["epoch"], line["hash"]):
@@ -192,7 +197,7 @@ class Log:
         if self.distrusted.get(claims["kid"], position + 1) <= position:
             self.fault(position, "checkpoint", "its key was distrusted before")
 
-    def witness(self, body, name):
+    def witness(self, body: Json, name: str) -> None:
         """Compares the notes of one connector."""
         if body.get("format") != "ostiary-witness/1" or body.get("issuer") != self.issuer:
             self.fault(0, "witness", f"{name} is no witness of this controller")
@@ -201,7 +206,7 @@ class Log:
         for note in body["checkpoints"]:
             try:
                 claims = verify_checkpoint(note["token"], keys, self.issuer)
-            except (Bad, KeyError, TypeError, ValueError) as exc:
+            except (KeyError, TypeError, ValueError) as exc:
                 self.fault(note["position"], "witness", f"{name}: {exc}")
                 continue
             if (claims["epoch"], claims["pos"], claims["hash"]) != (note["epoch"], note["position"], note["hash"]):
@@ -215,7 +220,7 @@ class Log:
         for note in body["conflicts"]:
             self.notes.append(f"{name} refused a config: {note['detail']}")
 
-    def compare(self, epoch, position, said, who):
+    def compare(self, epoch: int, position: int, said: str, who: str) -> None:
         """Compares what somebody said of a position with the log."""
         starts = [first for first, number in self.epochs if number == epoch]
         later = [first for first, number in self.epochs if starts and first > starts[0]]
@@ -233,7 +238,7 @@ class Log:
         elif self.hashes.get(position) != said:
             self.fault(position, "changed", f"{who} names another hash, {said[:16]}")
 
-    def finish(self, trusted):
+    def finish(self, trusted: Iterable[Json]) -> None:
         """What can only be said at the end."""
         for position in sorted(self.missing):
             self.fault(position, "missing", "it is not there")
@@ -258,13 +263,16 @@ class Log:
         self.faults = sorted(set(self.faults))
 
 
-def read(path):
-    """Reads a JSON file."""
+def read(path: str) -> Json:
+    """Reads a JSON file. Raises InvalidEvidence for one that holds no object."""
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        value = json.load(file)
+    if not isinstance(value, dict):
+        raise InvalidEvidence(f"{path} holds no JSON object")
+    return value
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("export", help="file of `ostiary-controller events export`")
@@ -289,7 +297,12 @@ def main(arguments=None):
     log.finish(trusted)
     faults = [{"position": position, "kind": kind, "detail": detail} for position, kind, detail in log.faults]
     if options.json:
-        report = {"ok": not faults, "issuer": log.issuer, "checked": len(log.hashes), "checkpoints": log.checkpoints}
+        report: Json = {
+            "ok": not faults,
+            "issuer": log.issuer,
+            "checked": len(log.hashes),
+            "checkpoints": log.checkpoints,
+        }
         report |= {"witnessed": log.witnessed, "log_head": log.head, "faults": faults, "notes": log.notes}
         sys.stdout.write(json.dumps(report) + "\n")
     else:
