@@ -14,7 +14,7 @@ from lab.processes import wait_for
 from lab.product import BIN, Product
 
 ACCESS_TOKEN_S = 10
-SIGN_IN_S = 16
+SIGN_IN_S = 20
 """Of which a sign-in takes about three; the rest is for machines under load."""
 URL = "http://wiki.corp.internal/drip"
 
