@@ -65,7 +65,10 @@ class Accounts:
             if new or remove:
                 if not may_change_trust(peer):
                     raise LocalError(Reason.NEEDS_ROOT, "only root makes or removes accounts")
-                self._remove(name) if remove else self._create(name)
+                if remove:
+                    self._remove(name)
+                else:
+                    self._create(name)
             if not remove:
                 self._check(name, peer)
                 await session.reopen(lambda: self._use(name))
