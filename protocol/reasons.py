@@ -172,7 +172,11 @@ class Reason(Enum):
     # 150-159: policy, continued
     EXCLUDED = (150, "You are excluded from this resource.", "Ask the people named by `ostiary explain`.")
     POSTURE_UNKNOWN = (151, "This device has not said lately how it is set up.", "Check that `ostiaryd` is connected.")
-    NAME_WITHHELD = (152, "Strict DNS keeps this name on this host while you may not reach it.", "Run `ostiary explain`.")
+    NAME_WITHHELD = (
+        152,
+        "Strict DNS keeps this name on this host while you may not reach it.",
+        "Run `ostiary explain`.",
+    )
 
     # 160-169: second factors and identity providers
     SECOND_FACTOR_REQUIRED = (160, "A second factor is needed.", "Run `ostiary admin account totp enable`.")

@@ -26,6 +26,7 @@ from controller.publish.enforcement import EnforcementTable
 from controller.publish.following import ChangeFeed
 from controller.publish.signer import Signer, verification_keys
 from controller.publish.ticking import keep_ticking
+from controller.publish.waking import Waker
 from controller.publish.watch import Watch
 from protocol.acl.model import Deny, IPAddress
 from protocol.control import Message, PushConfig, PushSnapshot, Revoked
@@ -70,6 +71,7 @@ class Hub:
         self._ledger = CutoffLedger()
         self._watch = Watch(clock.wall())
         self._timer_set = asyncio.Event()
+        self._waker = Waker(self._is_due)
         self._checkpoint = ""
         self.enforcement = EnforcementTable()
         self._recover()
@@ -211,6 +213,7 @@ class Hub:
         """Pushes until cancelled."""
         async with TaskScope("hub") as scope:
             scope.spawn(self._follow(), name="follow")
+            scope.spawn(self._waker.run(), name="wake")
             scope.spawn(keep_ticking(self.tick, self._watch.next, self._clock, self._timer_set), name="time")
             await scope.join()
 
@@ -309,16 +312,19 @@ class Hub:
     def _publish(self, affected: Affected) -> None:
         """Wakes connectors first, so that they know the new config before a client acts on its new snapshot."""
         touched = affected.connectors | affected.devices
-        for kind in (AgentKind.CONNECTOR, AgentKind.CLIENT):
-            for attachment in self.attached:
-                # Those that are gone from the policy are not stale, but must be told; those no longer stale have theirs.
-                gone = attachment.agent in touched and not self._has_standing(attachment.agent)
-                if attachment.kind is kind and (gone or attachment.agent in self._stale):
-                    attachment.mark_dirty()
-        if affected.keys:
-            for attachment in self.attached:
-                if attachment.welcomed < self._keys_since:
-                    attachment.mark_keys_due()
+        for attachment in self.attached:
+            if affected.keys and attachment.welcomed < self._keys_since:
+                attachment.mark_keys_due()
+            if attachment.agent not in touched and attachment.agent not in self._stale:
+                continue
+            if attachment.kind is AgentKind.CLIENT:
+                self._waker.add(attachment)
+            elif self._is_due(attachment):
+                attachment.mark_dirty()
+
+    def _is_due(self, attachment: Attachment) -> bool:
+        """Those that are gone from the policy are not stale, but must be told; those no longer stale have theirs."""
+        return attachment.agent in self._stale or not self._has_standing(attachment.agent)
 
     def tick(self) -> None:
         """Handles what the clock has brought: ended grants and sessions, tokens that are to be renewed."""

@@ -100,7 +100,9 @@ async def test_s9_an_old_page_does_not_open_the_api(controller: Controller, grac
     page = await browser.get("/device", params={"user_code": begun["user_code"]})
     assert "Your sign-in is too old" in page.text
     assert 'type="password"' in page.text
-    assert f'/sign-in/{provider}?user_code={begun["user_code"]}&amp;fresh=true"' in page.text, "it is to ask anew as well"
+    assert f'/sign-in/{provider}?user_code={begun["user_code"]}&amp;fresh=true"' in page.text, (
+        "it is to ask anew as well"
+    )
     assert "Command line approved" not in (await decide(browser, begun)).text
     assert (await poll(controller, agent, begun)).json()["error"] == "authorization_pending"
     again = await page_of(controller, grace.email, grace.password)

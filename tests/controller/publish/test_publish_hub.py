@@ -412,7 +412,8 @@ async def test_t64_f22_a_distrusted_key_is_told_first_and_everything_is_signed_a
     async with office.running():
         office.give(c.ActivateSigningKey(following), c.DistrustSigningKey(office.kid))
         for peer in peers:
-            told, token = await peer.next()
+            told, *more = await peer.next()
+            (token,) = more or await peer.next()
             assert isinstance(told, KeysChanged)
             assert set(VerificationKeys.from_jwks_untrusted(told.jwks).keys) == {following}
             assert isinstance(token, PushSnapshot | PushConfig)
