@@ -32,7 +32,15 @@ _FILE_LIMIT: Final = 64 * 1024
 KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
     "every": frozenset({"CONFIG", "LOG_LEVEL", "LOG_JSON", "STATE_DIR", "RUNTIME_DIR", "METRICS_LISTEN"}),
     "connector": frozenset(
-        {"RESOLVERS", "PARKED_LEGS", "DRAIN_S", "KEY_ROTATION_DAYS", "UPSTREAM_PROXY", "UPSTREAM_PROXY_LOGIN_FILE"}
+        {
+            "RESOLVERS",
+            "PARKED_LEGS",
+            "DRAIN_S",
+            "KEY_ROTATION_DAYS",
+            "UPSTREAM_PROXY",
+            "UPSTREAM_PROXY_LOGIN_FILE",
+            "UDP_IDLE_S",
+        }
     ),
     "client": frozenset(
         {
@@ -48,6 +56,7 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "GUARD",
             "FORWARDS",
             "STRICT_DNS",
+            "UDP_IDLE_S",
         }
     ),
     "admin": frozenset({"ADMIN_URL", "ADMIN_TOKEN", "ADMIN_CA_FILE"}),
@@ -70,6 +79,8 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "IDENTITY_PROVIDERS_ON_LOOPBACK",
             "IDENTITY_PROVIDER_CA",
             "SIGNING_KEY_DAYS",
+            "SIGN_IN_DAYS",
+            "ACCESS_TOKEN_S",
             "SECRET_KEY",
         }
     ),
