@@ -55,7 +55,7 @@ def report(output: str | None, *, anonymise: bool, as_json: bool) -> int:
             say("collecting; this can take a minute when something does not answer…")
         answers, missing = _ask_daemon()
         redactor = Redactor(_names(answers, anonymise=anonymise), private_addresses=anonymise)
-        files = {name: redactor.clean(text) for name, text in _files(answers, missing).items()}
+        files = {name: redactor.clean(text) for name, text in _files(answers, missing, redactor).items()}
         files["ABOUT.txt"] = _about(files, redactor, anonymise=anonymise)
         path = _write(files, output)
     counts = dict(sorted(redactor.counts.items()))
@@ -95,20 +95,31 @@ def _names(answers: Mapping[str, dict[str, Any]], *, anonymise: bool) -> list[tu
     return [(kind, name) for kind, name in found if kind == "host" or (kind == "user" and not status.get("service"))]
 
 
-def _files(answers: Mapping[str, dict[str, Any]], missing: Mapping[str, str]) -> dict[str, str]:
+def _files(answers: Mapping[str, dict[str, Any]], missing: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
     files: dict[str, str] = {}
     for verb, answer in answers.items():
         if verb == "logs":
-            files["daemon.log"] = "".join(f"{line}\n" for line in answer.get("lines") or ())
+            files["daemon.log"] = "".join(f"{_log_line(line, redactor)}\n" for line in answer.get("lines") or ())
         elif verb == "events":
-            files["events.jsonl"] = "".join(json.dumps(item) + "\n" for item in answer.get("events") or ())
+            events = (redactor.clean_within(item) for item in answer.get("events") or ())
+            files["events.jsonl"] = "".join(json.dumps(item) + "\n" for item in events)
         else:
-            files[f"{verb}.json"] = json.dumps(answer, indent=2, sort_keys=True, default=str) + "\n"
+            cleaned = redactor.clean_within(answer)
+            files[f"{verb}.json"] = json.dumps(cleaned, indent=2, sort_keys=True, default=str) + "\n"
     files["host.txt"] = _host()
     files["settings.txt"] = _tried(_settings)
     if missing:
         files["missing.json"] = json.dumps(missing, indent=2) + "\n"
     return files
+
+
+def _log_line(line: str, redactor: Redactor) -> str:
+    """A line of JSON is taken apart for cleaning; any other is cleaned as text later."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    return json.dumps(redactor.clean_within(fields)) if isinstance(fields, dict) else line
 
 
 def _host() -> str:

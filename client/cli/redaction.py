@@ -18,7 +18,7 @@ _SECRET: Final = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?i:bearer|basic) [A-Za-z0-9._~+/=-]{8,}"
     r"|user_code=[A-Za-z0-9-]+"
-    r"|(?<=://)[^/\s:@\"']+:[^/\s@\"']+(?=@)",  # a login in a URL
+    r"|(?:(?<=://)|(?<=upstream_proxy = ))[^/\s\"']+(?=@)",  # a login in a URL, whose password may hold an @
     re.DOTALL,
 )
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
@@ -57,6 +57,16 @@ class Redactor:
             text = self._pattern.sub(lambda m: self._number(self._folded[m[0].casefold()], m[0].casefold()), text)
         text = _IPV4.sub(self._address, text)
         return _IPV6.sub(self._address, text)
+
+    def clean_within(self, value: object) -> object:
+        """Returns a JSON value with its texts and keys cleaned: escaped within JSON, they would not be found."""
+        if isinstance(value, str):
+            return self.clean(value)
+        if isinstance(value, Mapping):
+            return {self.clean(str(key)): self.clean_within(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.clean_within(item) for item in value]
+        return value
 
     def _secret(self, _match: re.Match[str]) -> str:
         self.counts["secret"] += 1

@@ -37,6 +37,9 @@ RESOURCES = {"resources": [{"name": "Payroll", "address": "db.corp.internal", "n
         "Bearer abcdefgh.ijkl",
         "https://c/device?user_code=WDJB-MJHT",
         "http://me:hunter2@proxy.example:8080",
+        "http://me:abcdefgh@hunter2@proxy.example:8080",
+        "https://abcdefgh@proxy.example",
+        "upstream_proxy = me:hunter2@proxy.example:8080",
     ],
 )
 def test_t11_no_secret_leaves(secret: str) -> None:
@@ -102,6 +105,21 @@ def test_a_report_lists_what_is_in_it(ostiary: CommandLine, daemon: FakeDaemon, 
     assert "Payroll" in everything
     assert path.stat().st_mode & 0o777 == 0o600
     assert ostiary("report", "-o", str(path)).code == 1
+
+
+def test_what_json_escapes_is_found_as_well(ostiary: CommandLine, daemon: FakeDaemon, tmp_path: Path) -> None:
+    told = "refused:\n8.8.8.8\nJ\u00fcrgen \u00c4rmel"
+    daemon.results |= {
+        "status": STATUS | {"user": "J\u00fcrgen \u00c4rmel", "why": [{"8.8.8.8": told}]},
+        "events": {"events": [{"detail": told}]},
+        "logs": {"lines": [json.dumps({"event": told, "n": 1}), f"plain: {told}", "[not JSON"]},
+    }
+    assert ostiary("report", "-o", str(tmp_path / "report.tar.gz")).code == 0
+    files = contents(tmp_path / "report.tar.gz")
+    for name in ("status.json", "events.jsonl", "daemon.log"):
+        assert not any(part in files[name] for part in ("8.8.8.8", "rmel")), name
+    assert json.loads(files["daemon.log"].splitlines()[0]) == {"event": "refused:\naddress-1\nuser-1", "n": 1}
+    assert "[not JSON" in files["daemon.log"]
 
 
 def test_an_anonymous_report_holds_no_names(ostiary: CommandLine, daemon: FakeDaemon, tmp_path: Path) -> None:
