@@ -108,10 +108,12 @@ def run_program(name: str, arguments: Sequence[str]) -> str:
             case _:
                 raise LocalError(Reason.INTERNAL, f"services need no {name!r}")
     except FileNotFoundError as exc:
+        if name != "systemctl":
+            raise LocalError(Reason.UNAVAILABLE, f"this host has no {name}") from exc
         raise AdviceError(
             Reason.UNAVAILABLE,
             name,
-            sentence="This host has no such program.",
+            sentence="This host has no systemd.",
             next_step="Run the daemon by the service manager that this host has; docs/client-install.md says how.",
         ) from exc
     except subprocess.TimeoutExpired as exc:
@@ -128,15 +130,23 @@ class Service:
         role: which program.
         root: where the host's files are; another folder than ``/`` in tests.
         programs: folder of the installed commands; by default that of this interpreter.
+        loaded: what the commands are made of; by default the interpreter, its libraries and our code.
         run: runs the host's programs.
     """
 
     def __init__(
-        self, role: Role, *, root: Path = Path("/"), programs: Path | None = None, run: Runner = run_program
+        self,
+        role: Role,
+        *,
+        root: Path = Path("/"),
+        programs: Path | None = None,
+        loaded: Sequence[Path] | None = None,
+        run: Runner = run_program,
     ) -> None:
         self._role = role
         self._root = root
         self._programs = programs or Path(sys.executable).parent
+        self._loaded = loaded_by_programs() if loaded is None else loaded
         self._run = run
 
     def install(self, *, users: Sequence[str] = ()) -> tuple[str, ...]:
@@ -216,9 +226,15 @@ class Service:
         return done
 
     def _check_program(self) -> None:
-        """What root or a service runs may be changed by root only, or its owner is root."""
+        """Root alone may change the program, what it loads, and the folders that these lie in (T-59)."""
         program = self._programs / self._role.program
-        for path in (program, *program.parents):
+        for wanted in (program, *self._loaded):
+            # Where a link leads, too.
+            for path in dict.fromkeys((wanted, wanted.resolve())):
+                self._check_path(path, program)
+
+    def _check_path(self, wanted: Path, program: Path) -> None:
+        for path in (wanted, *wanted.parents):
             try:
                 found = path.stat()
             except OSError as exc:
@@ -233,6 +249,11 @@ class Service:
                 )
             if path == self._root:
                 break
+
+
+def loaded_by_programs() -> tuple[Path, ...]:
+    """Returns what the installed commands run: the interpreter, the folders of its libraries, and this package."""
+    return (Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent)
 
 
 def unit_text(unit: str, programs: Path) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import runtime
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.console import AdviceError
-from runtime.service import ROLES, WRITTEN, Service, Standing, run_program, unit_text
+from runtime.service import ROLES, WRITTEN, Service, Standing, loaded_by_programs, run_program, unit_text
 
 
 class Systemd:
@@ -38,6 +39,11 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for role in ROLES.values():
         (root / "opt/ostiary/bin" / role.program).write_text("#!/bin/sh\n")
         (root / "opt/ostiary/bin" / role.program).chmod(0o755)
+    for folder in ("opt/ostiary/lib/runtime", "usr/bin"):
+        (root / folder).mkdir(parents=True)
+    (root / "usr/bin/python3").write_text("#!/bin/sh\n")
+    (root / "usr/bin/python3").chmod(0o755)
+    (root / "opt/ostiary/bin/python").symlink_to(root / "usr/bin/python3")
     return root
 
 
@@ -45,7 +51,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the progr
 
 
 def service(role: str, host: Path, systemd: Systemd) -> Service:
-    return Service(ROLES[role], root=host, programs=host / "opt/ostiary/bin", run=systemd)
+    loaded = (host / "opt/ostiary/bin/python", host / "opt/ostiary/lib/runtime")
+    return Service(ROLES[role], root=host, programs=host / "opt/ostiary/bin", loaded=loaded, run=systemd)
 
 
 @needs_root
@@ -89,7 +96,9 @@ def test_a_packages_units_are_enabled_and_not_written_again(host: Path) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("spoilt", ["program", "folder", "owner"])
+@pytest.mark.parametrize(
+    "spoilt", ["program", "folder", "owner", "interpreter", "folder of the interpreter", "package"]
+)
 def test_t59_a_program_that_others_may_change_is_refused(host: Path, spoilt: str) -> None:
     program = host / "opt/ostiary/bin/ostiaryd"
     match spoilt:
@@ -99,12 +108,25 @@ def test_t59_a_program_that_others_may_change_is_refused(host: Path, spoilt: str
             program.parent.chmod(0o777)
         case "owner":
             os.chown(program.parent, 1000, 1000)
+        case "interpreter":
+            os.chown(host / "usr/bin/python3", 1000, 1000)
+        case "folder of the interpreter":
+            (host / "usr/bin").chmod(0o775)
+        case "package":
+            os.chown(host / "opt/ostiary/lib/runtime", 1000, 1000)
     systemd = Systemd()
     with pytest.raises(LocalError) as caught:
         service("client", host, systemd).install()
     assert caught.value.reason is Reason.PERMISSION_DENIED
     assert not list((host / "etc/systemd/system").iterdir())
     assert all("enable" not in told for told in systemd.told)
+
+
+def test_t59_interpreter_libraries_and_our_code_are_what_a_program_loads() -> None:
+    found = loaded_by_programs()
+    assert Path(sys.executable) in found
+    assert {Path(sys.prefix), Path(sys.base_prefix)} <= set(found)
+    assert Path(runtime.__file__).parent in found
 
 
 @needs_root
@@ -141,8 +163,16 @@ def test_status_is_what_systemd_says(host: Path) -> None:
 
 def test_a_host_without_the_program_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.service._SYSTEMCTL", "/nowhere/systemctl")
-    with pytest.raises(AdviceError):
+    with pytest.raises(AdviceError) as caught:
         run_program("systemctl", ["daemon-reload"])
+    assert "docs/client-install.md" in caught.value.next_step
+    page = (Path(__file__).parents[2] / "docs/client-install.md").read_text()
+    assert "## Without systemd\n" in page
+    # Another service manager is no answer to a host that cannot make users.
+    monkeypatch.setattr("runtime.service._GROUPADD", "/nowhere/groupadd")
+    with pytest.raises(LocalError, match="no groupadd") as missing:
+        run_program("groupadd", ["ostiary"])
+    assert not isinstance(missing.value, AdviceError)
     with pytest.raises(LocalError, match="chown"):
         run_program("chown", ["--no-such-option"])
     with pytest.raises(LocalError, match="rm"):
