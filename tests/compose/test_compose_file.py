@@ -1,7 +1,9 @@
 """compose.yaml, Dockerfile and the set-up script as written, without an engine."""
 
+import contextlib
 import os
 import re
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -118,7 +120,8 @@ def test_t11_each_secret_is_seen_by_its_maker_and_its_receiver_only(stack: dict[
 
 def _setup(folder: Path, verb: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Runs a verb of the script whose volumes and programs lie in ``folder``."""
-    text = re.sub(r"(?<=[ \"])/(?=(?:secrets|database-secret|owner|enrolment)\b)", f"{folder}/", SCRIPT.read_text())
+    volumes = "secrets|database-secret|owner|enrolment|connector-enrolment|client-enrolment|trust|proxy"
+    text = re.sub(rf"(?<=[ \"])/(?=(?:{volumes})\b)", f"{folder}/", SCRIPT.read_text())
     environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", **settings}
     return subprocess.run(
         ["/bin/sh", "-c", text, "setup", verb], env=environment, capture_output=True, text=True, check=False
@@ -154,3 +157,33 @@ def test_t11_the_first_password_is_kept_until_it_was_shown_once(tmp_path: Path) 
     assert _setup(tmp_path, "init", **names).returncode == 0
     assert not password.exists(), "an upgrade makes no new one"
     assert "--owner" not in told.read_text()
+
+
+def test_t11_the_demos_client_takes_its_enrolment_token_away(tmp_path: Path, stack: dict[str, Any]) -> None:
+    for name in ("owner", "connector-enrolment", "client-enrolment", "trust", "bin", "state"):
+        (tmp_path / name).mkdir()
+    told = tmp_path / "told"
+    for name, does in (
+        ("ostiary", f'echo "$@" >> {told}; echo \'{{"enrolment_token": "once"}}\''),
+        ("ostiaryd", "true"),
+    ):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    names = {"DOMAIN": "c.example", "OWNER_EMAIL": "ada@c.example", "PROXY_ISSUER": ""}
+    assert _setup(tmp_path, "demo", **names).returncode == 0
+    made = tmp_path / "client-enrolment"
+    assert (made / "token").read_text() == "once"
+    # It is another user's than the client's, who is root without the right to pass over modes.
+    assert made.stat().st_mode & 0o007 == 0o007
+    mounts = {mount["target"]: mount for mount in stack["services"]["demo-client"]["volumes"]}
+    assert not mounts["/enrolment"].get("read_only")
+
+    made.rename(tmp_path / "enrolment")
+    host = {"OSTIARY_STATE_DIR": str(tmp_path / "state"), "OSTIARY_RUNTIME_DIR": str(tmp_path)}
+    with contextlib.chdir(tmp_path), socket.socket(socket.AF_UNIX) as control:
+        control.bind("ostiary.sock")
+        assert _setup(tmp_path, "client", **host).returncode == 0
+        assert not (tmp_path / "enrolment/token").exists()
+        told.write_text("")
+        assert _setup(tmp_path, "client", **host).returncode == 0
+    assert told.read_text() == "up\n", "it enrols once"
