@@ -4,7 +4,8 @@ connector's decision, a policy that changes, and a clock that only this test mov
 Beside it runs a reference model that knows nothing of indexes, tokens or packets: a table of who may reach what. Held against it:
 
     nothing is asked for, dialled or kept open that the model forbids to whoever does it, by what it has been told so far;
-    what the model allows is reached, or the application is told that it is not: nobody waits for ever.
+    what the model allows is reached, or the application is told that it is not: nobody waits for ever. Datagrams promise no
+    answer; they are forgotten once they are idle.
 """
 
 import ipaddress
@@ -291,6 +292,9 @@ class Traffic(RuleBasedStateMachine):
             assert not is_open or allowed(self.granted, attempt.place)
             assert is_open or attempt.told or isinstance(attempt.flow, Association), attempt
         assert self.world.interceptor.tcp.held_count == 0
+        self.time_passes(UDP_IDLE_S + 1)
+        for attempt in self.attempts:
+            assert attempt.over or isinstance(attempt.flow, TcpFlow) or attempt.flow is None, attempt
 
     # Inside
 
