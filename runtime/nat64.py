@@ -24,7 +24,7 @@ _PLACES: Final = {
 
 
 def find_prefixes(answers: Iterable[IPv6Address]) -> tuple[IPv6Network, ...]:
-    """Returns the prefixes of the NAT64s that made these addresses of WELL_KNOWN_NAME; the longest first."""
+    """Returns the prefixes of the NAT64s that made these addresses of WELL_KNOWN_NAME, in their order."""
     found: dict[IPv6Network, None] = {}
     for answer in answers:
         packed = answer.packed
