@@ -8,6 +8,7 @@ import http.client
 import io
 import ipaddress
 import json
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -23,6 +24,9 @@ from runtime.sockets import Admission, connect_socket
 DEADLINE_S: Final = 10.0
 HEAD_MAX_BYTES: Final = 64 * 1024
 BODY_MAX_BYTES: Final = 4 * 1024 * 1024
+_STATUS: Final = re.compile(r"[1-9][0-9]{2}")
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+"""Not ``isdigit``: int() does not read all that it calls a digit, nor thousands of them."""
 
 
 class HttpRefusedError(RefusedError):
@@ -195,7 +199,7 @@ async def _read_response(reader: asyncio.StreamReader, method: str, max_bytes: i
             head = await reader.readuntil(b"\r\n\r\n")
             first, _, rest = head.partition(b"\r\n")
             words = first.decode("latin-1").split(" ", 2)
-            if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+            if len(words) < 2 or not words[0].startswith("HTTP/1.") or not _STATUS.fullmatch(words[1]):
                 raise RemoteProtocolError("the answer is not HTTP/1.1")
             status = int(words[1])
             headers = {
@@ -210,7 +214,7 @@ async def _read_response(reader: asyncio.StreamReader, method: str, max_bytes: i
             body = await reader.read(max_bytes + 1)
             while more := await reader.read(max_bytes + 1 - len(body)):
                 body += more
-        elif not length.isdigit() or int(length) > max_bytes:
+        elif not _LENGTH.fullmatch(length) or int(length) > max_bytes:
             raise RemoteProtocolError(f"body of {length[:20]} bytes, limit {max_bytes}")
         else:
             body = await reader.readexactly(int(length))

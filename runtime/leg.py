@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from typing import Final, cast
@@ -181,7 +182,7 @@ class _Upgrade(asyncio.Protocol):
     def _is_complete(self, end: int) -> bool:
         for line in bytes(self._head[:end]).split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length" and value.strip().isdigit():
+            if name.strip().lower() == b"content-length" and re.fullmatch(rb"[0-9]{1,18}", value.strip()):
                 return len(self._head) - end - 4 >= int(value)
         return False
 

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import ipaddress
 import os
+import re
 import socket
 import stat
 from collections.abc import Mapping
@@ -132,7 +133,7 @@ async def connect_through(sock: socket.socket, proxy: UpstreamProxy, host: str, 
 def _judge(head: bytes, proxy: UpstreamProxy, target: str) -> None:
     first, *rest = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
-    status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+    status = int(words[1]) if len(words) > 1 and re.fullmatch("[1-9][0-9]{2}", words[1]) else 0
     if 200 <= status < 300:
         return
     said = f"{proxy} answered {status} to CONNECT {target}" + (f" ({words[2][:80]})" if len(words) > 2 else "")
@@ -191,7 +192,7 @@ def _spares(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
     name, colon, number = entry.rpartition(":")
-    if colon and number.isdigit() and (":" not in name or name.endswith("]")):
+    if colon and re.fullmatch("[0-9]{1,5}", number) and (":" not in name or name.endswith("]")):
         if int(number) != port:
             return False
         entry = name

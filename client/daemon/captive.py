@@ -7,6 +7,7 @@ the controller's certificate was wrong as well, because the controller's host ma
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -42,7 +43,7 @@ def judge(host: str, head: bytes, *, distrusted: bool) -> str | None:
     """
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
-    if not words[0].startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
+    if not words[0].startswith("HTTP/1.") or len(words) < 2 or not re.fullmatch("[1-9][0-9]{2}", words[1]):
         return None
     status = int(words[1])
     location = next(

@@ -9,6 +9,7 @@ import array
 import asyncio
 import contextlib
 import fcntl
+import re
 import socket
 import ssl
 import termios
@@ -63,7 +64,7 @@ def parse_syslog(destination: str) -> tuple[str, int]:
         host, port = destination, str(SYSLOG_TLS_PORT)
     host = host.removeprefix("[").removesuffix("]")
     good = host and host.isascii() and host.isprintable() and not set(host) & set(" /@\\[]")
-    if not good or not port.isdigit() or not 1 <= int(port) <= 65535:
+    if not good or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise RefusedError(Reason.INVALID_INPUT, "destination: it is of the form HOST[:PORT]")
     return host, int(port)
 

@@ -100,6 +100,10 @@ async def test_a_204_has_no_body() -> None:
     "answer",
     [
         b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 \xb2 OK\r\n\r\n",
+        b"HTTP/1.1 " + b"2" * 5_000 + b" OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n[]",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"2" * 5_000 + b"\r\n\r\n[]",
         b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
         http_answer("200 OK", b"not json"),
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",

@@ -87,6 +87,7 @@ async def test_a_refusal_by_something_that_is_no_relay() -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000,
+        b"HTTP/1.1 503 No\r\nContent-Length: " + b"4" * 5_000 + b"\r\n\r\n",
     ],
 )
 async def test_an_answer_that_is_no_upgrade(answer: bytes) -> None:

@@ -108,6 +108,8 @@ def test_a_login_file_that_others_may_read_or_that_holds_something_else(
         (("2001:db8::/32",), "2001:db8::7", 443, False),
         (("[2001:db8::7]:443",), "2001:db8::7", 443, False),
         (("10.0.0.0/8",), "controller.example", 443, True),
+        (("controller.example:\xb2",), "controller.example", 443, True),
+        (("controller.example:" + "4" * 5_000,), "controller.example", 443, True),
     ],
 )
 def test_who_is_spared(spared: tuple[str, ...], host: str, port: int, served: bool) -> None:
@@ -145,6 +147,8 @@ async def test_the_name_goes_to_the_proxy_unresolved() -> None:
     [
         (b"HTTP/1.1 403 Filtered\r\n\r\n", Reason.PROXY_REFUSED, "403 to CONNECT resource.far.invalid:8444 (Filtered)"),
         (b"HTTP/1.0 502\r\n\r\n", Reason.PROXY_REFUSED, "502"),
+        (b"HTTP/1.1 \xb2\r\n\r\n", Reason.PROXY_REFUSED, "answered 0"),
+        (b"HTTP/1.1 " + b"2" * 5_000 + b"\r\n\r\n", Reason.PROXY_REFUSED, "answered 0"),
         (
             b'HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm="x"\r\n\r\n',
             Reason.PROXY_LOGIN_REQUIRED,

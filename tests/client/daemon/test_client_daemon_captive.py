@@ -28,12 +28,14 @@ HOST = "controller.corp.example"
         ("HTTP/1.1 302 Found\r\nLocation: http://[broken/", False, None),
         ("HTTP/1.1 404 Not Found", False, None),
         ("HTTP/1.1", False, None),
+        ("HTTP/1.1 \xb2 OK", True, None),
+        ("HTTP/1.1 " + "5" * 5_000, True, None),
         ("SSH-2.0-OpenSSH", True, None),
         ("", True, None),
     ],
 )
 def test_what_is_a_portals_answer(head: str, distrusted: bool, words: str | None) -> None:
-    found = judge(HOST, head.encode() + b"\r\n\r\n", distrusted=distrusted)
+    found = judge(HOST, head.encode("latin-1") + b"\r\n\r\n", distrusted=distrusted)
     assert found is None if words is None else found is not None and words in found
 
 

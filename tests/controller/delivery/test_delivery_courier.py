@@ -306,7 +306,7 @@ def test_syslog_destinations() -> None:
     assert parse_syslog("log.example") == ("log.example", 6514)
     assert parse_syslog("log.example:601") == ("log.example", 601)
     assert parse_syslog("[2001:db8::1]:601") == ("2001:db8::1", 601)
-    for wrong in ("", ":1", "h:0", "h:x", "u@h:1", "h/x:1"):
+    for wrong in ("", ":1", "h:0", "h:x", "h:²", "h:" + "1" * 5_000, "u@h:1", "h/x:1"):
         with pytest.raises(RefusedError):
             parse_syslog(wrong)
 
