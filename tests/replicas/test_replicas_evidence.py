@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 import pytest
-from replica_fleet import Fleet, ReplicaProcess, attached, free_port
+from replica_fleet import Fleet, ReplicaProcess, TcpServer, attached
 from test_replicas_live import eventually, make, office
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -60,20 +58,12 @@ async def test_every_replica_says_what_the_agents_of_the_others_enforce(fleet: F
                 await eventually(lambda number=number: enforced(number, place.host.revision))
 
 
-class Siem:
+class Siem(TcpServer):
     """A receiver of syslog over TCP (RFC 6587, octet counting). ``positions`` are the events' in the order of arrival."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        super().__init__()
         self.positions: list[int] = []
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["Siem"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        try:
-            yield self
-        finally:
-            server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 from controller_api import OWNER, OWNER_PASSWORD, set_up
@@ -151,21 +151,31 @@ async def running_fleet(folder: Path, database_url: str, count: int) -> AsyncIte
             await asyncio.to_thread(replica.end)
 
 
-class Balancer:
-    """Stands for HAProxy in TCP mode: the next backend that takes connections, in turn."""
+class TcpServer:
+    """Listens on ``port`` of loopback while it is ``running``; ``_serve`` is what it does with a connection."""
 
-    def __init__(self, ports: list[int]) -> None:
-        self.ports = ports
+    def __init__(self) -> None:
         self.port = free_port()
-        self._turn = 0
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Balancer"]:
+    async def running(self) -> AsyncIterator[Self]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         try:
             yield self
         finally:
             server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise NotImplementedError
+
+
+class Balancer(TcpServer):
+    """Stands for HAProxy in TCP mode: the next backend that takes connections, in turn."""
+
+    def __init__(self, ports: list[int]) -> None:
+        super().__init__()
+        self.ports = ports
+        self._turn = 0
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in self.ports:
