@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
 
 import structlog
@@ -32,6 +33,8 @@ FORWARDS_MAX: Final = 256
 CONNECTIONS_MAX: Final = 1_024
 """Of one forward."""
 _EARLY_MAX: Final = 16 * 1024
+_PORT_START: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+_PORT_START_DEFAULT: Final = 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +61,19 @@ def parse_forward(text: str) -> Forward:
         raise LocalError(Reason.CONFIG_INVALID, f"forward {text!r} is no PORT=HOST:PORT: {error.detail}") from error
 
 
+def check_listen(port: int, peer: Peer) -> None:
+    """A daemon that may bind every port lends that to nobody (T-50). Raises LocalError(PERMISSION_DENIED).
+
+    The forwards of the settings are root's own and need no such check.
+    """
+    try:
+        start = int(_PORT_START.read_text())
+    except (OSError, ValueError):
+        start = _PORT_START_DEFAULT
+    if peer.uid != 0 and 0 < port < start:
+        raise LocalError(Reason.PERMISSION_DENIED, f"port {port} of this host: below {start} only root may listen")
+
+
 class Forwards:
     """All forwards of a daemon."""
 
@@ -78,14 +94,15 @@ class Forwards:
         """Ends those of the settings."""
         await self._kept.aclose()
 
-    async def verb(self, args: Mapping[str, Any], _peer: Peer, emit: Emit) -> Mapping[str, Any]:
+    async def verb(self, args: Mapping[str, Any], peer: Peer, emit: Emit) -> Mapping[str, Any]:
         """``forward``: listens until the asker goes away.
 
         Raises:
-            LocalError: INVALID_INPUT, PORT_IN_USE, LIMIT_EXCEEDED.
+            LocalError: INVALID_INPUT, PERMISSION_DENIED, PORT_IN_USE, LIMIT_EXCEEDED.
             RefusedError: why the user may not reach it.
         """
         forward = _forward(args)
+        check_listen(forward.listen, peer)
         verdict = self._judge(forward)
         if isinstance(verdict, Deny):
             self._refused(forward, verdict)

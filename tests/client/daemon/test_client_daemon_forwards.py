@@ -10,11 +10,12 @@ import pytest
 from client_world import World, entry, online
 from proxy_user import Streams, close, exchange, service
 
-from client.daemon.forwards import Forward, parse_forward
+from client.daemon import forwards
+from client.daemon.forwards import Forward, Forwards, check_listen, parse_forward
 from protocol.acl.model import PortRange, Ports
 from protocol.errors import LocalError, RefusedError
 from protocol.reasons import Reason
-from runtime.status_socket import call
+from runtime.status_socket import Peer, call
 
 DB = "db.corp.internal"
 
@@ -109,6 +110,42 @@ async def test_wrong_ports_are_told(tmp_path: Path, args: dict[str, Any]) -> Non
         with pytest.raises(RefusedError) as caught:
             await world.ask("forward", host=DB, **args)
         assert caught.value.reason is Reason.INVALID_INPUT
+
+
+async def test_t50_a_users_forward_gets_no_port_of_the_hosts_own_services() -> None:
+    unused: Any = None
+    asked = {"host": DB, "port": 5432, "listen": 80}
+    with pytest.raises(LocalError) as caught:
+        await Forwards(unused, unused, unused, unused).verb(asked, Peer(1000, 1000, 1), unused)
+    assert caught.value.reason is Reason.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    ("start", "listen", "uid", "allowed"),
+    [
+        ("1024\n", 1023, 1000, False),
+        ("1024\n", 1024, 1000, True),
+        ("1024\n", 0, 1000, True),
+        ("1024\n", 80, 0, True),
+        ("80\n", 80, 1000, True),
+        ("4096\n", 4095, 1000, False),
+        ("", 1023, 1000, False),
+        (None, 1023, 1000, False),
+        (None, 1024, 1000, True),
+    ],
+)
+def test_t50_the_kernel_says_which_ports_are_for_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str | None, listen: int, uid: int, allowed: bool
+) -> None:
+    monkeypatch.setattr(forwards, "_PORT_START", tmp_path / "start")
+    if start is not None:
+        (tmp_path / "start").write_text(start)
+    if allowed:
+        check_listen(listen, Peer(uid, uid, 1))
+        return
+    with pytest.raises(LocalError) as caught:
+        check_listen(listen, Peer(uid, uid, 1))
+    assert caught.value.reason is Reason.PERMISSION_DENIED
 
 
 async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
