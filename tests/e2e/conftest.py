@@ -1,6 +1,7 @@
 """One lab with the whole product for all end-to-end tests; they drive nothing but installed commands."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from lab.demo import missing_for_tun
 from lab.hosts import Lab
+from lab.processes import wait_for
 from lab.product import Product
 from lab.story import Story
 
@@ -45,6 +47,17 @@ def product(lab: Lab) -> Product:
     running = Product(lab)
     running.start_all(lab)
     return running
+
+
+@pytest.fixture(scope="module")
+def bench(product: Product) -> Iterator[Product]:
+    """The product, with more servers in the office."""
+    folder = product.lab.folder
+    (folder / "flow-services.log").unlink(missing_ok=True)
+    process = product.lab.daemon("servers", "flow-services", sys.executable, "-m", "lab.flow_services", str(folder))
+    wait_for("the servers", lambda: "listening" in product.lab.log("flow-services"), 30)
+    yield product
+    product.lab.stop(process)
 
 
 @pytest.fixture(scope="session")

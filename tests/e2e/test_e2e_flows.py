@@ -4,7 +4,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -101,17 +100,6 @@ async def main():
         print("equal" if await reader.read() == sent else "different")
 asyncio.run(asyncio.wait_for(main(), 30))
 """
-
-
-@pytest.fixture(scope="module")
-def bench(product: Product) -> Iterator[Product]:
-    """The product, with more servers in the office."""
-    folder = product.lab.folder
-    (folder / "flow-services.log").unlink(missing_ok=True)
-    process = product.lab.daemon("servers", "flow-services", sys.executable, "-m", "lab.flow_services", str(folder))
-    wait_for("the servers", lambda: "listening" in product.lab.log("flow-services"), 30)
-    yield product
-    product.lab.stop(process)
 
 
 def on_laptop(product: Product, *command: str, check: bool = True) -> "subprocess.CompletedProcess[str]":

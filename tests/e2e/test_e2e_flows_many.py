@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +59,6 @@ def one(number):
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
     print(sum(pool.map(one, range(count))))
 """
-
-
-@pytest.fixture(scope="module")
-def bench(product: Product) -> Iterator[Product]:
-    """The product, with more servers in the office."""
-    folder = product.lab.folder
-    (folder / "flow-services-2.log").unlink(missing_ok=True)
-    process = product.lab.daemon("servers", "flow-services-2", sys.executable, "-m", "lab.flow_services", str(folder))
-    wait_for("the servers", lambda: "listening" in product.lab.log("flow-services-2"), 30)
-    yield product
-    product.lab.stop(process)
 
 
 class Use:

@@ -46,6 +46,7 @@ class Kills:
         else:
             restart_client_online(self.product)
             self.start_s.append(time.monotonic() - began)
+            assert self._guards(), "nobody waits for the daemon's end"
             with self._busy():
                 time.sleep(self.random.uniform(0.0, 1.0))
                 stop_client(self.product, signal.SIGKILL)
@@ -58,6 +59,7 @@ class Kills:
         wait_for("the internet by name", self._internet, 20)
         self.internet_s.append(time.monotonic() - killed)
         wait_for("the host as it was found", lambda: host_settings(self.product) == self.before, 20)
+        wait_for("the guards to end", lambda: not self._guards(), 20)
         assert self._files() == self.files, "something is left beside resolv.conf"
 
     def _internet(self) -> bool:
@@ -65,9 +67,20 @@ class Kills:
         return "public web" in self.laptop.run(*options, check=False).stdout
 
     def _files(self) -> list[str]:
-        """What lies beside resolv.conf, and who waits for a daemon that is no more."""
+        """What lies beside resolv.conf."""
         folder = Path("/etc/netns") / self.laptop.argv([])[3]
         return sorted(path.name for path in folder.iterdir())
+
+    def _guards(self) -> list[str]:
+        """Who waits for this client's end, or works after it."""
+        state = str(self.product.lab.folder / "client").encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if b"client.host.guard" in words and state in words:
+                    found.append(path.parent.name)
+        return found
 
     @contextlib.contextmanager
     def _busy(self) -> Iterator[None]:
