@@ -7,13 +7,14 @@ that nothing of one is ever shown to another's controller. The first one lives i
 
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from client.daemon.access_control import may_change_trust
 from client.daemon.identity import IdentityStore
 from client.daemon.ownership import Ownership
 from client.daemon.session import Session
+from client.daemon.verbs import Verb
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.files import StateDir
@@ -24,8 +25,6 @@ FOLDER: Final = "accounts"
 DEFAULT: Final = "default"
 ACCOUNTS_MAX: Final = 16
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-
-Verb = Callable[[Mapping[str, Any], Peer, Emit], Awaitable[Mapping[str, Any]]]
 
 
 class Accounts:

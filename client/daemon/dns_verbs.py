@@ -5,13 +5,13 @@ from typing import Any
 
 from client.daemon.access_control import may_change_trust
 from client.daemon.host_dns import HostDns
-from client.daemon.verbs import MoreVerb
+from client.daemon.verbs import Verb
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.status_socket import Emit, Peer
 
 
-def dns_verbs(host_dns: HostDns | None) -> dict[str, MoreVerb]:
+def dns_verbs(host_dns: HostDns | None) -> dict[str, Verb]:
     """Returns the verbs by name. Without a TUN device there is no resolver, and each says so."""
 
     def ready() -> HostDns:

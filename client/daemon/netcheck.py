@@ -17,7 +17,7 @@ from client.daemon.captive import PORT, judge
 from client.daemon.gateway import Gateway
 from client.daemon.network_watch import own_addresses
 from client.daemon.session import Session
-from client.daemon.verbs import MoreVerb
+from client.daemon.verbs import Verb
 from protocol.errors import LocalError, OstiaryError, RemoteError
 from protocol.limits import CLOCK_WARN_S
 from protocol.reasons import Reason
@@ -175,7 +175,7 @@ class NetworkCheck:
         return f"port {port} connects"
 
 
-def netcheck_verb(session: Session, gateway: Gateway, clock: Clock, *, mark: int | None) -> MoreVerb:
+def netcheck_verb(session: Session, gateway: Gateway, clock: Clock, *, mark: int | None) -> Verb:
     """Returns the control socket's verb ``netcheck``: the daemon's own controller, CA, relays, proxy and mark."""
 
     async def netcheck(_args: Mapping[str, Any], _peer: Peer, _emit: Emit) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ VERIFY_MAX_S: Final = 20.0
 _LINES_DEFAULT: Final = 100
 _UIDS: Final = 2**32 - 1
 
-MoreVerb = Callable[[Mapping[str, Any], Peer, Emit], Awaitable[Mapping[str, Any]]]
+Verb = Callable[[Mapping[str, Any], Peer, Emit], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Desk:
     activity: Activity
     logs: LogBuffer
     owner: Callable[[], Ownership]
-    more: dict[str, MoreVerb] = field(default_factory=dict)
+    more: dict[str, Verb] = field(default_factory=dict)
 
 
 class Verbs:
