@@ -5,10 +5,11 @@ the configuration file, and are kept in the state directory.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from client.daemon.verbs import Verb
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.files import StateDir
@@ -20,8 +21,6 @@ EVERY_MIN_S: Final = 15.0
 EVERY_MAX_S: Final = 3600.0
 _EVERY: Final = re.compile(r"(\d{1,5})(s|m|h)")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-Verb = Callable[[Mapping[str, Any], Peer, Emit], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +44,23 @@ class Preferences:
     def __init__(self, state: StateDir, known: Mapping[str, Preference]) -> None:
         self._state = state
         self._known = known
+        self._stored: dict[str, object] = {}
         self._set: dict[str, str] = {}
+        """What of it is in force."""
 
     def load(self) -> None:
         """Takes up what was set. What this version does not know, or finds wrong, is left alone. LocalError(STATE_CORRUPT)."""
-        body = self._state.read_json(FILE) or {}
-        self._set = {name: value for name, value in body.items() if isinstance(value, str)}
-        for name, value in self._set.items():
+        self._stored = self._state.read_json(FILE) or {}
+        self._set = {}
+        for name, value in self._stored.items():
             preference = self._known.get(name)
-            if preference is None:
+            if preference is None or not isinstance(value, str):
                 continue
             try:
                 preference.check(value)
             except ValueError:
                 continue
+            self._set[name] = value
             preference.apply(value)
 
     def shown(self) -> list[dict[str, Any]]:
@@ -83,16 +85,16 @@ class Preferences:
                 f"{name[:64]!r} cannot be set while the daemon runs (that can: {', '.join(sorted(self._known))}); "
                 "others are in /etc/ostiary/client.toml",
             )
-        wanted = {**self._set, name: value}
+        stored, wanted = {**self._stored, name: value}, {**self._set, name: value}
         if value == "default":
-            del wanted[name]
+            del stored[name], wanted[name]
             value = preference.default
         try:
             preference.check(value)
         except ValueError as exc:
             raise LocalError(Reason.INVALID_INPUT, f"{name}: {exc}") from exc
-        self._state.write_json(FILE, wanted)
-        self._set = wanted
+        self._state.write_json(FILE, stored)
+        self._stored, self._set = stored, wanted
         preference.apply(value)
 
     def verbs(self) -> dict[str, Verb]:

@@ -50,8 +50,14 @@ def test_a_wrong_value_changes_nothing_and_says_what_is_wanted(tmp_path: Path) -
 def test_what_another_version_left_is_not_applied_and_not_lost(tmp_path: Path) -> None:
     state, applied = StateDir(tmp_path), list[str]()
     state.write_json(FILE, {"colour": "green", "shape": "round"})
-    found = preferences(state, applied)
+    colour = Preference("red", "Of the door.", one_of("red", "blue"), applied.append)
+    size = Preference("large", "Of the door.", one_of("small", "large"), lambda _: None)
+    found = Preferences(state, {"colour": colour, "size": size})
     found.load()
+    assert (found.shown()[0]["value"], found.shown()[0]["set"]) == ("red", False)
+    found.set("size", "small")
+    assert state.read_json(FILE) == {"colour": "green", "shape": "round", "size": "small"}
+    found.set("size", "default")
     found.set("colour", "blue")
     assert (applied, state.read_json(FILE)) == (["blue"], {"colour": "blue", "shape": "round"})
 
