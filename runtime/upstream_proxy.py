@@ -15,7 +15,7 @@ import re
 import socket
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -74,7 +74,7 @@ def proxy_for(host: str, port: int) -> UpstreamProxy | None:
 
 
 def choose(setting: str | None, login_file: Path | None, env: Mapping[str, str] | None = None) -> UpstreamProxy | None:
-    """Returns the proxy that the settings name, or else the environment.
+    """Returns the proxy that the settings name, for every host but this one, or else the environment's, but for its NO_PROXY.
 
     Args:
         setting: a URL, ``off``, or None for the environment's.
@@ -88,18 +88,18 @@ def choose(setting: str | None, login_file: Path | None, env: Mapping[str, str] 
     if setting == OFF:
         return None
     login = None if login_file is None else _read_login(login_file)
-    spared = _variable(environment, "NO_PROXY")[1]
-    entries = tuple(entry.strip().lower() for entry in spared.split(",") if entry.strip())
     if setting is not None:
-        proxy = _parse(setting, "upstream_proxy", entries)
+        # A NO_PROXY that happens to be there takes nothing back of what somebody has written down here.
+        proxy = _parse(setting, "upstream_proxy", ())
         if proxy.login is not None:
             raise _invalid("upstream_proxy holds a password: put USER:PASSWORD into upstream_proxy_login_file")
     else:
         name, text = _variable(environment, "HTTPS_PROXY")
         if not text:
             return None
-        proxy = _parse(text, name, entries)
-    return proxy if login is None else UpstreamProxy(proxy.host, proxy.port, login, entries)
+        spared = _variable(environment, "NO_PROXY")[1]
+        proxy = _parse(text, name, tuple(entry.strip().lower() for entry in spared.split(",") if entry.strip()))
+    return proxy if login is None else replace(proxy, login=login)
 
 
 async def connect_through(sock: socket.socket, proxy: UpstreamProxy, host: str, port: int) -> None:

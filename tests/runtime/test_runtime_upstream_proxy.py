@@ -46,6 +46,13 @@ def test_the_environments_proxy_is_taken_unless_the_settings_say_otherwise(tmp_p
     assert with_login.login == "grace:a:secret"
 
 
+def test_what_the_settings_name_is_for_every_host() -> None:
+    found = choose("http://other:8080", None, {"NO_PROXY": "*"})
+    assert found is not None
+    assert found.serves("controller.corp.example", 443)
+    assert not found.serves("localhost", 443)
+
+
 def test_a_password_in_the_environments_url_is_used_and_never_shown() -> None:
     found = choose(None, None, {"HTTPS_PROXY": "http://grace:a%3Asecret@[2001:db8::1]:3128/"})
     assert found is not None
