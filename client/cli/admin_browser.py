@@ -8,22 +8,17 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from client.cli.admin_session import Api
+from protocol.device_grant import GRANT_TYPE, first_interval, life, next_interval
 from protocol.enrolment import ENROLMENT_AGENT
 from protocol.errors import RefusedError, RemoteError, RemoteProtocolError
-from protocol.limits import DEVICE_CODE_INTERVAL_S, DEVICE_CODE_LIFE_S
 from protocol.reasons import Reason
 from protocol.tokens.keys import generate_key, public_jwk
 from runtime.console import say
 from runtime.enrolment import make_assertion
-
-GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:device_code"
-SLOW_DOWN_S: Final = 5.0
-"""RFC 8628 section 3.5."""
-INTERVAL_MAX_S: Final = 60.0
-_PASSING: Final = frozenset({Reason.CONTROLLER_UNREACHABLE, Reason.TIMEOUT, Reason.UNAVAILABLE, Reason.RATE_LIMITED})
+from runtime.http import HttpRefusedError
 
 
 def sign_in(api: Api) -> str:
@@ -63,25 +58,20 @@ def sign_in(api: Api) -> str:
 
 
 def _wait(api: Api, poll: Callable[[], dict[str, Any]], begun: Mapping[str, Any]) -> str:
-    interval = _seconds(begun.get("interval"), DEVICE_CODE_INTERVAL_S, most=INTERVAL_MAX_S)
-    end = time.monotonic() + _seconds(begun.get("expires_in"), DEVICE_CODE_LIFE_S, most=3600.0)
+    interval = first_interval(begun)
+    end = time.monotonic() + life(begun)
     while time.monotonic() < end:
         time.sleep(interval)
         try:
             token = api.post("token", poll()).get("access_token")
         except RemoteError as error:
-            if error.reason is Reason.SLOW_DOWN:
-                interval = min(interval + SLOW_DOWN_S, INTERVAL_MAX_S)
-            elif error.reason is not Reason.AUTHORIZATION_PENDING and error.reason not in _PASSING:
+            hint_s = error.retry_after_s if isinstance(error, HttpRefusedError) else 0.0
+            wait_s = next_interval(interval, error.reason, hint_s)
+            if wait_s is None:
                 raise
+            interval = wait_s
         else:
             if not isinstance(token, str) or not token.isascii() or not token.isprintable():
                 raise RemoteProtocolError("the controller's answer holds no token")
             return token
     raise RefusedError(Reason.SIGN_IN_EXPIRED)
-
-
-def _seconds(value: object, default: float, *, most: float) -> float:
-    """A wait that the other side names is bounded: neither busy polling nor for ever."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return min(max(float(value), 1.0), most) if usable and isinstance(value, int | float) else float(default)

@@ -15,11 +15,11 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from client.cli.admin_settings import AdminSettings, from_environment, read_ca
-from protocol.errors import LocalError, RefusedError, RemoteProtocolError
+from protocol.errors import LocalError, RemoteProtocolError
 from protocol.reasons import Reason, reason_from_code
 from runtime.console import AdviceError
 from runtime.files import StateDir
-from runtime.http import Response, check_url, request
+from runtime.http import HttpRefusedError, Response, check_url, refusal, request
 
 API: Final = "/api/v1"
 FILE: Final = "admin.json"
@@ -30,21 +30,29 @@ PAGES_MAX: Final = 1000
 Json = dict[str, Any]
 
 
-class ProblemError(RefusedError):
+class ProblemError(HttpRefusedError):
     """The API answered with a problem (RFC 9457).
 
     ``code`` may be newer than this program; ``title`` is its sentence; ``field`` the member of the input at fault.
     """
 
     def __init__(
-        self, reason: Reason, detail: str, *, code: str, title: str, next_step: str, field_name: str, status: int
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        code: str,
+        title: str,
+        next_step: str,
+        field_name: str,
+        status: int,
+        retry_after_s: float = 0.0,
     ) -> None:
-        super().__init__(reason, detail)
+        super().__init__(reason, detail, status=status, retry_after_s=retry_after_s)
         self.code = code
         self.title = title
         self.next_step = next_step
         self.field = field_name
-        self.status = status
 
     def __str__(self) -> str:
         known = {"", self.title, self.reason.sentence}
@@ -239,10 +247,12 @@ def _read_untrusted(answer: Response, path: str) -> Json:
     return value
 
 
-def _problem(answer: Response, value: object, path: str) -> RefusedError:
+def _problem(answer: Response, value: object, path: str) -> HttpRefusedError:
+    wait_s = refusal(answer.status, answer.headers, value).retry_after_s
     if not isinstance(value, dict) or not isinstance(value.get("code"), str):
         reason = Reason.UNAVAILABLE if answer.status in {429, 502, 503, 504} else Reason.PROTOCOL_ERROR
-        return RefusedError(reason, f"HTTP {answer.status} without an explanation; is this an Ostiary controller?")
+        said = f"HTTP {answer.status} without an explanation; is this an Ostiary controller?"
+        return HttpRefusedError(reason, said, status=answer.status, retry_after_s=wait_s)
     reason = reason_from_code(value["code"])
 
     def text(key: str, otherwise: str = "") -> str:
@@ -259,9 +269,8 @@ def _problem(answer: Response, value: object, path: str) -> RefusedError:
         step = "ostiary admin login URL"
     if reason is Reason.SIGN_IN_NOT_RECENT:
         step = "ostiary admin login, then the same command again within a quarter of an hour"
-    wait = answer.headers.get("retry-after", "")
-    if reason is Reason.RATE_LIMITED and wait.isdigit():
-        step = f"Wait {wait} s and try again."
+    if reason is Reason.RATE_LIMITED and wait_s:
+        step = f"Wait {wait_s:.0f} s and try again."
     return ProblemError(
         reason,
         detail,
@@ -270,4 +279,5 @@ def _problem(answer: Response, value: object, path: str) -> RefusedError:
         next_step=step,
         field_name=text("field"),
         status=answer.status,
+        retry_after_s=wait_s,
     )

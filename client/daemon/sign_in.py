@@ -10,27 +10,22 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.daemon.identity import Controller, Identity
+from protocol.device_grant import GRANT_TYPE, first_interval, life, next_interval
 from protocol.enrolment import ENROLMENT_AGENT, EnrolmentToken
 from protocol.errors import LocalError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import DeviceId, SessionId, SpkiPin, is_id
-from protocol.limits import DEVICE_CODE_INTERVAL_S, DEVICE_CODE_LIFE_S
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys, public_jwk
 from runtime.clock import Clock
 from runtime.enrolment import API, make_assertion
 from runtime.http import HttpRefusedError, check_url, request_json
 from runtime.trust import fetch_ca, fetch_vouched_ca
-
-GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:device_code"
-SLOW_DOWN_S: Final = 5.0
-"""RFC 8628 section 3.5."""
-_PASSING: Final = frozenset({Reason.CONTROLLER_UNREACHABLE, Reason.TIMEOUT, Reason.UNAVAILABLE, Reason.RATE_LIMITED})
 
 _log = structlog.get_logger(__name__)
 
@@ -98,16 +93,14 @@ class SignIn:
             try:
                 body = {"grant_type": GRANT_TYPE, "device_code": code, "client_id": "ostiary"}
                 return self._identity(await self._post("/token", body), service=False)
-            except HttpRefusedError as refused:
-                if refused.reason is Reason.SLOW_DOWN:
-                    interval += SLOW_DOWN_S
-                elif refused.reason is not Reason.AUTHORIZATION_PENDING and refused.reason not in _PASSING:
-                    raise
-                interval = max(interval, refused.retry_after_s)
             except RemoteError as error:
-                if error.reason not in _PASSING:
+                hint_s = error.retry_after_s if isinstance(error, HttpRefusedError) else 0.0
+                wait_s = next_interval(interval, error.reason, hint_s)
+                if wait_s is None:
                     raise
-                _log.info("sign_in.poll_failed", reason=error.reason.code, detail=error.detail)
+                interval = wait_s
+                if not isinstance(error, HttpRefusedError):
+                    _log.info("sign_in.poll_failed", reason=error.reason.code, detail=error.detail)
         raise RefusedError(Reason.SIGN_IN_EXPIRED)
 
     async def by_token(self, token: EnrolmentToken) -> Identity:
@@ -132,9 +125,8 @@ class SignIn:
                 "verification_uri_complete": str(complete),
                 **rest,
             }:
-                life = _number(rest.get("expires_in"), DEVICE_CODE_LIFE_S, most=3600.0)
-                interval = _number(rest.get("interval"), DEVICE_CODE_INTERVAL_S, most=60.0)
-                return code, SignInPrompt(_shown_uri(uri), _shown_uri(complete), user_code[:32], life), interval
+                shown = SignInPrompt(_shown_uri(uri), _shown_uri(complete), user_code[:32], life(rest))
+                return code, shown, first_interval(rest)
         raise RemoteProtocolError("the controller's answer to the sign-in is malformed")
 
     async def _post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
@@ -173,12 +165,6 @@ class SignIn:
 
 def _hostname() -> str:
     return socket.gethostname()[:200]
-
-
-def _number(value: object, default: float, *, most: float) -> float:
-    """A wait that the other side names is bounded: neither busy polling nor for ever."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return min(max(float(value), 1.0), most) if usable and isinstance(value, int | float) else float(default)
 
 
 def _shown_uri(uri: str) -> str:

@@ -130,6 +130,16 @@ def test_s9_it_slows_down_when_it_is_told_and_goes_on_when_the_controller_is_awa
     assert slept == [2.0, 7.0, 7.0]
 
 
+def test_s9_the_controllers_hint_is_heeded() -> None:
+    from client.cli.admin_session import _read_untrusted
+    from runtime.http import Response
+
+    for body in (b'{"code": "rate_limited"}', b"busy"):
+        with pytest.raises(RefusedError) as refused:
+            _read_untrusted(Response(429, {"retry-after": "30"}, body), "token")
+        assert getattr(refused.value, "retry_after_s", 0.0) == 30.0
+
+
 def test_s9_it_does_not_wait_longer_than_the_code_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 

@@ -115,6 +115,11 @@ async def test_slow_down_adds_five_seconds(quick: list[float]) -> None:
     assert quick == [1.0, 6.0, 11.0]
 
 
+async def test_slowing_down_ends_at_a_minute(quick: list[float]) -> None:
+    await sign_in_with(Server(*[(400, problem(Reason.SLOW_DOWN))] * 12, (200, GRANTED)))
+    assert quick[-2:] == [56.0, 60.0]
+
+
 async def test_a_controller_that_stumbles_is_asked_again() -> None:
     identity, _ = await sign_in_with(Server((503, {}), (200, GRANTED)))
     assert identity.device == GRANTED["device"]
