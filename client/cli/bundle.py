@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from client.cli.control_socket import call
-from client.cli.redaction import Redactor, names_in
+from client.cli.kernel_routes import readable_ipv6_routes, readable_routes
+from client.cli.redaction import Redactor, names_in, names_in_forwards
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
 from protocol.version import SOFTWARE
@@ -37,6 +38,10 @@ _HOST_FILES: Final = (
     "/proc/loadavg",
     "/proc/meminfo",
 )
+_READABLE: Final[Mapping[str, Callable[[str], str]]] = {
+    "/proc/net/route": readable_routes,
+    "/proc/net/ipv6_route": readable_ipv6_routes,
+}
 _ASKED: Final[tuple[tuple[str, dict[str, Any], float], ...]] = (
     ("version", {}, 5.0),
     ("status", {"verify_s": 5.0}, 15.0),
@@ -55,8 +60,9 @@ def report(output: str | None, *, anonymise: bool, as_json: bool) -> int:
             say("collecting; this can take a minute when something does not answer…")
         answers, missing = _ask_daemon()
         redactor = Redactor(_names(answers, anonymise=anonymise), private_addresses=anonymise)
+        unknown = _unknown(missing, anonymise=anonymise)
         files = {name: redactor.clean(text) for name, text in _files(answers, missing, redactor).items()}
-        files["ABOUT.txt"] = _about(files, redactor, anonymise=anonymise)
+        files["ABOUT.txt"] = _about(files, redactor, unknown, anonymise=anonymise)
         path = _write(files, output)
     counts = dict(sorted(redactor.counts.items()))
     if as_json:
@@ -66,6 +72,8 @@ def report(output: str | None, *, anonymise: bool, as_json: bool) -> int:
     print_table(("FILE", "BYTES"), [(name, len(text.encode())) for name, text in sorted(files.items())])
     for name, why in missing.items():
         print_lines(f"left out: {name}: {why}")
+    if unknown:
+        print_lines(f"not known, and so not replaced: {unknown}")
     print_lines(f"replaced: {_counted(counts)}", f"written to {path}; look into it before you give it away")
     return OK
 
@@ -90,9 +98,19 @@ def _names(answers: Mapping[str, dict[str, Any]], *, anonymise: bool) -> list[tu
     found = names_in(status, answers.get("resources", {}), hostname)
     if anonymise:
         url = str((status.get("controller") or {}).get("url") or "")
-        return [*found, ("controller", url.partition("://")[2].partition("/")[0].partition(":")[0])]
+        found.append(("controller", url.partition("://")[2].partition("/")[0].partition(":")[0]))
+        return found + names_in_forwards(_forwards())
     # A service account's name is no person's.
     return [(kind, name) for kind, name in found if kind == "host" or (kind == "user" and not status.get("service"))]
+
+
+def _unknown(missing: Mapping[str, str], *, anonymise: bool) -> str:
+    """Says which names a daemon that did not answer would have told; empty when none is missing."""
+    kinds = ["people"] if "status" in missing else []
+    if anonymise:
+        kinds += ["networks", "connectors", "relays", "the controller"] if "status" in missing else []
+        kinds += ["resources"] if "resources" in missing else []
+    return f"names of {', '.join(kinds)}" if kinds else ""
 
 
 def _files(answers: Mapping[str, dict[str, Any]], missing: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
@@ -130,7 +148,8 @@ def _host() -> str:
         f"made {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n",
     ]
     for name in _HOST_FILES:
-        parts.append(f"\n== {name}\n" + _tried(partial(_read, Path(name))))
+        text = _tried(partial(_read, Path(name), _READABLE.get(name, str)))
+        parts.append(f"\n== {name}\n{text}")
     return "".join(parts)
 
 
@@ -143,6 +162,16 @@ def _settings() -> str:
     return "".join(f"{key} = {value}   # {origin}\n" for key, value, origin in rows)
 
 
+def _forwards() -> tuple[str, ...]:
+    """Those of the settings; none when these cannot be read and so are not in the report."""
+    from client.daemon.settings import load_settings
+
+    try:
+        return load_settings(config_file=None, overrides={}).forwards
+    except (OSError, OstiaryError):
+        return ()
+
+
 def _tried(work: Callable[[], str]) -> str:
     try:
         return work()
@@ -150,17 +179,19 @@ def _tried(work: Callable[[], str]) -> str:
         return f"cannot be read: {error}\n"
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, readable: Callable[[str], str]) -> str:
     with path.open("rb") as file:
-        return file.read(FILE_MAX_BYTES).decode("utf-8", "replace")
+        return readable(file.read(FILE_MAX_BYTES).decode("utf-8", "replace"))
 
 
-def _about(files: Mapping[str, str], redactor: Redactor, *, anonymise: bool) -> str:
-    names = "names of resources, networks, connectors and private addresses, too" if anonymise else "nothing else"
+def _about(files: Mapping[str, str], redactor: Redactor, unknown: str, *, anonymise: bool) -> str:
+    named = "names of resources, networks, connectors,\nrelays and the controller, and private addresses, too"
+    names = named if anonymise else "nothing else"
+    gap = f"Not known, and so not replaced: {unknown}. Why is in missing.json.\n" if unknown else ""
     return (
         "Made by `ostiary report`. Nothing was sent anywhere.\n\n"
         "Taken out or replaced by numbers: tokens, keys and other secrets; people's names and e-mail addresses; this\n"
-        f"host's name; public addresses and hardware addresses; {names}.\n"
+        f"host's name; public addresses, IPv6 link-local ones and hardware addresses; {names}.\n{gap}"
         f"Replaced: {_counted(dict(sorted(redactor.counts.items())))}.\n\nFiles: {', '.join(sorted(files))}\n"
     )
 

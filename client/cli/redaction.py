@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from protocol.acl.model import IPAddress
+from protocol.acl.names import is_address
+
 REMOVED: Final = "[secret removed]"
 
 _SECRET: Final = re.compile(
@@ -22,9 +25,13 @@ _SECRET: Final = re.compile(
     re.DOTALL,
 )
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
-_MAC: Final = re.compile(r"\b(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b")
+_MAC: Final = re.compile(
+    r"\b(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b"
+    r"|(?<=\benx)[0-9a-f]{12}\b"  # an interface that is named after its own
+)
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]\d)")
 _IPV6: Final = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?![\w:])")
+_SOLICITED_NODE: Final = ipaddress.IPv6Network("ff02::1:ff00:0/104")
 _NAME_MIN: Final = 3
 """Shorter names would be found inside other words."""
 
@@ -34,7 +41,7 @@ class Redactor:
 
     Args:
         names: names that are replaced wherever they stand (people, resources, networks, hosts).
-        private_addresses: replace addresses of private networks, too; those of this host itself always stay.
+        private_addresses: replace addresses of private networks, too. Only loopback, unspecified and multicast always stay.
     """
 
     def __init__(self, names: Iterable[tuple[str, str]] = (), *, private_addresses: bool = False) -> None:
@@ -52,7 +59,7 @@ class Redactor:
         """Returns ``text`` without secrets and with numbers in the place of people and addresses."""
         text = _SECRET.sub(self._secret, text)
         text = _EMAIL.sub(lambda match: self._number("user", match[0].casefold()), text)
-        text = _MAC.sub(lambda match: self._number("mac", match[0].casefold()), text)
+        text = _MAC.sub(lambda match: self._number("mac", match[0].casefold().replace(":", "")), text)
         if self._pattern is not None:
             text = self._pattern.sub(lambda m: self._number(self._folded[m[0].casefold()], m[0].casefold()), text)
         text = _IPV4.sub(self._address, text)
@@ -77,9 +84,10 @@ class Redactor:
             address = ipaddress.ip_address(match[0])
         except ValueError:
             return match[0]
-        stays = address.is_loopback or address.is_unspecified or address.is_link_local or address.is_multicast
-        if stays or (not address.is_global and not self._private):
-            return match[0]
+        if not _tells_mac(address):
+            stays = address.is_loopback or address.is_unspecified or address.is_multicast
+            if stays or (not address.is_global and not self._private):
+                return match[0]
         return self._number("address", str(address))
 
     def _number(self, kind: str, value: str) -> str:
@@ -98,17 +106,22 @@ def names_in(status: Mapping[str, object], resources: Mapping[str, object], host
     for item in _objects(resources, "resources"):
         address = str(item.get("address") or "").removeprefix("*.")
         found += [("resource", str(item.get("name") or "")), ("network", str(item.get("network_name") or ""))]
-        if "/" not in address and not _is_address(address):
+        if "/" not in address and not is_address(address):
             found.append(("name", address))
     return [(kind, name) for kind, name in found if name]
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
+def names_in_forwards(forwards: Iterable[str]) -> list[tuple[str, str]]:
+    """Returns the same of the setting ``forwards``, each ``PORT=HOST:PORT``."""
+    hosts = [entry.partition("=")[2].rpartition(":")[0] for entry in forwards]
+    return [("name", host) for host in hosts if host and not is_address(host.removeprefix("[").removesuffix("]"))]
+
+
+def _tells_mac(address: IPAddress) -> bool:
+    """Tells whether a hardware address may be in it: link-local, made from an EUI-64 (RFC 4291), or such a one's multicast."""
+    if not isinstance(address, ipaddress.IPv6Address):
         return False
-    return True
+    return address.is_link_local or (int(address) >> 24) & 0xFFFF == 0xFFFE or address in _SOLICITED_NODE
 
 
 def _objects(body: Mapping[str, object], member: str) -> list[Mapping[str, object]]:

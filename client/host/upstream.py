@@ -5,12 +5,12 @@ server only; an answer has to repeat id and question (RFC 5452). Sockets carry o
 """
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
 from client.host import SOCKET_MARK
+from protocol.acl.names import is_address
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
 
@@ -26,7 +26,7 @@ def parse_nameservers(text: bytes) -> tuple[str, ...]:
     found = []
     for line in text.decode("utf-8", "replace").splitlines():
         words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver" and _is_address(words[1]):
+        if len(words) >= 2 and words[0] == "nameserver" and is_address(words[1]):
             found.append(words[1])
     return tuple(dict.fromkeys(found))[:SERVERS_MAX]
 
@@ -122,11 +122,3 @@ def _question_end(query: bytes) -> int | None:
             return None
         position += 1 + length
     return None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

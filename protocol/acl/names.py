@@ -67,6 +67,15 @@ def normalise_name(text: str) -> str:
     return name
 
 
+def is_address(text: str) -> bool:
+    """Tells whether ``text`` is an IP address; one with a zone is one, too."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def parse_address(text: str) -> IPAddress:
     """Returns the IP address in ``text``; a v4-mapped IPv6 address becomes the IPv4 address that it stands for.
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fake_daemon import FakeDaemon
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.cli.kernel_routes import readable_ipv6_routes, readable_routes
 from client.cli.redaction import REMOVED, Redactor, names_in
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -59,8 +61,47 @@ def test_the_same_person_and_address_stay_the_same_number() -> None:
 
 
 def test_private_addresses_go_only_when_asked_and_loopback_never() -> None:
-    assert Redactor().clean("10.1.2.3 127.0.0.1 fe80::1") == "10.1.2.3 127.0.0.1 fe80::1"
-    assert Redactor(private_addresses=True).clean("10.1.2.3 127.0.0.1") == "address-1 127.0.0.1"
+    text = "10.1.2.3 169.254.7.9 fd00::1 127.0.0.1 ::1 0.0.0.0 224.0.0.251"
+    assert Redactor().clean(text) == text
+    cleaned = Redactor(private_addresses=True).clean(text)
+    assert cleaned == "address-1 address-2 address-3 127.0.0.1 ::1 0.0.0.0 224.0.0.251"
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("fe80::1%eth0", "address-1%eth0"),
+        ("fe80::21b:21ff:fe3a:4b5c", "address-1"),
+        ("fd00::21b:21ff:fe3a:4b5c", "address-1"),
+        ("ff02::1:ff3a:4b5c", "address-1"),
+        ("enx001b213a4b5c 00:1b:21:3a:4b:5c", "enxmac-1 mac-1"),
+    ],
+)
+def test_nothing_tells_a_hardware_address(text: str, cleaned: str) -> None:
+    assert Redactor().clean(text) == cleaned
+
+
+ROUTE = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t09090808\t0003\t0\t0\t0\t00000000\t0\t0\t0
+eth0\t0002010A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0
+eth0\tsomething else
+"""
+IPV6_ROUTE = f"""fd000000000000000000000000000000 40 {"0" * 32} 00 {"0" * 32} 00000100 00000001 00000000 00000001     eth0
+{"0" * 32} 00 {"0" * 32} 00 fe80000000000000021b21fffe3a4b5c 00000400 00000003 00000000 00000003     eth0
+"""
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the kernel writes them as they are in memory")
+def test_the_kernels_routes_are_read_so_that_their_addresses_can_be_replaced() -> None:
+    assert readable_routes(ROUTE) == (
+        "eth0 0.0.0.0/0 via 8.8.9.9 metric 0 flags 0003\neth0 10.1.2.0/24 via 0.0.0.0 metric 100 flags 0001\n"
+    )
+    assert readable_ipv6_routes(IPV6_ROUTE) == (
+        "eth0 fd00::/64 via :: metric 256 flags 00000001\n"
+        "eth0 ::/0 via fe80::21b:21ff:fe3a:4b5c metric 1024 flags 00000003\n"
+    )
+    cleaned = Redactor(private_addresses=True).clean(readable_routes(ROUTE) + readable_ipv6_routes(IPV6_ROUTE))
+    assert not any(part in cleaned for part in ("8.8.9.9", "10.1.2", "fd00", "4b5c"))
 
 
 @given(st.text(max_size=200), st.lists(st.text(min_size=1, max_size=12), max_size=4))
@@ -136,3 +177,31 @@ def test_a_report_is_made_also_without_a_daemon(ostiary: CommandLine, tmp_path: 
     assert ran.code == 0
     assert "host.txt" in ran.json["contents"]
     assert "not running" in json.dumps(ran.json["missing"])
+
+
+@pytest.mark.parametrize("options", [(), ("--anonymise",)])
+def test_a_report_says_when_names_could_not_be_known(
+    ostiary: CommandLine, daemon: FakeDaemon, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    daemon.results |= {"status": STATUS}
+    ran = ostiary("report", *options, "-o", str(tmp_path / "some.tar.gz"))
+    about = contents(tmp_path / "some.tar.gz")["ABOUT.txt"]
+    assert ("Not known, and so not replaced: names of resources." in about) is bool(options)
+    assert ("not known, and so not replaced: names of resources" in ran.out) is bool(options)
+    daemon.results |= {"resources": RESOURCES}
+    ostiary("report", *options, "-o", str(tmp_path / "all.tar.gz"))
+    about = contents(tmp_path / "all.tar.gz")["ABOUT.txt"]
+    assert "Not known" not in about
+    assert ("relays and the controller" in about) is bool(options)
+
+
+def test_hosts_of_forwards_are_names_also_without_a_daemon(
+    ostiary: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSTIARY_FORWARDS", "5432=db.corp.internal:5432,8080=[fd00::7]:80")
+    ran = ostiary("report", "--anonymise", "-o", str(tmp_path / "report.tar.gz"))
+    files = contents(tmp_path / "report.tar.gz")
+    assert "5432=name-1:5432,8080=[address-" in files["settings.txt"], ran.err
+    assert "db.corp.internal" not in "".join(files.values())
+    wanted = "Not known, and so not replaced: names of people, networks, connectors, relays, the controller, resources."
+    assert wanted in files["ABOUT.txt"]
