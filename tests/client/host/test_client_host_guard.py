@@ -1,5 +1,6 @@
 """A killed daemon's guard puts the host's settings back, and keeps out of everybody's way otherwise (F-14, F-16)."""
 
+import ipaddress
 import os
 import signal
 import subprocess
@@ -175,7 +176,7 @@ def test_f16_who_starts_during_a_clean_up_waits_for_its_end(tmp_path: Path, monk
     conf = tmp_path / "resolv.conf"
     conf.write_bytes(ORIGINAL)
     journal = Journal(tmp_path / JOURNAL_FILE)
-    ResolvConf(journal, [], path=conf).apply([])
+    ResolvConf(journal, [ipaddress.ip_address("100.96.0.1")], path=conf).apply([])
 
     def slow(_: Journal) -> tuple[()]:
         working.set()
