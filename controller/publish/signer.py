@@ -17,7 +17,7 @@ from controller.domain.state import PolicyState
 from protocol.acl.model import Acl
 from protocol.control import Cutoff
 from protocol.errors import RefusedError
-from protocol.ids import ConnectorHash, GrantId, ResourceId, Revision, SessionId, SpkiPin, relay_hash
+from protocol.ids import GrantId, ResourceId, Revision, SessionId, SpkiPin, relay_hash
 from protocol.limits import (
     ACCESS_LIFE_S,
     AUTHORISATION_LIFE_S,
@@ -75,8 +75,6 @@ class Signer:
     def __init__(self, ring: KeyRing, new_jti: Callable[[], str], *, access_life_s: int = ACCESS_LIFE_S) -> None:
         self._ring = ring
         self._new_jti = new_jti
-        self._tickets: dict[tuple[str, str, ConnectorHash, int], str] = {}
-        """What was signed for clients in this second, by signing key, issuer and relay's audience, connector and second."""
         self._access_life_s = min(access_life_s, ACCESS_LIFE_S)
 
     def snapshot(self, head: Head, subject: Subject, now: float, *, source: Source = None) -> str:
@@ -226,18 +224,9 @@ class Signer:
             relay=hop.relay.id,
             fqdn=hop.relay.fqdn,
             port=hop.relay.port,
-            ticket=self._client_ticket(state, hop, key, int(now)),
+            # One for each who asks: the relay counts connections by ticket (T-25).
+            ticket=self._ticket(state, hop.relay, "client", hop.connector, key, now, CLIENT_TICKET_LIFE_S),
         )
-
-    def _client_ticket(self, state: PolicyState, hop: Hop, key: SigningKey, now: int) -> str:
-        """A ticket names no client: all that ask in the same second are given the same one, under one signature."""
-        slot = (key.kid, f"{state.issuer} {hop.relay.id}", relay_hash(hop.connector.id), now)
-        ticket = self._tickets.get(slot)
-        if ticket is None:
-            self._tickets = {known: signed for known, signed in self._tickets.items() if known[-1] == now}
-            ticket = self._ticket(state, hop.relay, "client", hop.connector, key, now, CLIENT_TICKET_LIFE_S)
-            self._tickets[slot] = ticket
-        return ticket
 
     def _ticket(
         self,

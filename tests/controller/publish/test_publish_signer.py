@@ -10,7 +10,7 @@ from controller.publish import Hop
 from protocol.acl.model import Acl
 from protocol.control import Cutoff
 from protocol.errors import RefusedError
-from protocol.ids import ConnectorId, DeviceId, RelayId, relay_hash
+from protocol.ids import ConnectorId, DeviceId, relay_hash
 from protocol.limits import ACCESS_LIFE_S, CLIENT_TICKET_LIFE_S, CONFIG_LIFE_S, CONNECTOR_TICKET_LIFE_S, SNAPSHOT_LIFE_S
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys
@@ -22,6 +22,7 @@ from protocol.tokens.verify import (
     verify_snapshot,
     verify_ticket,
 )
+from relay.core.registry import CONNECTIONS_PER_TICKET, ConnectionNumber, Pair, Refuse, Registry
 
 NOW = START + 1.7
 
@@ -116,30 +117,26 @@ def test_an_authorisation_holds_paths_with_client_tickets() -> None:
     assert (found.resource, path.connector, path.pins) == (office.resource, office.connector_id, (PIN,))
     ticket = verify_ticket(path.ticket, keys=office.keys, issuer="ctl_test", relay=office.relay, now=NOW)
     assert (ticket.role, ticket.connector_hash) == ("client", path.connector_hash)
+    assert ticket.expires == START + 1 + CLIENT_TICKET_LIFE_S
 
 
-def test_clients_that_ask_in_one_second_get_one_ticket_and_later_ones_another() -> None:
+def test_however_many_ask_in_one_second_the_relay_takes_them_all() -> None:
     office = Signed()
-    relay_ids = [office.relay, office.world.relay("other.example", 8443)]
-    connectors = [office.connector_id, office.world.connector(office.network)]
     state = office.world.state
-    relays = [state.relays[relay] for relay in relay_ids]
-
-    def tickets(now: float) -> dict[tuple[str, str], str]:
-        hops = [Hop(state.connectors[connector], (PIN,), relay) for connector in connectors for relay in relays]
-        token = office.signer.authorisation(office.head, office.subject, office.resource, hops, now)
-        found = verify_authorisation(token, keys=office.keys, issuer="ctl_test", device=office.device, now=now)
-        return {(path.connector, path.relay): path.ticket for path in found.paths}
-
-    first = tickets(NOW)
-    assert len(set(first.values())) == 4
-    assert tickets(NOW + 0.2) == first
-    later = tickets(NOW + 1)
-    assert set(later.values()).isdisjoint(first.values())
-    for (connector, relay), ticket in later.items():
-        verified = verify_ticket(ticket, keys=office.keys, issuer="ctl_test", relay=RelayId(relay), now=NOW + 1)
-        assert verified.connector_hash == relay_hash(ConnectorId(connector))
-        assert verified.expires == START + 2 + CLIENT_TICKET_LIFE_S
+    hop = Hop(state.connectors[office.connector_id], (PIN,), state.relays[office.relay])
+    clients, hashed = range(2, 2 + 3 * CONNECTIONS_PER_TICKET), relay_hash(office.connector_id)
+    registry = Registry()
+    registry.attach(ConnectionNumber(1), hashed)
+    for client in clients:
+        token = office.signer.authorisation(office.head, office.subject, office.resource, [hop], NOW)
+        found = verify_authorisation(token, keys=office.keys, issuer="ctl_test", device=office.device, now=NOW)
+        registry.connect(ConnectionNumber(client), hashed, found.paths[0].ticket, NOW)
+        registry.park(ConnectionNumber(1000 + client), hashed)
+    commands = []
+    while (command := registry.next_command()) is not None:
+        commands.append(command)
+    assert not [command for command in commands if isinstance(command, Refuse)]
+    assert [command.client for command in commands if isinstance(command, Pair)] == list(clients)
 
 
 def test_t64_no_ticket_of_a_key_that_is_not_the_signing_one_any_more_is_given_again() -> None:
