@@ -10,6 +10,7 @@ import structlog
 
 from controller.store import Store, credentials
 from protocol.errors import LocalError
+from protocol.reasons import Reason
 
 DEADLINE_S: Final = 1.0
 """An agent gives its connection five seconds: a database that is away must not use them up."""
@@ -37,15 +38,18 @@ class Names:
         return name.result()
 
     async def _read(self) -> None:
-        batch = {user: self._wanted[user] for user in list(self._wanted)[:TOGETHER_MAX]}
+        batch = list(self._wanted)[:TOGETHER_MAX]
         names: dict[str, str] = {}
         try:
-            async with self._store.read(start_s=DEADLINE_S) as connection:
+            async with asyncio.timeout(DEADLINE_S), self._store.read() as connection:
                 found = await credentials.get_many(connection, batch)
             names = {user: person.name for user, person in found.items()}
-        except LocalError as error:
-            _log.warning("agent.names_unknown", people=len(batch), reason=error.reason.code, detail=error.detail)
+        except (LocalError, TimeoutError) as error:
+            # Nobody waits for a second one: they would all be late, one batch after another.
+            batch = list(self._wanted)
+            reason = error.reason if isinstance(error, LocalError) else Reason.UNAVAILABLE
+            detail = error.detail if isinstance(error, LocalError) else "the database does not answer in time"
+            _log.warning("agent.names_unknown", people=len(batch), reason=reason.code, detail=detail)
         # Whoever reads may be cancelled before: then it is still wanted, and the next one in turn reads.
-        for user, waiting in batch.items():
-            del self._wanted[user]
-            waiting.set_result(names.get(user, ""))
+        for user in batch:
+            self._wanted.pop(user).set_result(names.get(user, ""))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controller.agents import names as agents_names
 from controller.agents.names import Names
 from controller.store import credentials
 from controller.store.credentials import PersonalData
@@ -22,13 +23,15 @@ class Database:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open = asyncio.Event()
         self.entered = asyncio.Event()
+        self.reads = 0
         self.asked: list[list[str]] = []
         self.away = False
+        self.hangs = False
         monkeypatch.setattr(credentials, "get_many", self._get_many)
 
     @asynccontextmanager
-    async def read(self, *, start_s: float) -> AsyncIterator[None]:
-        assert start_s < 5
+    async def read(self) -> AsyncIterator[None]:
+        self.reads += 1
         self.entered.set()
         await self.open.wait()
         if self.away:
@@ -37,6 +40,8 @@ class Database:
 
     async def _get_many(self, _: Any, subjects: Any) -> dict[str, PersonalData]:
         self.asked.append(sorted(subjects))
+        if self.hangs:
+            await asyncio.Event().wait()
         return {
             subject: PersonalData(subject, None, {"name": f"name of {subject}"})
             for subject in subjects
@@ -75,6 +80,32 @@ async def test_without_the_database_everybody_goes_on_without_a_name(database: D
     names = Names(database)  # type: ignore[arg-type]
     async with asyncio.timeout(DEADLINE_S):
         assert await asyncio.gather(*(names.of(user) for user in ("a", "b", "a"))) == ["", "", ""]
+
+
+async def test_a_read_that_hangs_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents_names, "DEADLINE_S", 0.05)
+    database.hangs = True
+    database.open.set()
+    names = Names(database)  # type: ignore[arg-type]
+    async with asyncio.timeout(DEADLINE_S):
+        assert await asyncio.gather(*(names.of(user) for user in ("a", "b", "a"))) == ["", "", ""]
+    database.hangs = False
+    async with asyncio.timeout(DEADLINE_S):
+        assert await names.of("a") == "name of a"
+
+
+async def test_one_failure_answers_all_who_wait_by_then(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents_names, "TOGETHER_MAX", 2)
+    database.away = True
+    names = Names(database)  # type: ignore[arg-type]
+    waiting = [asyncio.create_task(names.of(user)) for user in "abcde"]
+    await database.entered.wait()
+    waiting.append(asyncio.create_task(names.of("late")))
+    await asyncio.sleep(0)
+    database.open.set()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await asyncio.gather(*waiting) == [""] * 6
+    assert database.reads == 1
 
 
 async def test_one_who_leaves_while_he_reads_spoils_nobody_elses_name(database: Database) -> None:
