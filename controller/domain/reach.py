@@ -10,6 +10,7 @@ from controller.domain import commands as c
 from controller.domain import events as e
 from controller.domain.decide import decide
 from controller.domain.evolve import evolve
+from controller.domain.overlap import resources_overlap
 from controller.domain.permissions import Permission
 from controller.domain.rules import Refusal
 from controller.domain.state import PolicyState
@@ -22,7 +23,8 @@ def needed_besides(state: PolicyState, command: c.Command) -> Iterator[tuple[Per
     """Yields the permissions that ``command`` needs besides its own, each with a sentence that says why.
 
     Widening or moving a granted resource is granting; narrowing, moving or removing an excluded one lifts a part of the
-    exclusion. What the rules refuse anyway needs nothing: its own refusal says more.
+    exclusion. So does taking a granted one out of the reach of an exclusion from another, which took it away whole. What the
+    rules refuse anyway needs nothing: its own refusal says more.
     """
     match command:
         case c.ChangeResource(resource=resource):
@@ -51,6 +53,22 @@ def _of_change(state: PolicyState, old: Resource, new: Resource) -> Iterator[tup
         yield Permission.GRANTS_WRITE, f"to widen or move resource {old.id}, on which there are {granted} grants"
     if narrows(old, new):
         yield from _if_excluded(state, old.id, "narrow or move")
+        left = _exclusions_left(state, old, new) if granted else 0
+        if left:
+            yield (
+                Permission.POLICIES_WRITE,
+                f"to take resource {old.id} out of {left} exclusions from others that overlap",
+            )
+
+
+def _exclusions_left(state: PolicyState, old: Resource, new: Resource) -> int:
+    """How many exclusions from other resources take ``old`` away and not ``new`` (``controller.domain.held``)."""
+    others = ((state.resources[resource], excluded) for resource, excluded in state.exclusions_on.items())
+    return sum(
+        len(excluded)
+        for other, excluded in others
+        if other.id != old.id and resources_overlap(other, old) and not resources_overlap(other, new)
+    )
 
 
 def _if_excluded(state: PolicyState, resource: ResourceId, verb: str) -> Iterator[tuple[Permission, str]]:

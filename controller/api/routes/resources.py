@@ -76,7 +76,7 @@ async def change_resource(call: Write, resource: IdInPath, body: ResourceChange,
     """Open connections that the change forbids are reset within a second (C23).
 
     To widen or move a resource that has grants takes `grants:write` besides; to narrow or move one that has exclusions,
-    `policies:write`."""
+    or a granted one away from what another one's exclusions overlap, `policies:write`."""
     async with call.write() as unit:
         item = found(unit.state.resources, resource)
         expected.check(unit.state, resource)

@@ -2,14 +2,15 @@
 
 import pytest
 from plan_world import plan_of
-from policy_world import FAR, WEB, World, fresh_id
+from policy_world import FAR, START, WEB, World, fresh_id
 
 from controller.domain import commands as c
 from controller.domain import commands_tokens as t
 from controller.domain.authority import refusal_for
+from controller.domain.evaluate import may_reach
 from controller.domain.model import Role
 from controller.domain.permissions import Permission
-from protocol.acl.model import PortRange, Ports
+from protocol.acl.model import Deny, PortRange, Ports
 from protocol.ids import ApiTokenId, ResourceId
 from protocol.reasons import Reason
 
@@ -114,6 +115,27 @@ def test_t16_who_may_not_write_policies_does_not_lift_an_exclusion() -> None:
     both = office.token(P.RESOURCES_WRITE, P.POLICIES_WRITE)
     assert office.may(both, office.narrowing()["ports"])
     assert office.may(both, c.RemoveResource(office.it))
+
+
+def test_t16_who_may_not_write_policies_takes_no_granted_resource_out_of_an_exclusion() -> None:
+    office = Office()
+    user = office.user()
+    laptop = office.laptop(user)
+    office.exclusion(user, office.resource(office.there, "10.0.0.5"))
+    leaving = c.ChangeResource(office.it, address="10.0.0.128/25")
+    other_ports = c.ChangeResource(office.it, ports=Ports(tcp=(PortRange(80, 81),)))
+    staying = c.ChangeResource(office.it, address="10.0.0.0/25")
+    assert office.may(office.network_admin, leaving)
+    office.grant(user, office.it)
+    assert isinstance(may_reach(office.state, laptop, office.it, START), Deny)
+    assert not office.may(office.network_admin, leaving)
+    assert not office.may(office.network_admin, other_ports)
+    assert not office.may(office.token(P.RESOURCES_WRITE, P.GRANTS_WRITE), leaving)
+    assert office.may(office.network_admin, staying)
+    assert office.may(office.network_admin, c.RemoveResource(office.it))
+    assert office.may(office.token(P.RESOURCES_WRITE, P.POLICIES_WRITE), leaving)
+    office.do(leaving)
+    assert not isinstance(may_reach(office.state, laptop, office.it, START), Deny)
 
 
 def test_what_the_rules_refuse_says_so_itself() -> None:
