@@ -96,6 +96,8 @@ class StatusServer:
             directory.chmod(self._directory_mode)
             if self._gid is not None:
                 os.chown(directory, -1, self._gid)
+        elif self._gid is not None and _waits_for_group(directory):
+            os.chown(directory, -1, self._gid)
         _remove_stale(self.path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
@@ -246,6 +248,13 @@ async def _until_eof(reader: asyncio.StreamReader) -> None:
 async def _write_line(writer: asyncio.StreamWriter, body: Mapping[str, Any]) -> None:
     writer.write(json.dumps(body, separators=(",", ":"), default=str).encode() + b"\n")
     await writer.drain()
+
+
+def _waits_for_group(directory: Path) -> bool:
+    """Tells whether it was made for us (by the service manager): it is ours, and its group enters it, but nobody else."""
+    found = directory.stat()
+    # A group that may also write there could put a socket of its own in the place of ours.
+    return found.st_uid == os.geteuid() and found.st_mode & 0o037 == 0o010
 
 
 def _remove_stale(path: Path) -> None:

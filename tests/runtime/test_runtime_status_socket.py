@@ -46,6 +46,29 @@ async def test_the_kernel_says_who_asks(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may give files to any group")
+@pytest.mark.parametrize(("mode", "group"), [(0o750, 12345), (0o710, 12345), (0o755, 0), (0o700, 0), (0o770, 0)])
+async def test_t50_a_directory_that_the_service_manager_made_is_entered_by_the_group(
+    tmp_path: Path, mode: int, group: int
+) -> None:
+    path = tmp_path / "run" / "x.sock"
+    path.parent.mkdir()
+    path.parent.chmod(mode)
+    async with StatusServer(path, handler, mode=0o660, gid=12345):
+        assert (path.parent.stat().st_gid, stat.S_IMODE(path.parent.stat().st_mode)) == (group, mode)
+        assert path.stat().st_gid == 12345
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may give files to anybody")
+async def test_t50_somebody_elses_directory_keeps_its_group(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "x.sock"
+    path.parent.mkdir()
+    path.parent.chmod(0o750)
+    os.chown(path.parent, 54321, 54321)
+    async with StatusServer(path, handler, mode=0o660, gid=12345):
+        assert path.parent.stat().st_gid == 54321
+
+
 async def test_events_come_before_the_result(tmp_path: Path) -> None:
     seen: list[dict[str, Any]] = []
     async with StatusServer(tmp_path / "x.sock", handler):
