@@ -120,10 +120,8 @@ def load(
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
 
-    if config_file is None and environment.get(ENV_PREFIX + "CONFIG"):
-        config_file = Path(environment[ENV_PREFIX + "CONFIG"])
-    path = config_file or CONFIG_DIR / f"{component}.toml"
-    if config_file is not None or path.exists():
+    path, named = _config_path(component, config_file, environment)
+    if named or path.exists():
         for key, value in _read_toml(path).items():
             if key not in fields:
                 raise _unknown(f"{path}: key {key!r}", key, fields)
@@ -152,6 +150,28 @@ def load(
     return settings
 
 
+def read_one(
+    key: str,
+    *,
+    component: str,
+    config_file: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> str | None:
+    """Returns one setting for what must go on although others are wrong; None when nothing that can be read holds it."""
+    environment = os.environ if env is None else env
+    flag = (overrides or {}).get(key)
+    if flag is not None:
+        return str(flag)
+    if environment.get(ENV_PREFIX + key.upper()):
+        return environment[ENV_PREFIX + key.upper()]
+    try:
+        value = _read_toml(_config_path(component, config_file, environment)[0]).get(key)
+    except (LocalError, OSError):
+        return None
+    return value if isinstance(value, str) and value else None
+
+
 def describe(settings: object) -> list[tuple[str, str, str]]:
     """Returns ``(key, value, origin)`` of each setting in order; secrets are masked."""
     origins = next((known for loaded, known in _origins if loaded is settings), {})
@@ -166,6 +186,13 @@ def describe(settings: object) -> list[tuple[str, str, str]]:
             shown = "" if value is None else str(value)
         rows.append((field.name, shown, origins.get(field.name, "default")))
     return rows
+
+
+def _config_path(component: str, config_file: Path | None, environment: Mapping[str, str]) -> tuple[Path, bool]:
+    """Returns the file and whether somebody named it; then it must exist."""
+    if config_file is None and environment.get(ENV_PREFIX + "CONFIG"):
+        config_file = Path(environment[ENV_PREFIX + "CONFIG"])
+    return config_file or CONFIG_DIR / f"{component}.toml", config_file is not None
 
 
 def _read_toml(path: Path) -> dict[str, object]:

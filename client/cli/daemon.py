@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from protocol.errors import LocalError
+from protocol.reasons import Reason
 from runtime.command_line import (
     JsonOption,
     LogFormatOption,
@@ -16,7 +18,7 @@ from runtime.command_line import (
     config_option,
     version_option,
 )
-from runtime.console import FAILED, exit_on_error, print_json, print_lines, print_settings, print_version
+from runtime.console import FAILED, exit_on_error, print_json, print_lines, print_settings, print_version, warn
 
 app = command_group("The Ostiary client daemon. `ostiaryd` alone runs it.", name="ostiaryd", without_verb=True)
 
@@ -97,24 +99,21 @@ def cleanup(
     Example:
       sudo ostiaryd cleanup
     """
-    from client.daemon.settings import COMPONENT, load_settings
     from client.host.cleanup import clean_up_dead, describe
-    from runtime import logging
     from runtime.files import StateDir
 
     undone: list[str] = []
     left: list[str] = []
     with exit_on_error(as_json=as_json):
-        settings = load_settings(config_file=_Options.config, overrides=_Options.overrides)
-        logging.configure(COMPONENT, settings.log_level, settings.log_json)
-        if settings.state_dir.exists():
-            cleaned = clean_up_dead(StateDir(settings.state_dir))
+        state_dir = _state_to_clean()
+        if state_dir.exists():
+            cleaned = clean_up_dead(StateDir(state_dir))
             undone = [describe(change) for change in cleaned.undone]
             left = [describe(change) for change in cleaned.left]
             if everything:
                 from client.host.strict_journal import release
 
-                opened, closed = release(settings.state_dir)
+                opened, closed = release(state_dir)
                 undone += [describe(change) for change in opened]
                 left += [describe(change) for change in closed]
     if as_json:
@@ -125,6 +124,22 @@ def cleanup(
         print_lines("nothing to clean up")
     if left:
         raise typer.Exit(FAILED)
+
+
+def _state_to_clean() -> Path:
+    """Wrong settings, which may be why the daemon ended, keep nobody from giving the host its own back (F-14)."""
+    from client.daemon.settings import COMPONENT, ClientSettings, load_settings, state_directory
+    from runtime import logging
+
+    try:
+        settings = load_settings(config_file=_Options.config, overrides=_Options.overrides)
+    except LocalError as error:
+        if error.reason is not Reason.CONFIG_INVALID:
+            raise
+        settings = ClientSettings(state_dir=state_directory(config_file=_Options.config, overrides=_Options.overrides))
+        warn(f"{error}; cleaning up what {settings.state_dir} says")
+    logging.configure(COMPONENT, settings.log_level, settings.log_json)
+    return settings.state_dir
 
 
 @app.command("check-config")

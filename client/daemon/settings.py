@@ -117,6 +117,12 @@ def load_settings(
     return settings
 
 
+def state_directory(*, config_file: Path | None, overrides: Mapping[str, object]) -> Path:
+    """Returns where the state is, also when other settings are wrong."""
+    found = loader.read_one("state_dir", component=COMPONENT, config_file=config_file, overrides=overrides)
+    return ClientSettings().state_dir if found is None else Path(found)
+
+
 def _own_directory(variable: str, below_home: str | None, name: str) -> Path | None:
     """A daemon without root keeps its files where its user may write (XDG base directories); None for root."""
     if os.geteuid() == 0:

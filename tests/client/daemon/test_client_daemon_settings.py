@@ -129,6 +129,34 @@ def test_f14_cleanup_undoes_the_journal(tmp_path: Path) -> None:
     assert (told["ok"], told["taken_back"]) == (False, [])
 
 
+@pytest.mark.parametrize("where", ["flag", "environment", "file"])
+@pytest.mark.parametrize("wrong", ["a key", "a variable", "a value"])
+def test_f14_cleanup_works_with_wrong_settings(tmp_path: Path, where: str, wrong: str) -> None:
+    kept = StateDir(tmp_path / "kept")
+    kept.ensure()
+    Journal(kept / JOURNAL_FILE).record("a-kind-of-a-newer-version", {})
+    config = tmp_path / "client.toml"
+    lines = [f'state_dir = "{kept.path}"'] if where == "file" else []
+    config.write_text("\n".join(["mod = 1" if wrong == "a key" else "mtu = 1500", *lines]))
+    env = {"OSTIARY_STATE_DIR": str(kept.path) if where == "environment" else ""}
+    env |= {"OSTIARY_MOOD": "x"} if wrong == "a variable" else {}
+    env |= {"OSTIARY_MODE": "vpn"} if wrong == "a value" else {}
+    flags = ["--state-dir", str(kept.path)] if where == "flag" else []
+    done = ostiaryd(tmp_path, "--config", str(config), *flags, "cleanup", **env)
+    assert (done.returncode, done.stdout) == (1, "still there: a change of kind a-kind-of-a-newer-version\n")
+    assert "warning: " in done.stderr
+    assert {"a key": "'mod'", "a variable": "OSTIARY_MOOD", "a value": "'vpn'"}[wrong] in done.stderr
+
+
+@pytest.mark.parametrize("text", ["mtu = = 1", "state_dir = 1"])
+def test_f14_cleanup_works_with_a_file_that_cannot_be_read(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "client.toml"
+    config.write_text(text)
+    done = ostiaryd(tmp_path, "--config", str(config), "cleanup", "--json")
+    assert (done.returncode, json.loads(done.stdout)["ok"]) == (0, True)
+    assert str(config) in done.stderr
+
+
 def test_f16_cleanup_leaves_a_running_daemon_alone(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "state")
     state.ensure()
