@@ -10,14 +10,24 @@ from client.cli.times import parse_duration
 from client.cli.user import PROBE, code_of, parse_target
 from protocol.errors import LocalError, OstiaryError, RefusedError
 from protocol.reasons import Reason
-from runtime.console import FAILED, NOT_READY, OK, exit_code, exit_on_error, print_json, print_lines, say
+from runtime.console import (
+    FAILED,
+    NOT_READY,
+    OK,
+    AdviceError,
+    exit_code,
+    exit_on_error,
+    print_json,
+    print_lines,
+    say,
+)
 
 PING_DEADLINE_S: Final = 60.0
 NETCHECK_DEADLINE_S: Final = 60.0
 PING_EVERY_S: Final = 1.0
 POLL_S: Final = 0.5
 _PASSING: Final = frozenset({Reason.DAEMON_NOT_RUNNING, Reason.TIMEOUT, Reason.UNAVAILABLE})
-_HOPELESS: Final = frozenset({"sign_in_required", "not_configured", "down"})
+_NOT_UP: Final = frozenset({"not_configured", "down"})
 
 
 def ping(target: str, *, count: int, udp: bool, as_json: bool) -> int:
@@ -62,7 +72,7 @@ def _wait(what: str, name: str, deadline: float) -> dict[str, Any]:
             if done:
                 return result
         except OstiaryError as error:
-            if error.reason not in _PASSING:
+            if error.reason not in _PASSING or isinstance(error, AdviceError):
                 raise
             why = str(error)
         if time.monotonic() >= deadline:
@@ -71,13 +81,16 @@ def _wait(what: str, name: str, deadline: float) -> dict[str, Any]:
 
 
 def _look(what: str, name: str) -> tuple[bool, str, dict[str, Any]]:
-    """Returns whether it is there, else why not yet. Raises RefusedError when waiting alone cannot help."""
+    """Returns whether it is there, else why not yet. Raises RefusedError, AdviceError when waiting alone cannot help."""
     if what == "live":
         return True, "", call("version", deadline_s=2.0)
     status = call("status", PROBE)
     state = str(status.get("state"))
-    if state in _HOPELESS:
-        raise RefusedError(Reason.SIGN_IN_REQUIRED, f"the client is {state.replace('_', ' ')}")
+    if state in _NOT_UP:
+        sentence = f"The client is {state.replace('_', ' ')}."
+        raise AdviceError(Reason.UNAVAILABLE, "", next_step=render.NEXT_OF_STATE[state], sentence=sentence)
+    if state == "sign_in_required":
+        raise RefusedError(Reason.SIGN_IN_REQUIRED)
     if what == "ready":
         ready = code_of(status) == OK and status.get("health") != "no_resources"
         return ready, "; ".join(render.status(status, time.time())[:1]), status
@@ -116,17 +129,22 @@ def _netcheck_here(url: str) -> dict[str, Any]:
 
 
 def describe_network(result: Mapping[str, Any]) -> list[str]:
-    """Returns the lines of ``ostiary netcheck``: one per check, then what helps against the first cause."""
+    """Returns the lines of ``ostiary netcheck``: one per check, then what it comes to, or what helps against the first cause."""
     checks = [item for item in result.get("checks") or () if isinstance(item, Mapping)]
     rows = []
     for item in checks:
         took = f" ({item['ms']:.0f} ms)" if isinstance(item.get("ms"), int | float) and item["ms"] >= 1 else ""
         rows.append((f"{render.mark(item)} {item.get('name')}", f"{item.get('sentence', '')}{took}"))
-    broken = next((item for item in checks if render.outcome(item) == "fail"), None)
     lines = render.aligned(rows, indent="")
-    if broken is None:
-        return [*lines, "this network lets through what Ostiary needs"]
-    return [*lines, f"next: {broken.get('next') or 'ostiary doctor'}"]
+    for wrong in ("fail", "warn"):
+        found = next((item for item in checks if render.outcome(item) == wrong), None)
+        if found is not None:
+            if wrong == "warn":
+                lines.append(f"Ostiary may not work from here: see the warning about {found.get('name')}")
+            return [*lines, f"next: {found.get('next') or 'ostiary doctor'}"]
+    if not any(str(item.get("name")).startswith("relay ") for item in checks):
+        return [*lines, "the controller is reachable; relays were not checked"]
+    return [*lines, "this network lets through what Ostiary needs"]
 
 
 def describe(result: Mapping[str, Any]) -> list[str]:

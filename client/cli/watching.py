@@ -25,6 +25,7 @@ def events(count: int, *, follow: bool, trouble: bool, as_json: bool) -> int:
     """Prints the newest ``count`` happenings, and with ``follow`` those to come; ``trouble`` leaves out what went well."""
 
     def show(item: object) -> None:
+        # A daemon older than this command sends every kind.
         if not isinstance(item, Mapping) or (trouble and item.get("kind") not in TROUBLE):
             return
         if as_json:
@@ -34,7 +35,10 @@ def events(count: int, *, follow: bool, trouble: bool, as_json: bool) -> int:
 
     with exit_on_error(as_json=as_json):
         deadline_s = None if follow else 15.0
-        result = call("events", {"n": count, "follow": follow}, deadline_s=deadline_s, on_event=show)
+        args: dict[str, Any] = {"n": count, "follow": follow}
+        if trouble:
+            args["kinds"] = sorted(TROUBLE)
+        result = call("events", args, deadline_s=deadline_s, on_event=show)
         shown = result.get("events") or ()
         for item in shown:
             show(item)

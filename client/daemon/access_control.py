@@ -2,7 +2,9 @@
 
     read    look, change nothing                 root, the daemon's own user, the group
     use     speak or change in the user's name   root, the daemon's own user, who signed in here; while nobody has: the group
-    trust   choose controller, CA, identity      root; for a user's own daemon that user
+
+Controller, CA, identity and accounts are chosen by root, or for a user's own daemon by that user (``may_change_trust``): some
+verbs ask for that besides, depending on what they are told.
 
 Who signed in on a host of several users owns the sign-in until he signs out: the others of the group see how the client is,
 but neither end his session nor ask for access in his name.
@@ -24,7 +26,6 @@ class Right(Enum):
 
     READ = "read"
     USE = "use"
-    TRUST = "trust"
 
 
 RIGHTS: Final[dict[str, Right]] = {
@@ -54,7 +55,7 @@ RIGHTS: Final[dict[str, Right]] = {
     "request": Right.USE,
     "withdraw": Right.USE,
 }
-"""Every verb of the control socket. `up` with another controller, or with an enrolment token, needs ``TRUST`` besides."""
+"""Every verb of the control socket."""
 
 
 def group_id(name: str) -> int | None:
@@ -76,7 +77,7 @@ def check_verb(verb: str, peer: Peer, *, gid: int | None, owner: int | None = No
         own_uid: the daemon's; by default this process's.
 
     Raises:
-        LocalError: INVALID_INPUT for an unknown verb, PERMISSION_DENIED, NEEDS_ROOT.
+        LocalError: INVALID_INPUT for an unknown verb, PERMISSION_DENIED.
     """
     right = RIGHTS.get(verb)
     if right is None:
@@ -86,8 +87,6 @@ def check_verb(verb: str, peer: Peer, *, gid: int | None, owner: int | None = No
         return
     if gid is None or gid not in _groups(peer):
         raise LocalError(Reason.PERMISSION_DENIED, f"uid {peer.uid} is not in the daemon's group")
-    if right is Right.TRUST:
-        raise LocalError(Reason.NEEDS_ROOT, f"`{verb}` changes whom this host trusts")
     if right is Right.USE and owner is not None and peer.uid != owner:
         raise LocalError(Reason.PERMISSION_DENIED, f"{_user_name(owner)} is signed in on this host, and you are not")
 

@@ -1,4 +1,4 @@
-"""What happened to this host's connections, as it happens: for ``ostiary events`` and ``ostiary notify`` (design (d) 9).
+"""What happened to this host's connections, as it happens: for ``ostiary events`` and ``ostiary notify``.
 
 The newest are kept in memory, bounded, and are gone with the daemon; the controller's records are the lasting ones. Noting
 is a few steps of work at most: it is done for every connection.
@@ -110,9 +110,10 @@ class Activity:
         """Notes that the client as a whole is in another state, for example ``sign_in_required``."""
         self._add(Happening(self._next(), self._clock.wall(), "state", state=state, reason=reason))
 
-    def last(self, count: int) -> list[Happening]:
-        """Returns the newest ``count``, oldest first."""
-        return list(self._kept)[-count:] if count > 0 else []
+    def last(self, count: int, kinds: frozenset[str] | None = None) -> list[Happening]:
+        """Returns the newest ``count``, oldest first; of these kinds, if any are named."""
+        found = [each for each in self._kept if kinds is None or each.kind in kinds]
+        return found[-count:] if count > 0 else []
 
     def forget(self) -> None:
         """Another identity: it is not shown what another user did."""

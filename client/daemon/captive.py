@@ -33,6 +33,22 @@ _TELLING: Final = frozenset(
 _log = structlog.get_logger(__name__)
 
 
+async def ask(host: str, port: int, *, mark: int | None) -> bytes | None:
+    """Asks ``host`` by plain HTTP; returns the answer up to the empty line, None when nobody answers."""
+    try:
+        async with asyncio.timeout(PROBE_S):
+            sock = await connect_socket(host, port, mark=mark, deadline_s=PROBE_S)
+            reader, writer = await asyncio.open_connection(sock=sock, limit=_HEAD_MAX_BYTES)
+            try:
+                name = f"[{host}]" if ":" in host else host
+                writer.write(f"GET {_PATH} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+                return await reader.readuntil(b"\r\n\r\n")
+            finally:
+                writer.transport.abort()
+    except (TimeoutError, OstiaryError, OSError, EOFError, asyncio.LimitOverrunError):
+        return None
+
+
 def judge(host: str, head: bytes, *, distrusted: bool) -> str | None:
     """Returns whose page an answer leads to, in words; None when it is no portal's.
 
@@ -100,7 +116,9 @@ class CaptiveWatch:
                 self.found = None
                 await asyncio.sleep(LOOK_EVERY_S)
                 continue
-            page = await self._ask(distrusted=error.reason is Reason.CERTIFICATE_UNTRUSTED)
+            head = await ask(self._host, self._port, mark=self._mark)
+            distrusted = error.reason is Reason.CERTIFICATE_UNTRUSTED
+            page = None if head is None else judge(self._host, head, distrusted=distrusted)
             if page is not None:
                 if self.found is None:
                     _log.warning("network.captive", page=page)
@@ -110,18 +128,3 @@ class CaptiveWatch:
                 self.found = None
                 self._over()
             await asyncio.sleep(CHECK_EVERY_S)
-
-    async def _ask(self, *, distrusted: bool) -> str | None:
-        try:
-            async with asyncio.timeout(PROBE_S):
-                sock = await connect_socket(self._host, self._port, mark=self._mark, deadline_s=PROBE_S)
-                reader, writer = await asyncio.open_connection(sock=sock, limit=_HEAD_MAX_BYTES)
-                try:
-                    host = f"[{self._host}]" if ":" in self._host else self._host
-                    writer.write(f"GET {_PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-                    head = await reader.readuntil(b"\r\n\r\n")
-                finally:
-                    writer.transport.abort()
-        except (TimeoutError, OstiaryError, OSError, EOFError, asyncio.LimitOverrunError):
-            return None
-        return judge(self._host, head, distrusted=distrusted)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import SplitResult
 
-from client.daemon.captive import PORT, judge
+from client.daemon.captive import PORT, ask, judge
 from client.daemon.gateway import Gateway
 from client.daemon.network_watch import own_addresses
 from client.daemon.session import Session
@@ -28,9 +28,10 @@ from runtime.sockets import connect_socket
 from runtime.status_socket import Emit, Peer
 
 STEP_S: Final = 6.0
+STEP_MAX_S: Final = STEP_S + 1
+"""For what has no deadline of its own, such as names; what has one says better what it waited for."""
 RELAYS_MAX: Final = 8
 JWKS_PATH: Final = "/.well-known/jwks.json"
-_HEAD_MAX_BYTES: Final = 16 * 1024
 
 Check = dict[str, Any]
 
@@ -87,10 +88,10 @@ class NetworkCheck:
     async def _step(self, name: str, work: Callable[[], Awaitable[str]]) -> Check:
         began = self._clock.monotonic()
         try:
-            async with asyncio.timeout(STEP_S + 1):
+            async with asyncio.timeout(STEP_MAX_S):
                 sentence = await work()
         except TimeoutError:
-            return _failed(name, RemoteError(Reason.TIMEOUT, f"nothing within {STEP_S:g} s"))
+            return _failed(name, RemoteError(Reason.TIMEOUT, f"nothing within {STEP_MAX_S:g} s"))
         except OstiaryError as error:
             return _failed(name, error)
         return {**_said(name, sentence), "ms": round((self._clock.monotonic() - began) * 1000, 1)}
@@ -153,16 +154,8 @@ class NetworkCheck:
         """Asks the controller's host by plain HTTP; a page of somebody else's is a portal."""
         if upstream_proxy.proxy_for(host, PORT) is not None:
             return "not looked for: there is a proxy"
-        try:
-            sock = await connect_socket(host, PORT, mark=self._mark, deadline_s=STEP_S)
-            reader, writer = await asyncio.open_connection(sock=sock, limit=_HEAD_MAX_BYTES)
-            try:
-                name = f"[{host}]" if ":" in host else host
-                writer.write(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
-                head = await reader.readuntil(b"\r\n\r\n")
-            finally:
-                writer.transport.abort()
-        except (OstiaryError, OSError, EOFError, asyncio.LimitOverrunError):
+        head = await ask(host, PORT, mark=self._mark)
+        if head is None:
             return "none: nobody answers plain HTTP in the controller's place"
         page = judge(host, head, distrusted=self._distrusted)
         if page is not None:
@@ -183,9 +176,8 @@ def netcheck_verb(session: Session, gateway: Gateway, clock: Clock, *, mark: int
         if controller is None:
             raise LocalError(Reason.CONFIG_INVALID, "no controller is known yet: `ostiary netcheck https://CONTROLLER`")
         tunnels = gateway.tunnels
-        paths = () if tunnels is None else tuple(each.path for each in tunnels.live)
-        relays = dict.fromkeys((path.fqdn, path.port) for path in paths)
-        around = Surroundings(controller.url, controller.context(), tuple(relays))
+        relays = () if tunnels is None else tunnels.relays
+        around = Surroundings(controller.url, controller.context(), relays)
         return await NetworkCheck(around, clock, mark=mark).run()
 
     return netcheck

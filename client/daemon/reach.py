@@ -1,5 +1,4 @@
-"""End-to-end checks: does a connector of each remote network answer, by our tunnel, now? (Complaint 2 of the field: "connected"
-but dead.)
+"""End-to-end checks: does a connector of each remote network answer, by our tunnel, now?
 
 Whatever came out of a tunnel was said by the connector inside the inner TLS, so a tunnel that was heard lately is checked
 already. Else it is asked, and where there is no tunnel one is made. Nobody is told "online" on less than that.
@@ -27,7 +26,7 @@ PROBE_S: Final = 5.0
 FRESH_S: Final = 5.0
 """``status`` makes no check again that is younger."""
 NETWORKS_MAX: Final = 16
-"""So many are checked at once; more are told as unchecked."""
+"""So many are checked at once, those first that were not for longest; the others have their turn the next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Reach:
         self._every_changed = asyncio.Event()
 
     def check_every(self, seconds: float | None) -> None:
-        """Every network is checked so often from here on, whether somebody asks or not; None: only when asked."""
+        """Networks are checked so often from here on, whether somebody asks or not; None: only when asked."""
         self._every_s = seconds
         self._every_changed.set()
 
@@ -95,13 +94,11 @@ class Reach:
         if self._gateway.tunnels is None:
             return
         now = self._clock.monotonic()
-        due = [
-            self._soon(network, entry)
-            for network, entry in list(self.samples().items())[:NETWORKS_MAX]
-            if now - (self._find(network) or Checked(network, float("-inf"))).at > fresh_s
-        ]
+        samples = self.samples()
+        due = [network for network in samples if (found := self._find(network)) is None or now - found.at > fresh_s]
+        due.sort(key=self._last_tried)
         if due:
-            await asyncio.wait(due, timeout=seconds)
+            await asyncio.wait([self._soon(each, samples[each]) for each in due[:NETWORKS_MAX]], timeout=seconds)
 
     async def check(self, network: NetworkId, entry: Entry) -> Checked:
         """Checks one network now, whatever is known. Never raises an OstiaryError: the reason is in the answer."""
@@ -141,6 +138,11 @@ class Reach:
         same = known if known is not None and known.tunnel is tunnel else None
         at = max(tunnel.tunnel.heard_at, float("-inf") if same is None else same.at)
         return Checked(network, at, tunnel=tunnel, rtt_s=tunnel.tunnel.rtt or (None if same is None else same.rtt_s))
+
+    def _last_tried(self, network: NetworkId) -> float:
+        """When something was known about it, even if that has come to nothing since: the others come first."""
+        known = self._find(network) or self._known.get(network)
+        return float("-inf") if known is None else known.at
 
     def _soon(self, network: NetworkId, entry: Entry) -> "asyncio.Task[Checked]":
         task = self._running.get(network)

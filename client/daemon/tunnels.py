@@ -121,7 +121,7 @@ class Tunnels:
         self._dialling: dict[NetworkId, Dialling] = {}
         self._renewing: dict[ConnectorTunnel, asyncio.Task[OstiaryError | None]] = {}
         self._fetching: dict[ConnectorId, asyncio.Task[Access | OstiaryError]] = {}
-        self._connectors: dict[NetworkId, ConnectorId] = {}
+        self._paths: dict[NetworkId, tuple[Path, ...]] = {}
         self.relay_names: set[str] = set()
         """FQDNs of relays seen: never answered by synthetic addresses, whatever the resources are called."""
         self._parts = DialContext(
@@ -138,6 +138,12 @@ class Tunnels:
     def live(self) -> tuple[ConnectorTunnel, ...]:
         """Tunnels that are up."""
         return tuple(tunnel for tunnel in self._tunnels if tunnel.tunnel.lost is None)
+
+    @property
+    def relays(self) -> tuple[tuple[str, int], ...]:
+        """FQDN and port of the relays in use, then of those that the controller named last, reached or not."""
+        paths = (*(tunnel.path for tunnel in self.live), *(path for named in self._paths.values() for path in named))
+        return tuple(dict.fromkeys((path.fqdn, path.port) for path in paths))
 
     def find(self, network: NetworkId) -> ConnectorTunnel | None:
         """Returns the newest usable tunnel into a remote network."""
@@ -291,15 +297,15 @@ class Tunnels:
         known = self._authorisations.usable(wanted.resource, self._clock.wall())
         if known is not None:
             return known
-        expected = self._connectors.get(wanted.network)
-        if expected is not None and self._access.usable(expected, self._clock.wall()) is None:
+        last = self._paths.get(wanted.network)
+        if last is not None and self._access.usable(last[0].connector, self._clock.wall()) is None:
             # Both answers in one round trip: most likely it is the same connector as last time.
-            self._fetch(expected)
+            self._fetch(last[0].connector)
         found = await self._link.authorise(wanted.resource)
         if not found.paths:
             raise RefusedError(Reason.NO_CONNECTOR, f"of the remote network {wanted.network}")
         self._authorisations.store(found)
-        self._connectors[wanted.network] = found.paths[0].connector
+        self._paths[wanted.network] = found.paths
         self.relay_names.update(path.fqdn.lower() for path in found.paths)
         return found
 

@@ -132,14 +132,16 @@ class Verbs:
         return {"lines": []}
 
     async def _show_events(self, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Any]:
-        activity, count = self._desk.activity, _count(args)
+        activity, count, kinds = self._desk.activity, _count(args), _kinds(args)
         if args.get("follow") is not True:
-            return {"events": [happening.as_json() for happening in activity.last(count)]}
+            return {"events": [happening.as_json() for happening in activity.last(count, kinds)]}
         with activity.watching() as queue:
-            for happening in activity.last(count):
+            for happening in activity.last(count, kinds):
                 await emit(happening.as_json())
             while True:
-                await emit((await queue.get()).as_json())
+                happening = await queue.get()
+                if kinds is None or happening.kind in kinds:
+                    await emit(happening.as_json())
 
 
 def _count(args: Mapping[str, Any]) -> int:
@@ -147,6 +149,16 @@ def _count(args: Mapping[str, Any]) -> int:
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
         raise LocalError(Reason.INVALID_INPUT, "n is a number of lines")
     return count
+
+
+def _kinds(args: Mapping[str, Any]) -> frozenset[str] | None:
+    """Which happenings are wanted; None: all."""
+    kinds = args.get("kinds")
+    if kinds is None:
+        return None
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        raise LocalError(Reason.INVALID_INPUT, "kinds is a list of texts")
+    return frozenset(kinds)
 
 
 def _seconds(args: Mapping[str, Any], name: str, default: float) -> float:

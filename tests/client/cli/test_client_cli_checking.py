@@ -98,6 +98,15 @@ def test_wait_gives_up_with_the_reason(ostiary: CommandLine, daemon: FakeDaemon)
     assert ostiary("wait").code == 4
 
 
+@pytest.mark.parametrize("state", ["down", "not_configured"])
+def test_wait_says_ostiary_up_to_whoever_took_it_down(ostiary: CommandLine, daemon: FakeDaemon, state: str) -> None:
+    daemon.results["status"] = {"state": state}
+    ran = ostiary("wait")
+    assert ran.code == 3
+    assert ran.err.splitlines()[-1].startswith("next: ostiary up")
+    assert "sign" not in ran.err
+
+
 def test_wait_for_a_resource_needs_its_name(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     daemon.results["status"] = status_of("ready", NETWORK)
     daemon.results["ping"] = {"ok": True, "host": "db", "port": 1, "transport": "tcp", "steps": []}
@@ -110,6 +119,36 @@ def test_wait_without_a_daemon_waits_and_then_says_so(ostiary: CommandLine) -> N
     ran = ostiary("wait", "--for", "live", "--timeout", "0s")
     assert ran.code == 7
     assert "not running" in ran.err
+
+
+def network_check(name: str, status: str = "ok", **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "status": status,
+        "ms": None,
+        "sentence": f"{name} speaks",
+        "reason": None,
+        "next": "",
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("checks", "last", "code"),
+    [
+        ([network_check("relay r.example")], "this network lets through what Ostiary needs", 0),
+        ([network_check("relays", "skipped")], "the controller is reachable; relays were not checked", 0),
+        ([network_check("clock", "warn", next="Set it."), network_check("relay r.example")], "next: Set it.", 0),
+        ([network_check("relay r.example", "fail", reason="relay_unreachable", next="Open it.")], "next: Open it.", 3),
+    ],
+)
+def test_a_network_is_called_good_only_when_every_check_was_made_and_is_good(
+    ostiary: CommandLine, daemon: FakeDaemon, checks: list[dict[str, Any]], last: str, code: int
+) -> None:
+    every = [network_check("controller"), *checks, network_check("udp", "skipped")]
+    daemon.results["netcheck"] = {"ok": code == 0, "checks": every}
+    ran = ostiary("netcheck")
+    assert (ran.out.splitlines()[-1], ran.code) == (last, code)
 
 
 HAPPENED: list[dict[str, Any]] = [
@@ -141,9 +180,15 @@ def test_events_say_what_happened_and_why(ostiary: CommandLine, daemon: FakeDaem
     assert len(ostiary("events", "--trouble").out.splitlines()) == 3
 
 
+def test_trouble_is_asked_for_so_that_what_went_well_takes_no_line(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["events"] = {"events": []}
+    ostiary("events", "--trouble", "-n", "3")
+    assert daemon.asked == [("events", {"n": 3, "follow": False, "kinds": ["cut", "denied", "state"]})]
+
+
 def test_events_as_json_are_lines_with_the_schema(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     daemon.events["events"], daemon.results["events"] = HAPPENED, {"events": []}
     ran = ostiary("events", "-f", "--json", "--trouble")
     assert [json.loads(line)["kind"] for line in ran.out.splitlines()] == ["state", "denied"]
     assert all(json.loads(line)["schema"] == 1 for line in ran.out.splitlines())
-    assert daemon.asked == [("events", {"n": 20, "follow": True})]
+    assert daemon.asked == [("events", {"n": 20, "follow": True, "kinds": ["cut", "denied", "state"]})]

@@ -4,11 +4,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from client_world import World, entry, online
 from proxy_user import close, service, socks
 
 from client.daemon.activity import KEPT, Activity
 from protocol.acl.model import PortRange, Ports
+from protocol.errors import RefusedError
 from protocol.reasons import Reason
 from runtime.clock import SystemClock
 from runtime.status_socket import call
@@ -69,6 +71,20 @@ async def test_followers_get_the_past_and_then_what_comes(tmp_path: Path) -> Non
                 pass
         assert item["kind"] == "denied"
         following.cancel()
+
+
+async def test_the_newest_of_some_kinds_are_found_behind_others(tmp_path: Path) -> None:
+    narrow = entry("wiki.corp.internal", ports=Ports(tcp=(PortRange(443, 443),)))
+    async with online(tmp_path, narrow) as world:
+        _, streams = await socks(world, "wiki.corp.internal", 80)
+        await close(streams)
+        await world.ask("down")
+        assert [item["kind"] for item in (await world.ask("events", n=1))["events"]] == ["state"]
+        found = (await world.ask("events", n=1, kinds=["denied", "cut"]))["events"]
+        assert [item["kind"] for item in found] == ["denied"]
+        for wrong in ("denied", [1]):
+            with pytest.raises(RefusedError, match="kinds"):
+                await world.ask("events", kinds=wrong)
 
 
 def test_the_list_is_bounded_and_a_slow_follower_loses_lines() -> None:

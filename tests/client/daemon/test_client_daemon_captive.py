@@ -68,13 +68,19 @@ async def test_a_portal_is_found_while_the_controller_is_away_and_its_end_is_not
     monkeypatch.setattr(captive, "LOOK_EVERY_S", 0.02)
     error: list[OstiaryError | None] = [None]
     over: list[bool] = []
+    looks: list[OstiaryError | None] = []
+
+    def away() -> OstiaryError | None:
+        looks.append(error[0])
+        return error[0]
+
     async with portal() as (port, asked):
-        watch = CaptiveWatch("127.0.0.1", lambda: error[0], lambda: over.append(True), mark=None, port=port)
+        watch = CaptiveWatch("127.0.0.1", away, lambda: over.append(True), mark=None, port=port)
         task = asyncio.create_task(watch.run())
-        await asyncio.sleep(0.1)
+        await until(lambda: len(looks) >= 3)
         assert not asked, "nobody is asked while the controller is there"
-        error[0] = RefusedError(Reason.SESSION_ENDED, "it answered")
-        await asyncio.sleep(0.1)
+        error[0] = answered = RefusedError(Reason.SESSION_ENDED, "it answered")
+        await until(lambda: looks.count(answered) >= 3)
         assert not asked, "nor when it has answered"
         error[0] = RemoteError(Reason.CONTROLLER_UNREACHABLE, "gone")
         await until(lambda: watch.found)
@@ -90,8 +96,11 @@ async def test_a_portal_is_found_while_the_controller_is_away_and_its_end_is_not
 
 async def test_whoever_says_nothing_is_no_portal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captive, "PROBE_S", 0.1)
+    monkeypatch.setattr(captive, "CHECK_EVERY_S", 0.02)
+    callers: list[asyncio.StreamWriter] = []
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
         while await reader.read(1000):
             pass
         writer.close()
@@ -101,8 +110,8 @@ async def test_whoever_says_nothing_is_no_portal(monkeypatch: pytest.MonkeyPatch
         away = RemoteError(Reason.CONTROLLER_UNREACHABLE, "gone")
         watch = CaptiveWatch("127.0.0.1", lambda: away, lambda: None, mark=None, port=port)
         task = asyncio.create_task(watch.run())
-        await asyncio.sleep(0.3)
-        assert watch.found is None
+        await until(lambda: len(callers) >= 2)
+        assert watch.found is None, "the first caller was not answered, and that was judged"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.sleep(0.05)

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from client_world import client_world, entry, online, running_daemon
 from tls_material import tls_material
 
+from client.daemon import captive, netcheck
 from client.daemon.netcheck import NetworkCheck, Surroundings
 from protocol.errors import LocalError, RefusedError
 from protocol.reasons import Reason
@@ -94,6 +96,56 @@ async def test_the_daemon_checks_with_its_own_trust(tmp_path: Path) -> None:
         found = {item["name"]: item for item in (await world.ask("netcheck"))["checks"]}
         assert found["relay localhost"]["status"] == "ok"
         assert found["controller"]["reason"] != "certificate_untrusted"
+
+
+async def test_a_relay_that_never_let_a_tunnel_through_is_checked_all_the_same(
+    tmp_path: Path, unused_port: int
+) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        world.paths = [replace(world.edge.path(), port=unused_port)]
+        await world.ask("status", verify_s=10.0)
+        found = await world.ask("netcheck")
+        relay = next(item for item in found["checks"] if item["name"] == "relay localhost")
+        assert (relay["status"], relay["reason"], found["ok"]) == ("fail", "relay_unreachable", False)
+
+
+async def test_a_portal_is_asked_for_as_the_daemon_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://login.hotel.example/\r\n\r\n")
+        writer.close()
+
+    async with controller() as port, await asyncio.start_server(serve, "localhost", 0) as portal:
+        monkeypatch.setattr(netcheck, "PORT", portal.sockets[0].getsockname()[1])
+        found = (await check(port))["captive portal"]
+    assert (found["status"], found["reason"]) == ("fail", "captive_network")
+    assert asked[0].startswith(b"GET /.well-known/ostiary-captive HTTP/1.1\r\n")
+
+
+async def test_a_silent_plain_http_server_is_no_portal(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr(captive, "PROBE_S", 0.1)
+    async with controller() as port, await asyncio.start_server(silent, "localhost", 0) as server:
+        monkeypatch.setattr(netcheck, "PORT", server.sockets[0].getsockname()[1])
+        assert (await check(port))["captive portal"]["status"] == "ok"
+
+
+async def test_a_step_that_takes_too_long_says_how_long_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(_host: str) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(netcheck, "STEP_MAX_S", 0.05)
+    async with controller() as port:
+        run = NetworkCheck(Surroundings(f"https://localhost:{port}", client_context(None)), SystemClock(), mark=None)
+        monkeypatch.setattr(run, "_resolve", never)
+        dns = next(item for item in (await run.run())["checks"] if item["name"] == "dns")
+    assert "nothing within 0.05 s" in dns["sentence"]
 
 
 async def test_without_a_controller_it_says_what_to_type(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
-"""End-to-end checks through to a connector: what status, doctor and ping rest on (complaint: "connected" but dead)."""
+"""End-to-end checks through to a connector: what status, doctor and ping rest on."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from client_world import CONNECTOR_NAME, client_world, entry, online, running_daemon
 
-from protocol.acl.model import PortRange, Ports
+from client.daemon import reach
+from protocol.acl.model import Entry, PortRange, Ports
 from protocol.errors import RefusedError
+from protocol.ids import NetworkId
 from protocol.reasons import Reason
 
 
@@ -40,6 +43,47 @@ async def test_what_was_checked_a_moment_ago_is_not_checked_again(tmp_path: Path
         again = await world.ask("status", verify_s=10.0, fresh_s=3600)
         assert again["networks"][0]["checked"] >= first["networks"][0]["checked"]
         assert len(world.edge.tunnels) == 1
+
+
+def network_of(number: int) -> NetworkId:
+    return NetworkId(f"net_{number:022d}")
+
+
+def elsewhere(number: int) -> Entry:
+    """A resource in a remote network of its own."""
+    item = entry(f"wiki{number}.corp.internal", number)
+    return replace(item, resource=replace(item.resource, network=network_of(number)))
+
+
+async def test_more_networks_than_are_checked_at_once_all_get_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "NETWORKS_MAX", 2)
+    async with online(tmp_path, *(elsewhere(number) for number in (1, 2, 3))) as world:
+        world.refuse_authorise = Reason.NO_CONNECTOR
+        seen = []
+        for fresh_s in (3600.0, 3600.0, 0.0, 0.0):
+            status = await world.ask("status", verify_s=10.0, fresh_s=fresh_s)
+            seen.append({item["network"]: item["checked"] for item in status["networks"]})
+        assert [sum(when is not None for when in round_.values()) for round_ in seen] == [2, 3, 3, 3]
+        assert all(seen[3][network_of(number)] > seen[1][network_of(number)] for number in (1, 2, 3))
+
+
+async def test_networks_whose_tunnels_are_gone_do_not_push_the_others_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "NETWORKS_MAX", 1)
+    async with online(tmp_path, elsewhere(1), elsewhere(2)) as world:
+        reached = []
+        for _ in range(3):
+            status = await world.ask("status", verify_s=10.0, fresh_s=0.0)
+            reached.append(next(item["network"] for item in status["networks"] if item["state"] == "reachable"))
+            for tunnel in world.edge.tunnels:
+                tunnel.close(Reason.SHUTTING_DOWN)
+            async with asyncio.timeout(20):
+                while (await world.ask("status"))["tunnels"]:
+                    await asyncio.sleep(0.02)
+        assert reached[0] != reached[1] != reached[2]
 
 
 async def test_a_tunnel_that_is_lost_is_no_longer_called_reachable(tmp_path: Path) -> None:

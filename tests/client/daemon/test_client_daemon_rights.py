@@ -29,7 +29,7 @@ os.setgroups([])
 os.setgid(int(sys.argv[3]))
 os.setuid(int(sys.argv[2]))
 out = {}
-for verb in sys.argv[4:]:
+for verb in sys.argv[5:]:
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(20)
     try:
@@ -37,7 +37,7 @@ for verb in sys.argv[4:]:
     except PermissionError:
         out[verb] = "no_entry"
         continue
-    sock.sendall(json.dumps({"verb": verb, "args": {"n": 0}}).encode() + b"\\n")
+    sock.sendall(json.dumps({"verb": verb, "args": json.loads(sys.argv[4])}).encode() + b"\\n")
     reply = json.loads(sock.makefile().readline())
     out[verb] = "ok" if reply.get("ok") else reply["error"]["reason"]
 print(json.dumps(out))
@@ -46,9 +46,10 @@ print(json.dumps(out))
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
 
 
-async def ask_as(world: World, uid: int, gid: int, *verbs: str) -> dict[str, str]:
+async def ask_as(world: World, uid: int, gid: int, *verbs: str, **args: object) -> dict[str, str]:
     """Says verbs as another user, in a process of his own."""
-    command = (sys.executable, "-I", "-c", ASK, str(world.settings.socket), str(uid), str(gid), *verbs)
+    said = json.dumps(args or {"n": 0})
+    command = (sys.executable, "-I", "-c", ASK, str(world.settings.socket), str(uid), str(gid), said, *verbs)
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True, timeout=60, cwd="/")
     found: dict[str, str] = json.loads(done.stdout)
     return found
@@ -98,9 +99,21 @@ async def test_t50_real_members_look_and_only_the_owner_speaks(open_folder: Path
         assert set((await ask_as(world, OTHER, gid, *of(Right.USE))).values()) == {"permission_denied"}
         assert (await world.ask("status"))["state"] == "online"
         assert await ask_as(world, MEMBER, gid, "down", "up") == {"down": "ok", "up": "ok"}
-        trust = of(Right.TRUST)
-        for uid in (MEMBER, OTHER):
-            assert await ask_as(world, uid, gid, *trust) == dict.fromkeys(trust, "needs_root")
+
+
+@needs_root
+async def test_t56_whoever_signed_in_still_does_not_choose_whom_this_host_trusts(open_folder: Path) -> None:
+    async with shared_host(open_folder) as world:
+        Ownership(StateDir(world.settings.state_dir)).take(MEMBER)
+        before = await world.ask("accounts")
+        for verb, args in (
+            ("up", {"url": "https://other.example"}),
+            ("switch", {"account": "other", "new": True}),
+            ("switch", {"account": "default", "remove": True}),
+            ("dns_reset", {"forget": True}),
+        ):
+            assert await ask_as(world, MEMBER, 1, verb, **args) == {verb: "needs_root"}
+        assert await world.ask("accounts") == before
 
 
 @needs_root
