@@ -12,6 +12,7 @@ import structlog
 
 from client.core.addresses import POOL_V6, POOLS_V4, AddressPlan
 from client.core.classify import Classifier
+from client.core.dns_guard import NameGuard
 from client.core.synthetic import SyntheticPool
 from client.daemon import metrics
 from client.daemon.access_control import group_id
@@ -29,10 +30,12 @@ from client.daemon.ping import Pinger
 from client.daemon.policy import Policy
 from client.daemon.preferences import OFF, Preference, Preferences, one_of, parse_every
 from client.daemon.proxy import Proxy
+from client.daemon.proxy_ways import Ways
 from client.daemon.reach import Reach
 from client.daemon.report import Reporter
 from client.daemon.session import Session
 from client.daemon.settings import ClientSettings
+from client.daemon.strict_names import StrictNames
 from client.daemon.tun_mode import TunMode
 from client.daemon.verbs import Desk, Verbs
 from client.host.cleanup import claim, open_journal
@@ -98,7 +101,11 @@ class Daemon:
         reporter = Reporter(session, policy, gateway, denials, clock, mode=settings.mode, pool=pool)
         checks: dict[str, HostCheck] = {}
         if tun is None:
-            proxy = Proxy(*settings.proxy_address(), classifier, gateway, clock, scope, udp_idle_s=settings.udp_idle_s)
+            names = StrictNames(state, NameGuard(strict=settings.strict_dns))
+            await asyncio.to_thread(names.load)
+            policy.on_change.append(lambda: asyncio.to_thread(names.follow, policy.current))
+            ways = Ways(classifier, clock, names.guard)
+            proxy = Proxy(*settings.proxy_address(), ways, gateway, clock, scope, udp_idle_s=settings.udp_idle_s)
             await proxy.start()
             undo.callback(proxy.stop)
             reporter.proxy = proxy.address

@@ -1,20 +1,19 @@
 """The proxy mode: SOCKS5 (RFC 1928; its datagrams: ``proxy_udp``) and HTTP CONNECT on one loopback port, for hosts without root or TUN.
 
-The same decisions as in TUN mode, by name or address. What is no resource is dialled directly, as if there were no proxy.
+The same decisions as in TUN mode, by name or address. What is no resource is dialled directly, as if there were no proxy (``proxy_ways``).
 """
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import Final, cast
 
 import structlog
 
-from client.core.classify import Classifier, Denial, Target
-from client.core.proxied import Elsewhere, judge
+from client.core.classify import Denial, Target
 from client.daemon.gateway import Gateway
 from client.daemon.proxy_sockets import Half, Held
-from client.daemon.proxy_udp import UdpRelay, open_relay
+from client.daemon.proxy_udp import Room, UdpRelay, open_relay
+from client.daemon.proxy_ways import Direct, SocketAddress, Ways
 from client.daemon.proxy_wire import (
     GREETING_DEADLINE_S,
     HttpConnect,
@@ -26,7 +25,7 @@ from client.daemon.proxy_wire import (
     socks_associated,
     socks_reply,
 )
-from protocol.acl.model import IPAddress, Transport
+from protocol.acl.model import Transport
 from protocol.errors import LocalError, OstiaryError, RemoteError, RemoteProtocolError
 from protocol.ids import FlowId
 from protocol.limits import UDP_IDLE_S
@@ -47,13 +46,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Proxy:
-    """The listener. Args: host, port: loopback; port 0 lets the kernel choose."""
+    """The listener. Args: host, port: loopback; port 0 lets the kernel choose. ways: judges destinations; closed by ``stop``."""
 
     def __init__(
         self,
         host: str,
         port: int,
-        classifier: Classifier,
+        ways: Ways,
         gateway: Gateway,
         clock: Clock,
         scope: TaskScope,
@@ -62,7 +61,7 @@ class Proxy:
     ) -> None:
         self._host = host
         self._port = port
-        self._classifier = classifier
+        self._ways = ways
         self._gateway = gateway
         self._clock = clock
         self._scope = scope
@@ -70,6 +69,7 @@ class Proxy:
         self._clients = 0
         self._direct_ones: set[Half] = set()
         self._relays: set[UdpRelay] = set()
+        self._room = Room()
         self._udp_idle_s = udp_idle_s
 
     @property
@@ -94,6 +94,7 @@ class Proxy:
                 half.transport.abort()
         for relay in tuple(self._relays):
             relay.close()
+        self._ways.close()
 
     def _make(self) -> "_Greeting":
         return _Greeting(self._begin)
@@ -128,7 +129,13 @@ class Proxy:
             relay = await open_relay(
                 self._host,
                 lambda: UdpRelay(
-                    greeting.peer, self._classifier, self._gateway, self._clock, self._scope, idle_s=self._udp_idle_s
+                    greeting.peer,
+                    self._ways,
+                    self._room,
+                    self._gateway,
+                    self._clock,
+                    self._scope,
+                    idle_s=self._udp_idle_s,
                 ),
             )
         except LocalError as error:
@@ -148,15 +155,15 @@ class Proxy:
     async def _connect(self, greeting: "_Greeting", asked: SocksConnect | HttpConnect) -> None:
         answer = http_reply if isinstance(asked, HttpConnect) else socks_reply
         try:
-            found = judge(self._classifier, asked.host, Transport.TCP, asked.port, self._clock.wall())
+            found = await self._ways.find(asked.host, Transport.TCP, asked.port)
             match found:
                 case Target():
                     await self._tunnel(greeting, answer, found)
                 case Denial():
                     self._gateway.denials.refused(found)
                     greeting.finish(answer(found.reason))
-                case Elsewhere(host):
-                    await self._direct(greeting, answer, host, asked.port)
+                case Direct(addresses):
+                    await self._direct(greeting, answer, addresses)
         except OstiaryError as error:
             greeting.finish(answer(error.reason))
 
@@ -174,17 +181,12 @@ class Proxy:
         self._gateway.begin(number, target, tunnel, bridge.abort)
         greeting.hand_over(bridge, answer(None))
 
-    async def _direct(self, greeting: "_Greeting", answer: "Answer", host: str | IPAddress, port: int) -> None:
-        loop = asyncio.get_running_loop()
+    async def _direct(self, greeting: "_Greeting", answer: "Answer", addresses: tuple[SocketAddress, ...]) -> None:
         try:
             async with asyncio.timeout(DIRECT_DEADLINE_S):
-                found = await loop.getaddrinfo(str(host), port, proto=6)
-                sock = await connect_first([info[4] for info in found][:8])
-        except TimeoutError as exc:
-            raise RemoteError(Reason.CONNECT_TIMEOUT, str(host)) from exc
+                sock = await connect_first(addresses)
         except OSError as exc:
-            resolving = isinstance(exc, socket.gaierror)
-            raise RemoteError(Reason.NAME_NOT_FOUND if resolving else reason_of_os_error(exc), str(host)) from exc
+            raise RemoteError(reason_of_os_error(exc), "dialled directly") from exc
         if greeting.lost:
             sock.close()
             return
@@ -192,7 +194,7 @@ class Proxy:
         near.peer, far.peer = far, near
         self._direct_ones.add(near)
         near.on_lost = lambda: self._direct_ones.discard(near)
-        await loop.create_connection(lambda: far, sock=sock)
+        await asyncio.get_running_loop().create_connection(lambda: far, sock=sock)
         greeting.hand_over(near, answer(None))
 
 

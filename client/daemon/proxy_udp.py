@@ -12,15 +12,15 @@ from typing import Any, Final, cast
 
 import structlog
 
-from client.core.classify import Classifier, Denial, Target
-from client.core.proxied import Elsewhere, judge
+from client.core.classify import Denial, Target
 from client.daemon.datagrams import DatagramStream
 from client.daemon.gateway import Gateway
+from client.daemon.proxy_ways import Direct, SocketAddress, Ways
 from client.daemon.proxy_wire import SocksDatagram, parse_socks_datagram_untrusted
-from protocol.acl.model import IPAddress, Transport
+from protocol.acl.model import Transport
 from protocol.errors import LocalError, OstiaryError, RemoteError
 from protocol.ids import FlowId
-from protocol.limits import DATAGRAM_QUEUE, UDP_IDLE_S
+from protocol.limits import ASSOCIATIONS_MAX, DATAGRAM_QUEUE, QUIET_S, UDP_IDLE_S
 from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.entropy import new_id
@@ -30,9 +30,39 @@ from runtime.tasks import TaskScope
 DESTINATIONS_MAX: Final = 256
 """Of one association; the one that was quiet for longest gives way."""
 REFUSAL_MEMORY_S: Final = 1.0
-_DIRECT_DEADLINE_S: Final = 10.0
+_LOOKED_AT: Final = 32
 
 _log = structlog.get_logger(__name__)
+
+
+class Room:
+    """The destinations of all associations together: at most ASSOCIATIONS_MAX; for one more, one that is quiet gives way."""
+
+    def __init__(self) -> None:
+        self._taken: OrderedDict[_Destination, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def make(self, now: float) -> bool:
+        """Makes room for one; False when none of those that are looked at is quiet."""
+        if len(self._taken) < ASSOCIATIONS_MAX:
+            return True
+        for _ in range(min(_LOOKED_AT, len(self._taken))):
+            oldest = next(iter(self._taken))
+            if now - oldest.last_used >= QUIET_S or not oldest.usable(now):
+                oldest.give_way()
+                return True
+            self._taken.move_to_end(oldest)
+        return False
+
+    def take(self, destination: "_Destination") -> None:
+        """It is there from here on."""
+        self._taken[destination] = None
+
+    def leave(self, destination: "_Destination") -> None:
+        """It is gone."""
+        self._taken.pop(destination, None)
 
 
 class UdpRelay(asyncio.DatagramProtocol):
@@ -40,7 +70,8 @@ class UdpRelay(asyncio.DatagramProtocol):
 
     Args:
         owner: address from which datagrams are taken: that of the TCP connection.
-        classifier: judges destinations.
+        ways: judges destinations.
+        room: shared by all associations.
         gateway: opens streams.
         clock: monotonic and wall time.
         scope: owns the openings.
@@ -50,18 +81,20 @@ class UdpRelay(asyncio.DatagramProtocol):
     def __init__(
         self,
         owner: str,
-        classifier: Classifier,
+        ways: Ways,
+        room: Room,
         gateway: Gateway,
         clock: Clock,
         scope: TaskScope,
         *,
         idle_s: float = UDP_IDLE_S,
     ) -> None:
-        self.classifier = classifier
+        self.ways = ways
         self.gateway = gateway
         self.clock = clock
         self.idle_s = idle_s
         self._owner = owner
+        self._room = room
         self._scope = scope
         self._program: tuple[Any, ...] | None = None
         self._transport: asyncio.DatagramTransport | None = None
@@ -80,8 +113,7 @@ class UdpRelay(asyncio.DatagramProtocol):
         if self._timer is not None:
             self._timer.cancel()
         for destination in tuple(self._destinations.values()):
-            destination.close()
-        self._destinations.clear()
+            self.forget(destination)
         if self._transport is not None:
             self._transport.close()
 
@@ -90,6 +122,12 @@ class UdpRelay(asyncio.DatagramProtocol):
         transport = self._transport
         if transport is not None and self._program is not None and not transport.is_closing():
             transport.sendto(head + datagram, self._program)
+
+    def forget(self, destination: "_Destination") -> None:
+        """Ends one destination; the next datagram to it asks anew."""
+        del self._destinations[destination.head]
+        self._room.leave(destination)
+        destination.close()
 
     # asyncio.DatagramProtocol
 
@@ -108,17 +146,24 @@ class UdpRelay(asyncio.DatagramProtocol):
         self._program = addr
         destination = self._destinations.get(found.head)
         if destination is None or not destination.usable(self.clock.monotonic()):
-            destination = self._begin(found)
+            destination = self._begin(found, destination)
+            if destination is None:
+                return
         self._destinations.move_to_end(found.head)
         destination.send(found.payload)
 
     # Inside
 
-    def _begin(self, found: SocksDatagram) -> "_Destination":
+    def _begin(self, found: SocksDatagram, over: "_Destination | None") -> "_Destination | None":
+        if over is not None:
+            self.forget(over)
         if len(self._destinations) >= DESTINATIONS_MAX:
-            _, quiet = self._destinations.popitem(last=False)
-            quiet.close()
+            self.forget(next(iter(self._destinations.values())))
+        if not self._room.make(self.clock.monotonic()):
+            _log.debug("proxy.datagrams_refused", reason=Reason.LIMIT_EXCEEDED.code)
+            return None
         destination = self._destinations[found.head] = _Destination(self, found)
+        self._room.take(destination)
         self._scope.spawn(destination.open(), name="proxy-udp", on_crash=_crashed)
         return destination
 
@@ -127,10 +172,9 @@ class UdpRelay(asyncio.DatagramProtocol):
 
     def _sweep(self) -> None:
         now = self.clock.monotonic()
-        for head, destination in tuple(self._destinations.items()):
+        for destination in tuple(self._destinations.values()):
             if now - destination.last_used >= self.idle_s or not destination.usable(now):
-                del self._destinations[head]
-                destination.close()
+                self.forget(destination)
         self._sweep_later()
 
 
@@ -145,6 +189,15 @@ class _Destination:
         self._send: Callable[[], None] | None = None
         self._end: Callable[[Reason], None] | None = None
         self._over_since: float | None = None
+
+    @property
+    def head(self) -> bytes:
+        """What names it in a datagram."""
+        return self._asked.head
+
+    def give_way(self) -> None:
+        """Another one needs the room."""
+        self._relay.forget(self)
 
     def usable(self, now: float) -> bool:
         """Whether datagrams go to it: also for a moment after a refusal, so that not each of them asks again."""
@@ -166,17 +219,17 @@ class _Destination:
 
     async def open(self) -> None:
         """Judges, and opens the way."""
-        relay, port = self._relay, self._asked.port
+        relay = self._relay
         try:
-            found = judge(relay.classifier, self._asked.host, Transport.UDP, port, relay.clock.wall())
+            found = await relay.ways.find(self._asked.host, Transport.UDP, self._asked.port)
             match found:
                 case Target():
                     await self._tunnel(found)
                 case Denial():
                     relay.gateway.denials.refused(found)
                     self._over()
-                case Elsewhere(host):
-                    await self._direct(host, port)
+                case Direct(addresses):
+                    await self._direct(addresses[0])
         except OstiaryError as error:
             _log.debug("proxy.datagrams_refused", reason=error.reason.code)
             self._over()
@@ -203,17 +256,12 @@ class _Destination:
         gateway.begin(number, target, tunnel, end)
         stream.start()
 
-    async def _direct(self, host: str | IPAddress, port: int) -> None:
-        loop = asyncio.get_running_loop()
+    async def _direct(self, address: SocketAddress) -> None:
         try:
-            async with asyncio.timeout(_DIRECT_DEADLINE_S):
-                found = await loop.getaddrinfo(str(host), port, type=socket.SOCK_DGRAM)
-                address = cast("tuple[str, int]", found[0][4][:2])
-                transport, _ = await loop.create_datagram_endpoint(lambda: _Direct(self), remote_addr=address)
-        except TimeoutError as exc:
-            raise RemoteError(Reason.TIMEOUT, str(host)) from exc
+            sock = _connected(address)
         except OSError as exc:
-            raise RemoteError(reason_of_os_error(exc), str(host)) from exc
+            raise RemoteError(reason_of_os_error(exc), "sent directly") from exc
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _DirectSocket(self), sock=sock)
         if self._over_since is not None:
             transport.close()
             return
@@ -249,7 +297,7 @@ class _Destination:
             end(Reason.HOST_UNREACHABLE)
 
 
-class _Direct(asyncio.DatagramProtocol):
+class _DirectSocket(asyncio.DatagramProtocol):
     def __init__(self, destination: _Destination) -> None:
         self._destination = destination
 
@@ -258,6 +306,18 @@ class _Direct(asyncio.DatagramProtocol):
 
     def error_received(self, _: Exception) -> None:
         self._destination.failed()
+
+
+def _connected(address: SocketAddress) -> socket.socket:
+    """Raises OSError."""
+    family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def open_relay(host: str, make: Callable[[], UdpRelay]) -> UdpRelay:

@@ -89,6 +89,7 @@ class World:
     explained: dict[str, Any] = field(default_factory=lambda: {"allowed": False, "reason": "not_a_resource"})
     proxy: tuple[str, int] = ("", 0)
     group: str = "no-such-group"
+    strict_dns: bool = False
 
     @property
     def settings(self) -> ClientSettings:
@@ -98,6 +99,7 @@ class World:
             mode="proxy",
             proxy_listen="127.0.0.1:0",
             group=self.group,
+            strict_dns=self.strict_dns,
         )
 
     def store(self) -> IdentityStore:
@@ -249,9 +251,10 @@ async def running_daemon(world: World) -> AsyncIterator[Lifecycle]:
 
 
 @asynccontextmanager
-async def online(folder: FilePath, *entries: Entry, edges: int = 1) -> AsyncIterator[World]:
+async def online(folder: FilePath, *entries: Entry, edges: int = 1, strict_dns: bool = False) -> AsyncIterator[World]:
     """A signed-in daemon with a policy in force."""
     async with client_world(folder, edges=edges) as world:
+        world.strict_dns = strict_dns
         world.sign_in()
         load_or_create_key(world.settings.state_dir)
         async with running_daemon(world):

@@ -8,7 +8,7 @@ from client_policy import WALL, entry, index, tcp_ports
 
 from client.core.classify import Denial, Target
 from client.core.network_names import SUFFIX, NetworkNames
-from client.core.proxied import Elsewhere, judge
+from client.core.proxied import Elsewhere, judge, judge_addresses
 from protocol.acl.model import Transport
 from protocol.errors import OstiaryError
 from protocol.reasons import Reason
@@ -61,3 +61,16 @@ def test_the_name_of_a_network_counts_there_and_nowhere_else(world: World) -> No
     with pytest.raises(OstiaryError) as caught:
         judge(world.classifier, f"10-20-0-9.elsewhere.{SUFFIX}", Transport.TCP, 22, WALL)
     assert caught.value.reason is Reason.NAME_NOT_FOUND
+
+
+def test_t53_an_address_of_a_resource_decides_whatever_it_was_called(world: World) -> None:
+    def found(*addresses: str, transport: Transport = Transport.TCP) -> object:
+        return judge_addresses(world.classifier, addresses, transport, 22, WALL)
+
+    target = found("192.0.2.1", "10.20.0.9")
+    assert isinstance(target, Target)
+    assert target.host == ip_address("10.20.0.9")
+    assert found("192.0.2.1", "2001:db8::1", "fe80::1%eth0") is None
+    refused = found("192.0.2.1", "10.20.0.9", transport=Transport.ICMP)
+    assert isinstance(refused, Denial)
+    assert refused.reason is Reason.PORT_NOT_ALLOWED

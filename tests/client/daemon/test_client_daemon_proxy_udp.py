@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+import pytest
 from client_world import World, entry, online
 
+from client.daemon import proxy_udp
 from client.daemon.proxy_wire import (
     SocksAssociate,
     SocksDatagram,
@@ -145,6 +147,31 @@ async def test_t58_any_datagram_is_survived(tmp_path: Path) -> None:
         ):
             one.transport.sendto(data)
         assert await one.ask(to("dns.corp.internal", 53, b"x")) == to("dns.corp.internal", 53, b"x")
+
+
+async def test_all_associations_together_have_a_bound_and_a_quiet_destination_gives_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy_udp, "ASSOCIATIONS_MAX", 2)
+    async with online(tmp_path, entry("dns.corp.internal")) as world, program(world) as one, program(world) as two:
+        for who, port in ((one, 1), (two, 2)):
+            assert await who.ask(to("dns.corp.internal", port, b"x")) == to("dns.corp.internal", port, b"x")
+        # Nobody is quiet yet: what would be one more is dropped.
+        two.transport.sendto(to("dns.corp.internal", 3, b"x"))
+        assert await two.ask(to("dns.corp.internal", 2, b"y")) == to("dns.corp.internal", 2, b"y")
+        assert (await world.ask("status"))["flows"] == 2
+        monkeypatch.setattr(proxy_udp, "QUIET_S", 0.0)
+        assert await two.ask(to("dns.corp.internal", 3, b"x")) == to("dns.corp.internal", 3, b"x")
+        await until_flows(world, 2)
+
+
+async def test_what_has_ended_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_udp, "ASSOCIATIONS_MAX", 1)
+    async with online(tmp_path, entry("dns.corp.internal")) as world:
+        for _ in range(3):
+            async with program(world) as one:
+                assert await one.ask(to("dns.corp.internal", 53, b"x")) == to("dns.corp.internal", 53, b"x")
+            await until_flows(world, 0)
 
 
 def test_requests_and_datagrams_byte_by_byte() -> None:
