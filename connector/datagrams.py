@@ -47,8 +47,8 @@ class DatagramSocket(Protocol):
     def receive(self) -> bytes | None:
         """Returns one datagram, None for one that is not for us. Raises BlockingIOError, OSError."""
 
-    def forget_errors(self) -> None:
-        """Empties the socket's queue of errors, which would keep it readable for ever."""
+    def forget_errors(self) -> bool:
+        """Empties the socket's queue of errors, which would keep it readable for ever; tells whether it held any."""
 
     def close(self) -> None: ...
 
@@ -121,15 +121,24 @@ class Association:
             try:
                 datagram = self._far.receive()
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except OSError as exc:
                 self._far.forget_errors()
                 if reason_of_os_error(exc) in _OF_ONE_DATAGRAM:
+                    self._listen_again()
                     continue  # ``send`` has said so, and counted it
                 self._failed(exc)
                 return
             if datagram is not None:
                 self._deliver(datagram)
+        # An error may be in the queue alone, and ``receive`` knows nothing of it.
+        if self._far.forget_errors():
+            self._listen_again()
+
+    def _listen_again(self) -> None:
+        """uvloop stops watching a socket with an error for good; asyncio does not."""
+        self._loop.remove_reader(self._far.fileno())
+        self._loop.add_reader(self._far.fileno(), self._readable)
 
     def _deliver(self, datagram: bytes) -> None:
         self._used_at = self._loop.time()
@@ -154,6 +163,9 @@ class Association:
         except OSError as exc:
             if reason_of_os_error(exc) in _OF_ONE_DATAGRAM:
                 self.dropped += 1
+                # The error is told once: ``receive`` will not hear of it any more.
+                self._far.forget_errors()
+                self._listen_again()
             else:
                 self._failed(exc)
         else:
@@ -245,10 +257,13 @@ def _want_errors(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
 
 
-def _forget_errors(sock: socket.socket) -> None:
+def _forget_errors(sock: socket.socket) -> bool:
+    found = False
     with contextlib.suppress(OSError):
         for _ in range(_ERRORS_PER_TURN):
             sock.recvmsg(1, 0, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+            found = True
+    return found
 
 
 def udp_association(

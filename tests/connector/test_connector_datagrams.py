@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import select
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,13 @@ from connector_lab import ClientStream, Lab, connector_lab
 from connector import datagrams as module
 from protocol.limits import DATAGRAM_QUEUE
 from protocol.reasons import Reason
+
+BOTH_LOOPS = True
+IPV6_MTU_DISCOVER = 23
+IPV6_PMTUDISC_DO = 2
+"""linux/in6.h, which Python's ``socket`` does not name."""
+TOO_LONG = 65_507
+"""For the loopback over IPv6, in one packet."""
 
 
 def framed(*datagrams: bytes) -> bytes:
@@ -140,6 +148,62 @@ async def test_what_is_said_of_one_datagram_does_not_end_the_association(monkeyp
     async with connector_lab() as lab, udp_echo() as (_, port):
         stream = await udp(lab, port, data=framed(b"one"))
         assert unframed(await stream.until_data(5)) == [b"one"]
+
+
+class Narrow(module.UdpSocket):
+    """A socket that may not fragment, so that too long a datagram leaves an entry in the kernel's own queue of errors.
+
+    ``first_told_by``: who meets the error first; ``nobody``: it is only in the queue.
+    """
+
+    def __init__(self, sock: socket.socket, first_told_by: str) -> None:
+        super().__init__(sock)
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO)
+        self._teller = first_told_by
+        self._told = False
+        self.receives = 0
+
+    def send(self, datagram: bytes) -> None:
+        try:
+            super().send(datagram)
+        except OSError:
+            if self._teller == "send":
+                raise
+
+    def receive(self) -> bytes | None:
+        self.receives += 1
+        if self._teller == "receive" and self._has_errors() and not self._told:
+            self._told = True
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        return super().receive()
+
+    def _has_errors(self) -> bool:
+        poll = select.poll()
+        poll.register(self.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+@pytest.mark.parametrize("first_told_by", ["receive", "send", "nobody"])
+async def test_f33_an_association_hears_on_after_the_path_became_narrow(
+    monkeypatch: pytest.MonkeyPatch, first_told_by: str
+) -> None:
+    made: list[Narrow] = []
+
+    def narrow(sock: socket.socket) -> Narrow:
+        made.append(Narrow(sock, first_told_by))
+        return made[0]
+
+    monkeypatch.setattr(module, "UdpSocket", narrow)
+    async with connector_lab() as lab, udp_echo("::1") as (_, port):
+        stream = await udp(lab, port, host="::1", data=framed(b"one"))
+        await stream.until_data(5)
+        stream.stream.write(framed(b"x" * TOO_LONG))
+        await asyncio.sleep(0.05)
+        for number in range(3):
+            stream.stream.write(framed(b"two"))
+            await stream.until_data(5 * (number + 2))
+        assert unframed(stream.data) == [b"one", b"two", b"two", b"two"]
+        assert made[0].receives < 20, "it does not spin either"
 
 
 async def test_an_idle_association_ends() -> None:
