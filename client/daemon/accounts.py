@@ -39,7 +39,7 @@ class Accounts:
 
     def __init__(self, root: StateDir) -> None:
         self.root = root
-        self.active = self._read_active()
+        self.active = _read_active(root)
         self.store = IdentityStore(self._directory(self.active))
         self.store.state.ensure()
 
@@ -69,8 +69,14 @@ class Accounts:
                 else:
                     self._create(name)
             if not remove:
-                self._check(name, peer)
-                await session.reopen(lambda: self._use(name))
+
+                def admit() -> None:
+                    # Somebody may have signed in here while others had the session.
+                    self._check_owner(self.active, peer)
+                    self._check(name, peer)
+
+                admit()
+                await session.reopen(admit, lambda: self._use(name))
             return {"accounts": self.shown()}
 
         return {"accounts": accounts, "switch": switch}
@@ -79,13 +85,16 @@ class Accounts:
         """Raises LocalError unless ``peer`` may make ``name`` active: it may be another user's sign-in (T-50)."""
         if name not in self._names():
             raise LocalError(Reason.NOT_FOUND, f"no account is called {name[:40]!r}; `ostiary accounts` lists them")
+        self._check_owner(name, peer)
         directory = self._directory(name)
-        owner = Ownership(directory).uid()
-        if owner is not None and peer.uid != owner and not may_change_trust(peer):
-            raise LocalError(Reason.PERMISSION_DENIED, f"the account {name!r} is another user's")
         # Damaged files are told now, while the old account still works.
         IdentityStore(directory).controller()
         IdentityStore(directory).identity()
+
+    def _check_owner(self, name: str, peer: Peer) -> None:
+        owner = Ownership(self._directory(name)).uid()
+        if owner is not None and peer.uid != owner and not may_change_trust(peer):
+            raise LocalError(Reason.PERMISSION_DENIED, f"the account {name!r} is another user's")
 
     def _use(self, name: str) -> None:
         self.root.write_json(ACTIVE_FILE, {"account": name})
@@ -112,20 +121,10 @@ class Accounts:
         shutil.rmtree(self._directory(name).path)
 
     def _directory(self, name: str) -> StateDir:
-        return self.root if name == DEFAULT else StateDir(self.root.path / FOLDER / name)
+        return _directory(self.root, name)
 
     def _names(self) -> list[str]:
-        folder = self.root.path / FOLDER
-        found = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        return [DEFAULT, *(name for name in found if _NAME.fullmatch(name) and name != DEFAULT)]
-
-    def _read_active(self) -> str:
-        match self.root.read_json(ACTIVE_FILE):
-            case None:
-                return DEFAULT
-            case {"account": str(name)} if name in self._names():
-                return name
-        raise LocalError(Reason.STATE_CORRUPT, str(self.root / ACTIVE_FILE))
+        return _names(self.root)
 
     def _shown(self, name: str) -> dict[str, Any]:
         directory = self._directory(name)
@@ -140,3 +139,32 @@ class Accounts:
             "user": None if identity is None else identity.user_name or identity.user,
             "signed_in": identity is not None and identity.signed_in,
         }
+
+
+def directories(root: StateDir) -> list[StateDir]:
+    """The directories of all accounts; ``root``'s is the first."""
+    return [_directory(root, name) for name in _names(root)]
+
+
+def active_directory(root: StateDir) -> StateDir:
+    """The active account's directory. Raises LocalError(STATE_CORRUPT)."""
+    return _directory(root, _read_active(root))
+
+
+def _read_active(root: StateDir) -> str:
+    match root.read_json(ACTIVE_FILE):
+        case None:
+            return DEFAULT
+        case {"account": str(name)} if name in _names(root):
+            return name
+    raise LocalError(Reason.STATE_CORRUPT, str(root / ACTIVE_FILE))
+
+
+def _directory(root: StateDir, name: str) -> StateDir:
+    return root if name == DEFAULT else StateDir(root.path / FOLDER / name)
+
+
+def _names(root: StateDir) -> list[str]:
+    folder = root.path / FOLDER
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return [DEFAULT, *(name for name in found if _NAME.fullmatch(name) and name != DEFAULT)]

@@ -1,12 +1,34 @@
 """Which user of this host the sign-in belongs to: whoever asked for it over the control socket, until he signs out (D9)."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
+from client.daemon.sign_in import SignInPrompt
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.files import StateDir
 
 OWNER_FILE: Final = "owner.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who says a verb that changes the session; its functions are called while nobody else can change it (T-50).
+
+    Attributes:
+        prompt: shows where to approve a sign-in.
+        may_change: he may choose controller and identity.
+        admit: raises LocalError when the session is another user's by the time that the verb's turn has come.
+        signed_in: the sign-in is his from here on.
+        signed_out: it is nobody's any more.
+    """
+
+    prompt: Callable[[SignInPrompt], Awaitable[None]]
+    may_change: bool
+    admit: Callable[[], None]
+    signed_in: Callable[[], None]
+    signed_out: Callable[[], None]
 
 
 class Ownership:

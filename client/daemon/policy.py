@@ -30,6 +30,23 @@ _NOT_IN_FORCE: Final = AclIndex(Acl())
 _log = structlog.get_logger(__name__)
 
 
+class Newest:
+    """Where verified snapshots of one link wait for their turn: the latest wins."""
+
+    def __init__(self) -> None:
+        self._waiting: asyncio.Queue[Snapshot] = asyncio.Queue(1)
+
+    def put(self, snapshot: Snapshot) -> None:
+        """In the place of one that still waits."""
+        if self._waiting.full():
+            self._waiting.get_nowait()
+        self._waiting.put_nowait(snapshot)
+
+    async def take(self) -> Snapshot:
+        """Waits for one."""
+        return await self._waiting.get()
+
+
 class Policy:
     """What may be reached, and the flows that rest on it.
 

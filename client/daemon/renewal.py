@@ -4,13 +4,13 @@ The link and the tunnels stand on the device's key and not on the sign-in, so th
 device changes nothing for what is open: access tokens and certificates are renewed under it anyway.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import structlog
 
 from client.daemon.identity import Identity
-from client.daemon.sign_in import SignInPrompt
+from client.daemon.ownership import Asker
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.clock import Clock
@@ -20,8 +20,6 @@ WARN_SHARE: Final = 0.25
 """Nobody is warned earlier than in the last quarter of a sign-in, however short it is."""
 _WITHIN_MAX_S: Final = 366 * 24 * 3600.0
 
-Prompt = Callable[[SignInPrompt], Awaitable[None]]
-
 _log = structlog.get_logger(__name__)
 
 
@@ -30,7 +28,7 @@ class SignsIn(Protocol):
 
     identity: Identity | None
 
-    async def login(self, prompt: Prompt) -> None:
+    async def login(self, asker: Asker) -> None:
         """Signs in again. Raises OstiaryError."""
 
 
@@ -79,7 +77,7 @@ class Notice:
         self.on_ending()
 
 
-async def extend(session: SignsIn, args: Mapping[str, Any], prompt: Prompt, wall: float) -> None:
+async def extend(session: SignsIn, args: Mapping[str, Any], asker: Asker, wall: float) -> None:
     """The verb ``auth``: signs in again, or does nothing when the sign-in lasts longer than ``within_s``.
 
     Raises:
@@ -96,4 +94,4 @@ async def extend(session: SignsIn, args: Mapping[str, Any], prompt: Prompt, wall
             end = ends_at(identity)
             if end is None or end - wall > within:
                 return
-    await session.login(prompt)
+    await session.login(asker)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,10 +15,11 @@ from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.identity import WATERMARK_FILE, Controller, Identity, IdentityStore
 from client.daemon.network_watch import NetworkWatch
-from client.daemon.policy import Policy
+from client.daemon.ownership import Asker
+from client.daemon.policy import Newest, Policy
 from client.daemon.posture import Posture
 from client.daemon.prewarm import Prewarmer
-from client.daemon.sign_in import SignIn, SignInPrompt, find_controller
+from client.daemon.sign_in import SignIn, find_controller
 from client.daemon.tunnels import Tunnels
 from client.daemon.up_arguments import parse_up
 from client.host.keys import load_or_create_key, remove_key
@@ -27,7 +28,6 @@ from protocol.enrolment import EnrolmentToken
 from protocol.errors import LocalError, OstiaryError, RefusedError
 from protocol.ids import SpkiPin
 from protocol.reasons import Reason
-from protocol.tokens.claims import Snapshot
 from protocol.tokens.keys import VerificationKeys
 from runtime.http import check_url
 from runtime.tasks import TaskScope, cancel_and_wait
@@ -38,8 +38,6 @@ CONNECTING_S: Final = 8.0
 _POLL_S: Final = 0.05
 _HOPELESS: Final = frozenset({Reason.CERTIFICATE_UNTRUSTED, Reason.PIN_MISMATCH, Reason.VERSION_UNSUPPORTED})
 """Waiting does not help against these."""
-
-Prompt = Callable[[SignInPrompt], Awaitable[None]]
 
 _log = structlog.get_logger(__name__)
 
@@ -84,8 +82,6 @@ class Session:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._began = clock.monotonic()
-        self._pending: Snapshot | None = None
-        self._arrived = asyncio.Event()
         self.notice = renewal.Notice(clock)
         self._state = ""
         self._state_since = clock.base.wall()
@@ -135,16 +131,17 @@ class Session:
         await self._policy.changed()
         await self._reconnect()
 
-    async def up(self, args: Mapping[str, Any], prompt: Prompt, *, may_change: bool) -> None:
+    async def up(self, args: Mapping[str, Any], asker: Asker) -> None:
         """Comes up: with another controller if ``args`` name one, after a sign-in if one is needed.
 
         Raises:
-            OstiaryError: NEEDS_ROOT when ``may_change`` is not given and needed; what sign-in and controller say.
+            OstiaryError: NEEDS_ROOT when ``asker`` may not change what is to change; what sign-in and controller say.
         """
         token, url, pin = parse_up(args)
         async with self._lock:
-            await self._choose_controller(url, pin, may_change=may_change)
-            if token is not None and not may_change:
+            asker.admit()
+            await self._choose_controller(url, pin, may_change=asker.may_change)
+            if token is not None and not asker.may_change:
                 raise LocalError(Reason.NEEDS_ROOT, "an enrolment token changes who this host is")
             if self.controller is None:
                 raise LocalError(Reason.CONFIG_INVALID, "no controller is known yet: name its URL")
@@ -153,32 +150,34 @@ class Session:
                 self._store.store_controller(self.controller)
                 await self._policy.changed()
             if token is not None or self.identity is None or not self.identity.signed_in:
-                await self._sign_in(self.controller, token, prompt)
+                await self._sign_in(self.controller, token, asker)
             if self._task is None:
                 await self._reconnect()
         await self.wait_online()
 
-    async def login(self, prompt: Prompt) -> None:
+    async def login(self, asker: Asker) -> None:
         """Signs in again, also when a session lives: then what is open stays open if it is the same person's."""
         async with self._lock:
+            asker.admit()
             if self.controller is None:
                 raise LocalError(Reason.CONFIG_INVALID, "no controller is known yet: run `ostiary up URL`")
             if self.identity is not None and self.identity.service:
                 raise LocalError(Reason.INVALID_INPUT, "a service account signs in by its key; there is nothing to do")
-            if not await self._sign_in(self.controller, None, prompt):
+            if not await self._sign_in(self.controller, None, asker):
                 self.controller = replace(self.controller, enabled=True)
                 self._store.store_controller(self.controller)
                 await self._policy.changed()
                 await self._reconnect()
         await self.wait_online()
 
-    async def extend(self, args: Mapping[str, Any], prompt: Prompt) -> None:
+    async def extend(self, args: Mapping[str, Any], asker: Asker) -> None:
         """The verb ``auth``. Raises OstiaryError as ``login``."""
-        await renewal.extend(self, args, prompt, self._clock.wall())
+        await renewal.extend(self, args, asker, self._clock.wall())
 
-    async def down(self) -> None:
+    async def down(self, asker: Asker) -> None:
         """Ends everything until ``up``; the host's own network serves every destination."""
         async with self._lock:
+            asker.admit()
             if self.controller is not None and self.controller.enabled:
                 self.controller = replace(self.controller, enabled=False)
                 self._store.store_controller(self.controller)
@@ -186,16 +185,19 @@ class Session:
             self._policy.forget()
             await self._policy.changed()
 
-    async def logout(self) -> None:
+    async def logout(self, asker: Asker) -> None:
         """Ends the session, here and at the controller."""
         async with self._lock:
+            asker.admit()
             if self.link is not None:
                 await self.link.sign_out()
             await self._end_standing(Reason.SESSION_ENDED)
+            asker.signed_out()
 
-    async def reopen(self, change: Callable[[], None]) -> None:
+    async def reopen(self, admit: Callable[[], None], change: Callable[[], None]) -> None:
         """Ends everything, lets ``change`` name other files, and starts with what they say. Raises LocalError as ``start``."""
         async with self._lock:
+            admit()
             await self._disconnect(Reason.SESSION_ENDED)
             self._policy.forget()
             self._denials.forget()
@@ -246,14 +248,14 @@ class Session:
         await self._policy.changed()
         _log.info("controller.chosen", url=found.url, pin=found.pin)
 
-    async def _sign_in(self, controller: Controller, token: EnrolmentToken | None, prompt: Prompt) -> bool:
+    async def _sign_in(self, controller: Controller, token: EnrolmentToken | None, asker: Asker) -> bool:
         """Signs in; True: the sign-in that was there only lasts longer now, and nothing was interrupted."""
         key = load_or_create_key(self._store.state.path)
         sign_in = SignIn(controller, key, self._clock, sock_mark=self._mark)
         if token is not None:
             identity = await sign_in.by_token(token)
         else:
-            identity = await sign_in.by_device_code(prompt)
+            identity = await sign_in.by_device_code(asker.prompt)
         if self.identity is not None and identity.issuer != self.identity.issuer:
             # Another controller behind the same URL and trust: its revisions begin anew.
             self._store.state.remove(WATERMARK_FILE)
@@ -263,6 +265,7 @@ class Session:
             identity = replace(identity, user_name=self.identity.user_name)
         else:
             await self._disconnect(Reason.SESSION_ENDED)
+        asker.signed_in()
         self._store.store_identity(identity)
         self.identity = identity
         _log.info("signed_in", device=identity.device, user=identity.user, extended=extended)
@@ -292,6 +295,7 @@ class Session:
     async def _live(self, controller: Controller, identity: Identity) -> None:
         """One identity's link and tunnels, until it is cancelled."""
         key = load_or_create_key(self._store.state.path)
+        newest = Newest()  # this link's alone: what waits in it was verified for its identity
         link = ControlLink(
             controller,
             identity,
@@ -299,7 +303,7 @@ class Session:
             self._clock,
             hostname=socket.gethostname()[:255],
             enforced=lambda: self._policy.enforced,
-            on_snapshot=self._snapshot_arrived,
+            on_snapshot=newest.put,
             on_keys=self._keys_arrived,
             on_change=lambda: None,
             on_standing=self._standing_lost,
@@ -319,7 +323,7 @@ class Session:
                 scope.spawn_supervised(link.run, name="link")
                 scope.spawn_supervised(lambda: self._denials.report(link), name="reporter")
                 scope.spawn_supervised(lambda: posture.keep_telling(link), name="posture")
-                scope.spawn_supervised(lambda: self._apply(link, tunnels), name="snapshots")
+                scope.spawn_supervised(lambda: self._apply(link, tunnels, newest), name="snapshots")
                 scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")
                 scope.spawn_supervised(lambda: self._follow_network(link, tunnels), name="network")
                 scope.spawn_supervised(captive.run, name="captive")
@@ -330,16 +334,10 @@ class Session:
                 self.link, self._gateway.tunnels, self.captive = None, None, None
                 tunnels.close(Reason.SHUTTING_DOWN)
 
-    def _snapshot_arrived(self, snapshot: Snapshot) -> None:
-        self._pending = snapshot  # the latest wins
-        self._arrived.set()
-
-    async def _apply(self, link: ControlLink, tunnels: Tunnels) -> None:
+    async def _apply(self, link: ControlLink, tunnels: Tunnels, newest: Newest) -> None:
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            snapshot, self._pending = self._pending, None
-            if snapshot is not None and await self._policy.take(snapshot):
+            snapshot = await newest.take()
+            if await self._policy.take(snapshot):
                 tunnels.policy_changed()
                 link.confirm(snapshot)
                 _ = self.state

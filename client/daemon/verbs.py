@@ -11,7 +11,7 @@ from client.daemon.activity import Activity
 from client.daemon.asking import AccessDesk
 from client.daemon.doctor import Doctor
 from client.daemon.log_buffer import LINES_MAX, LogBuffer
-from client.daemon.ownership import Ownership
+from client.daemon.ownership import Asker, Ownership
 from client.daemon.ping import Pinger
 from client.daemon.reach import FRESH_S, Reach
 from client.daemon.report import Reporter
@@ -98,25 +98,25 @@ class Verbs:
         async def prompt(shown: SignInPrompt) -> None:
             await emit(shown.event())
 
-        session = self._desk.session
-        before = session.identity
-        try:
-            match verb:
-                case "up":
-                    await session.up(args, prompt, may_change=may_change_trust(peer))
-                case "login":
-                    await session.login(prompt)
-                case "auth":
-                    await session.extend(args, prompt)
-                case "down":
-                    await session.down()
-                case "logout":
-                    await session.logout()
-                    self._desk.owner().give_up()
-        finally:
-            after = session.identity
-            if after is not None and after.signed_in and (before is None or before.session != after.session):
-                self._desk.owner().take(_owner(args, peer))
+        session, owner = self._desk.session, self._desk.owner
+        asker = Asker(
+            prompt,
+            may_change_trust(peer),
+            admit=lambda: check_verb(verb, peer, gid=self._gid, owner=owner().uid()),
+            signed_in=lambda: owner().take(_owner(args, peer)),
+            signed_out=lambda: owner().give_up(),
+        )
+        match verb:
+            case "up":
+                await session.up(args, asker)
+            case "login":
+                await session.login(asker)
+            case "auth":
+                await session.extend(args, asker)
+            case "down":
+                await session.down(asker)
+            case "logout":
+                await session.logout(asker)
         return await self._status(args)
 
     async def _show_logs(self, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """Several sign-ins on one host: kept apart, one active, each its owner's (T-50, T-56)."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,15 @@ from proxy_user import service, socks
 
 from client.daemon.access_control import RIGHTS, Right
 from client.daemon.accounts import ACTIVE_FILE, FOLDER, Accounts
+from client.daemon.identity import IdentityStore
 from client.daemon.ownership import Ownership
+from client.daemon.policy import Policy
 from client.host.keys import load_key, load_or_create_key
+from protocol.control import Enforced, Hello, PushSnapshot
 from protocol.errors import LocalError, RefusedError
+from protocol.ids import DeviceId
 from protocol.reasons import Reason
+from protocol.tokens.claims import Snapshot
 from runtime.files import StateDir
 from runtime.status_socket import Emit, Peer
 
@@ -37,6 +44,39 @@ async def test_the_old_account_is_still_signed_in_when_one_comes_back(tmp_path: 
         await world.ask("switch", account="default")
         status = await world.until("online")
         assert (status["user"], status["revision"]) == ("Grace", 2)
+
+
+async def test_a_snapshot_that_waits_is_never_another_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        acme = IdentityStore(StateDir(world.settings.state_dir / FOLDER / "acme"))
+        acme.state.ensure()
+        controller, identity = world.store().controller(), world.store().identity()
+        assert controller is not None
+        assert identity is not None
+        acme.store_controller(controller)
+        acme.store_identity(replace(identity, device=DeviceId("dev_" + "B" * 22)))
+        busy, take = asyncio.Event(), Policy.take
+        arrived: list[int] = []
+
+        async def stuck(_: Policy, snapshot: Snapshot) -> bool:
+            arrived.append(snapshot.revision)
+            busy.set()
+            return await asyncio.Event().wait()
+
+        monkeypatch.setattr(Policy, "take", stuck)
+        for _ in range(2):  # one is being enforced, one waits
+            world.revision += 1
+            await world.controller.push(PushSnapshot(world.snapshot()))
+            await busy.wait()
+        await asyncio.sleep(0.1)
+        assert arrived == [3]
+        monkeypatch.setattr(Policy, "take", take)
+        await world.ask("switch", account="acme")
+        await world.controller.wait_for(Hello, nth=2)
+        await asyncio.sleep(0.1)
+        assert (await world.ask("status"))["revision"] is None
+        assert acme.snapshot() is None
+        assert [item.revision for item in world.controller.seen(Enforced)] == [2]
 
 
 async def test_the_choice_survives_a_restart(tmp_path: Path) -> None:
@@ -80,8 +120,8 @@ async def test_a_removed_account_takes_its_key_along(tmp_path: Path) -> None:
 class Nobody:
     """A session that must not be touched."""
 
-    async def reopen(self, change: object) -> None:
-        raise AssertionError(change)
+    async def reopen(self, admit: object, change: object) -> None:
+        raise AssertionError(admit, change)
 
 
 async def emit(_event: object) -> None:

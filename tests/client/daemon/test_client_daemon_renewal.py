@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from client_world import DEVICE, SESSION, USER, entry, online
@@ -11,6 +11,7 @@ from proxy_user import exchange, service, socks
 
 from client.daemon import session as session_module
 from client.daemon.identity import Identity
+from client.daemon.ownership import Asker
 from client.daemon.renewal import Notice, extend, is_ending, is_same_standing
 from protocol.control import Hello
 from protocol.errors import LocalError
@@ -92,12 +93,11 @@ class Person:
         self.identity = identity
         self.signed_in = 0
 
-    async def login(self, prompt: Any) -> None:
+    async def login(self, asker: Asker) -> None:
         self.signed_in += 1
 
 
-async def nobody_asks(_: Any) -> None:
-    raise AssertionError
+NOBODY = cast(Asker, None)
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ async def nobody_asks(_: Any) -> None:
 )
 async def test_auth_signs_in_only_when_it_is_due(args: dict[str, Any], identity: Identity | None, times: int) -> None:
     person = Person(identity)
-    await extend(person, args, nobody_asks, 98 * DAY)
+    await extend(person, args, NOBODY, 98 * DAY)
     assert person.signed_in == times
 
 
 @pytest.mark.parametrize("within", ["1d", -1, True, 1e12])
 async def test_auth_takes_seconds(within: object) -> None:
     with pytest.raises(LocalError) as caught:
-        await extend(Person(WHO), {"within_s": within}, nobody_asks, 0.0)
+        await extend(Person(WHO), {"within_s": within}, NOBODY, 0.0)
     assert caught.value.reason is Reason.INVALID_INPUT
 
 

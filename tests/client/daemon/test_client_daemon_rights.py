@@ -8,17 +8,24 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from client_world import World, client_world, entry, running_daemon
 
+from client.daemon import app
+from client.daemon import session as session_module
 from client.daemon.access_control import RIGHTS, Right
+from client.daemon.identity import Identity
 from client.daemon.ownership import OWNER_FILE, Ownership
+from client.daemon.verbs import Desk, Verbs
 from protocol.control import Hello
 from protocol.errors import LocalError
+from protocol.ids import SessionId
 from protocol.reasons import Reason
 from runtime.files import StateDir
+from runtime.status_socket import Peer
 
 MEMBER, OTHER, STRANGER = 54_321, 54_322, 54_323
 GROUP = "daemon"
@@ -135,3 +142,95 @@ def test_the_owner_survives_a_restart_and_a_damaged_file_lets_nobody_in(tmp_path
     with pytest.raises(LocalError) as caught:
         Ownership(state).uid()
     assert caught.value.reason is Reason.STATE_CORRUPT
+
+
+class Approval:
+    """A sign-in that waits until the test approves it."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.asked, self.given = asyncio.Event(), asyncio.Event()
+
+    def __call__(self, *_: object, **__: object) -> "Approval":
+        return self
+
+    async def by_device_code(self, _: object) -> Identity:
+        self.asked.set()
+        await self.given.wait()
+        return self.identity
+
+
+@asynccontextmanager
+async def approving(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, Approval, Verbs]]:
+    """A signed-in daemon that nobody owns, its next sign-in, and its verbs for askers of group 777."""
+    made: list[Verbs] = []
+
+    def keep(desk: Desk, *, gid: int | None) -> Verbs:
+        made.append(Verbs(desk, gid=777))
+        return Verbs(desk, gid=gid)
+
+    monkeypatch.setattr(app, "Verbs", keep)
+    async with client_world(folder) as world:
+        world.sign_in()
+        signed_in = world.store().identity()
+        assert signed_in is not None
+        approval = Approval(replace(signed_in, session=SessionId("ses_" + "Z" * 22), user="usr_" + "Z" * 22))
+        monkeypatch.setattr(session_module, "SignIn", approval)
+        async with running_daemon(world):
+            await world.controller.wait_for(Hello)
+            yield world, approval, made[0]
+
+
+def saying(verbs: Verbs, uid: int, verb: str, **args: object) -> asyncio.Task[object]:
+    """Says a verb as a member of the group."""
+
+    async def emit(_event: object) -> None: ...
+
+    async def say() -> object:
+        return await verbs.handle(verb, args, Peer(uid, 777, 1), emit)
+
+    return asyncio.get_running_loop().create_task(say())
+
+
+async def given_up(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize("verb", ["up", "login", "auth", "down", "logout", "switch"])
+async def test_t50_a_verb_that_waited_for_anothers_sign_in_is_refused_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    async with approving(tmp_path, monkeypatch) as (world, approval, verbs):
+        login = saying(verbs, MEMBER, "login")
+        await approval.asked.wait()
+        waiting = saying(verbs, OTHER, verb, account="default")
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        approval.given.set()
+        with pytest.raises(LocalError) as caught:
+            async with asyncio.timeout(5):
+                await waiting
+        assert caught.value.reason is Reason.PERMISSION_DENIED
+        assert Ownership(StateDir(world.settings.state_dir)).uid() == MEMBER
+        identity = world.store().identity()
+        assert identity is not None
+        assert (identity.signed_in, identity.session) == (True, approval.identity.session)
+        assert (await world.ask("status"))["state"] == "connecting"
+        await given_up(login)
+
+
+async def test_t50_who_only_waited_does_not_own_what_another_signed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with approving(tmp_path, monkeypatch) as (world, approval, verbs):
+        waiting = saying(verbs, OTHER, "up")
+        await asyncio.sleep(0.05)
+        approval.given.set()
+        login = saying(verbs, MEMBER, "login")
+        await world.controller.wait_for(Hello, nth=2)
+        owner = Ownership(StateDir(world.settings.state_dir))
+        assert owner.uid() == MEMBER
+        await given_up(waiting, login)
+        assert owner.uid() == MEMBER
