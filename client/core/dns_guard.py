@@ -1,7 +1,8 @@
 """Strict DNS: names that no other resolver is asked about, whether their resource can be reached or not (T-55).
 
-Guarded are the names of the newest whitelist and those that the controller withholds (granted, but a condition is not met).
-They stay guarded while nobody is signed in, while the client is down, and over restarts, until a newer list replaces them.
+Guarded are the names of each account's newest whitelist and those that its controller withholds (granted, but a condition is
+not met). They stay guarded while nobody is signed in, while another account is active, while the client is down, and over
+restarts, until a newer list of that account replaces them.
 Without strict DNS nothing is guarded, and what is no resource at the moment is the host's own business (C9).
 """
 

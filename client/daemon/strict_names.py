@@ -1,8 +1,12 @@
-"""The guarded names of strict DNS on disk: they hold before anybody has signed in, and over restarts (T-55)."""
+"""The guarded names of strict DNS on disk: they hold before anybody has signed in, and over restarts (T-55).
+
+Each account's are in its own directory. Guarded are those of all: a switch opens nothing of an account that is not active.
+"""
 
 import structlog
 
 from client.core.dns_guard import NameGuard, withheld_patterns
+from client.daemon.accounts import active_directory, directories
 from client.daemon.identity import NAMES_FILE
 from protocol.acl.model import NamePattern
 from protocol.errors import OstiaryError
@@ -13,50 +17,69 @@ _log = structlog.get_logger(__name__)
 
 
 class StrictNames:
-    """Keeps ``guard`` and its file in step with the whitelist. Blocks while it writes."""
+    """Keeps ``guard`` and the accounts' files in step with the whitelists. Blocks while it writes.
 
-    def __init__(self, state: StateDir, guard: NameGuard) -> None:
+    Args:
+        root: the daemon's state directory, with all accounts in it.
+        guard: is told what to keep.
+    """
+
+    def __init__(self, root: StateDir, guard: NameGuard) -> None:
         self.guard = guard
-        self._state = state
+        self._root = root
 
     def load(self) -> None:
         """Guards what is stored. A damaged file guards nothing, and is said."""
         if self.guard.strict:
-            self.guard.keep(self._stored())
+            self.guard.keep(self._all_stored())
 
-    def follow(self, snapshot: Snapshot | None) -> None:
-        """Guards the names of a whitelist and those that it withholds; without one, what is stored (nobody is signed in).
+    def follow(self, snapshot: Snapshot | None, account: StateDir | None = None) -> None:
+        """Guards the names of an account's whitelist and what it withholds, besides those of the other accounts.
 
-        A whitelist that was read from disk does not say what it withholds: what was stored with it goes on.
+        Args:
+            snapshot: None guards what is stored (nobody is signed in). One that was read from disk does not say what it
+                withholds: what was stored with it goes on.
+            account: its directory; by default the active one's.
+
+        Raises:
+            LocalError: STATE_CORRUPT when it cannot be told which one is active.
         """
         if not self.guard.strict:
             return
         if snapshot is None:
-            self.guard.keep(self._stored())
+            self.guard.keep(self._all_stored())
             return
+        account = account or active_directory(self._root)
         patterns = {entry.resource.address for entry in snapshot.acl.entries}
-        names = {pattern for pattern in patterns if isinstance(pattern, NamePattern)}
-        names.update(self._stored() if snapshot.withheld is None else snapshot.withheld)
-        if names != self.guard.patterns or not self._state.exists(NAMES_FILE):
-            self.guard.keep(names)
-            self._store()
+        stored = self._stored(account)
+        names = frozenset(pattern for pattern in patterns if isinstance(pattern, NamePattern))
+        names |= frozenset(stored or () if snapshot.withheld is None else snapshot.withheld)
+        self.guard.keep(names | self._all_stored(but=account))
+        if names != stored:
+            self._store(account, names)
 
     def forget(self) -> None:
         """Guards nothing until there is a whitelist again."""
-        self._state.remove(NAMES_FILE)
+        for account in directories(self._root):
+            account.remove(NAMES_FILE)
         self.guard.keep(())
 
-    def _stored(self) -> tuple[NamePattern, ...]:
+    def _all_stored(self, *, but: StateDir | None = None) -> set[NamePattern]:
+        skipped = None if but is None else but.path
+        accounts = [account for account in directories(self._root) if account.path != skipped]
+        return {pattern for account in accounts for pattern in self._stored(account) or ()}
+
+    def _stored(self, account: StateDir) -> frozenset[NamePattern] | None:
         try:
-            body = self._state.read_json(NAMES_FILE) or {}
+            body = account.read_json(NAMES_FILE)
         except OstiaryError as error:
             _log.error("dns.names_unreadable", reason=error.reason.code, detail=error.detail)
-            return ()
-        names = body.get("names")
-        return withheld_patterns(str(name) for name in names) if isinstance(names, list) else ()
+            return None
+        names = None if body is None else body.get("names")
+        return frozenset(withheld_patterns(str(name) for name in names)) if isinstance(names, list) else None
 
-    def _store(self) -> None:
+    def _store(self, account: StateDir, names: frozenset[NamePattern]) -> None:
         try:
-            self._state.write_json(NAMES_FILE, {"names": sorted(str(pattern) for pattern in self.guard.patterns)})
+            account.write_json(NAMES_FILE, {"names": sorted(str(pattern) for pattern in names)})
         except OstiaryError as error:
             _log.error("dns.names_not_stored", reason=error.reason.code, detail=error.detail)

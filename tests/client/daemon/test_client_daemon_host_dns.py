@@ -15,6 +15,7 @@ from client.core.classify import Classifier
 from client.core.dns_guard import withheld_patterns
 from client.core.synthetic import SyntheticPool
 from client.daemon import host_dns
+from client.daemon.accounts import ACTIVE_FILE, FOLDER
 from client.daemon.dns_verbs import dns_verbs
 from client.daemon.host_dns import HostDns
 from client.daemon.policy import Policy
@@ -154,6 +155,18 @@ async def test_t55_the_next_start_is_closed_before_anybody_has_signed_in(
         await world.follow(active=False)
         assert CLOSED in (world.settings.domains or ())
         assert world.dns.describe()["guarded"] == 2
+
+
+async def test_t55_a_switch_opens_nothing_of_the_old_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with host(tmp_path, monkeypatch, strict=True) as world:
+        await world.follow()
+        acme = StateDir(tmp_path / "state" / FOLDER / "acme")
+        acme.ensure()
+        StateDir(tmp_path / "state").write_json(ACTIVE_FILE, {"account": "acme"})
+        world.policy.current = replace(snapshot(entry("shop.acme")), withheld=())
+        await world.follow()
+        assert {NAME, CLOSED, "shop.acme"} <= set(world.settings.domains or ())
+        assert (await world.dns.query(CLOSED, "TXT"))["rcode"] == "SERVFAIL"
 
 
 async def test_settings_that_were_taken_away_are_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

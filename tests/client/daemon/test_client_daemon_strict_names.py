@@ -7,6 +7,7 @@ import pytest
 from client_policy import entry, snapshot
 
 from client.core.dns_guard import NameGuard, withheld_patterns
+from client.daemon.accounts import ACTIVE_FILE, FOLDER
 from client.daemon.identity import NAMES_FILE, IdentityStore
 from client.daemon.strict_names import StrictNames
 from runtime.files import StateDir
@@ -59,6 +60,49 @@ def test_another_controller_begins_anew(state: StateDir) -> None:
     IdentityStore(state).wipe()
     kept.follow(None)
     assert kept.guard.domains() == ()
+
+
+@pytest.fixture
+def acme(state: StateDir) -> StateDir:
+    made = StateDir(state.path / FOLDER / "acme")
+    made.ensure()
+    return made
+
+
+def switch(root: StateDir, name: str) -> None:
+    root.write_json(ACTIVE_FILE, {"account": name})
+
+
+def test_t55_another_accounts_whitelist_opens_nothing_of_the_first(state: StateDir, acme: StateDir) -> None:
+    kept = names(state)
+    kept.follow(LIST)
+    switch(state, "acme")
+    kept.follow(None)
+    kept.follow(replace(snapshot(entry("shop.acme")), withheld=()))
+    assert kept.guard.domains() == names(state).guard.domains() == ("lab.internal", "shop.acme", "wiki.internal")
+    kept.follow(replace(snapshot(entry("wiki.internal")), withheld=()))
+    switch(state, "default")
+    kept.follow(replace(LIST, acl=snapshot().acl))
+    assert kept.guard.domains() == names(state).guard.domains() == ("lab.internal", "wiki.internal")
+
+
+def test_an_account_that_is_wiped_takes_only_its_own_names_along(state: StateDir, acme: StateDir) -> None:
+    kept = names(state)
+    kept.follow(LIST)
+    switch(state, "acme")
+    kept.follow(snapshot(entry("shop.acme")))
+    IdentityStore(acme).wipe()
+    kept.follow(None)
+    assert kept.guard.domains() == ("lab.internal", "wiki.internal")
+
+
+def test_forgetting_is_for_all_accounts(state: StateDir, acme: StateDir) -> None:
+    kept = names(state)
+    kept.follow(LIST)
+    switch(state, "acme")
+    kept.follow(snapshot(entry("shop.acme")))
+    kept.forget()
+    assert kept.guard.domains() == names(state).guard.domains() == ()
 
 
 def test_forgetting_is_for_good(state: StateDir) -> None:
