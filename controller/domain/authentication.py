@@ -13,8 +13,11 @@ class Authentication:
     """Unix seconds. ``mfa_s`` is None until a second factor was passed.
 
     ``method`` names the means in their order, such as ``password``, ``password+totp`` or ``oidc:https://idp.example``.
+    ``dated``: False when a provider did not say when the person proved it, which may be long ago; the moments are then
+    those of the sign-in here.
     """
 
     authenticated_s: int
     mfa_s: int | None
     method: str
+    dated: bool = True

@@ -52,16 +52,16 @@ class ProviderKeys:
 class Person:
     """Who signed in at the provider. ``subject`` is unique within the issuer and never given to another person.
 
-    ``email`` only when the provider says that it verified it. ``authenticated_s`` is Unix seconds. ``second_factor``:
-    whether the provider says that it asked for one. ``groups``: None when the provider does not state them, which is
-    not the same as being in none.
+    ``email`` only when the provider says that it verified it. ``authenticated_s`` is Unix seconds; None when the provider
+    does not say when the person proved who he is. ``second_factor``: whether the provider says that it asked for one.
+    ``groups``: None when the provider does not state them, which is not the same as being in none.
     """
 
     subject: str
     email: str | None
     name: str | None
     groups: frozenset[str] | None
-    authenticated_s: int
+    authenticated_s: int | None
     second_factor: bool
 
 
@@ -231,14 +231,14 @@ def person_of(claims: Mapping[str, Any], *, groups_claim: str | None, now: float
     email = claims.get("email")
     verified = isinstance(email, str) and claims.get("email_verified") is True
     names = (claims.get(key) for key in ("name", "preferred_username"))
-    since = claims.get("auth_time", now)
+    since = claims.get("auth_time")
     methods = claims.get("amr")
     return Person(
         subject=_check_subject(claims.get("sub")),
         email=email.strip() if verified and isinstance(email, str) else None,
         name=next((item for item in names if isinstance(item, str) and item.strip()), None),
         groups=_groups(claims, groups_claim) if groups_claim is not None else None,
-        authenticated_s=int(min(since, now)),
+        authenticated_s=None if since is None else int(min(since, now)),
         second_factor=isinstance(methods, list)
         and any(item in SECOND_FACTORS for item in methods if isinstance(item, str)),
     )

@@ -2,7 +2,7 @@
 
     api       a bearer token; everything that the role permits
     console   the same in a browser's cookie, with the checks against forged requests (``api.origins``)
-    page      a cookie that approves devices and nothing else
+    page      a cookie that approves devices and, while the sign-in is recent, command lines, and opens no API itself
     pending   the first step was right; good for the second factor only, and only for the surface that began it
 
 The secret is 256 random bits; the store knows only its SHA-256, so that nothing in a database or a backup signs in

@@ -44,9 +44,7 @@ async def create(
         "scopes": " ".join(scopes),
         "created_at": now,
         "expires": expires,
-        "authenticated_s": how.authenticated_s,
-        "mfa_s": how.mfa_s,
-        "method": how.method,
+        **_values(how),
     }
     await connection.execute(sa.insert(WEB_SESSIONS).values(row))
 
@@ -104,8 +102,7 @@ async def revoke_all(
 
 async def note(connection: AsyncConnection, secret_hash: str, how: Authentication) -> None:
     """Notes that the person has proved who he is anew, or more, in a session that goes on."""
-    values = {"authenticated_s": how.authenticated_s, "mfa_s": how.mfa_s, "method": how.method}
-    await connection.execute(sa.update(WEB_SESSIONS).where(WEB_SESSIONS.c.hash == secret_hash).values(values))
+    await connection.execute(sa.update(WEB_SESSIONS).where(WEB_SESSIONS.c.hash == secret_hash).values(_values(how)))
 
 
 async def purge(connection: AsyncConnection, before: float) -> None:
@@ -126,8 +123,15 @@ def _session(row: sa.RowMapping) -> WebSession:
     )
 
 
+def _values(how: Authentication) -> dict[str, object]:
+    authenticated_s = how.authenticated_s if how.dated else None
+    return {"authenticated_s": authenticated_s, "mfa_s": how.mfa_s, "method": how.method}
+
+
 def _how(row: sa.RowMapping) -> Authentication:
-    # Sessions of before these columns: a password, when they were made.
+    # Without a moment it counts from when the session was made. Without a method, too, it is of before these columns: a
+    # password, given just then.
     authenticated_s = row["created_at"] if row["authenticated_s"] is None else row["authenticated_s"]
     mfa_s = None if row["mfa_s"] is None else int(row["mfa_s"])
-    return Authentication(int(authenticated_s), mfa_s, row["method"] or PASSWORD)
+    dated = row["authenticated_s"] is not None or row["method"] is None
+    return Authentication(int(authenticated_s), mfa_s, row["method"] or PASSWORD, dated)

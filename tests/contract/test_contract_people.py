@@ -89,3 +89,12 @@ async def test_a_session_remembers_how_it_was_authenticated(store: Store) -> Non
         assert [item.hash for item in await web_sessions.list_of(db, None, NOW)] == ["h1", "h2", "h3"]
         assert await web_sessions.revoke_all(db, USER, NOW, but="h2") == 1
         assert [item.hash for item in await web_sessions.list_of(db, None, NOW)] == ["h2", "h3"]
+
+
+async def test_a_session_remembers_that_nobody_said_when(store: Store) -> None:
+    how = Authentication(START, START, "oidc:https://idp.example+mfa", dated=False)
+    async with store.transact() as db:
+        await web_sessions.create(db, "h1", user=USER, expires=NOW + 60, label="{}", now=START, how=how)
+        found = await web_sessions.find(db, "h1", START)
+        assert found is not None
+        assert found.how == how

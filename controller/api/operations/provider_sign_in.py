@@ -153,7 +153,9 @@ async def _sign_in(
     now = services.clock.wall()
     trusted = known.second_factor == "provider" and person.second_factor
     method = f"oidc:{known.issuer}" + (f"+{_SECOND_FACTOR}" if trusted else "")
-    how = Authentication(person.authenticated_s, person.authenticated_s if trusted else None, method)
+    dated = person.authenticated_s is not None
+    since = int(now) if person.authenticated_s is None else person.authenticated_s
+    how = Authentication(since, since if trusted else None, method, dated)
     surface: SessionKind = "console" if flow.surface == "console" else "page"
     async with services.store.write(actor=ACTOR, request_id=request_id, now=now) as unit:
         user = await _account(unit, known, person)

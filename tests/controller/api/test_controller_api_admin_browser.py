@@ -1,13 +1,18 @@
 """A session of the API that was approved on the sign-in page: for the command line of people without a password (RFC 8628)."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
 from controller_api import OWNER, OWNER_PASSWORD, URL, Agent, Controller, Person, code_of
 
+from controller.api.operations import device_sign_in
+from controller.domain.authentication import Authentication
+from controller.identity.device_flow import AskingDevice, Purpose
 from controller.identity.web_sessions import RECENT_S
 
+PURPOSES: tuple[Purpose, ...] = ("administration", "device")
 SAME_ORIGIN = {"Origin": URL, "Sec-Fetch-Site": "same-origin"}
 
 
@@ -114,6 +119,15 @@ async def test_s9_an_old_page_does_not_open_the_api(controller: Controller, grac
         assert "Connect a device" in (await again.get("/device")).text
     device = (await controller.http.post("/api/v1/device_authorization", json=agent.start())).json()
     assert "Device approved" in (await decide(again, device)).text
+
+
+def test_s9_a_moment_that_nobody_stated_is_not_recent() -> None:
+    command_line, device = (AskingDevice("grace-laptop", "linux", "198.51.100.1", kind) for kind in PURPOSES)
+    for mfa_s in (None, 1000):
+        told = Authentication(1000, mfa_s, "oidc:https://id.corp.example")
+        assert not device_sign_in.needs_recent(command_line, told, 1001.0)
+        assert device_sign_in.needs_recent(command_line, replace(told, dated=False), 1001.0)
+        assert not device_sign_in.needs_recent(device, replace(told, dated=False), 1001.0)
 
 
 async def test_t16_half_a_sign_in_opens_nothing(controller: Controller, grace: Person) -> None:

@@ -159,6 +159,12 @@ async def test_the_command_line_of_an_owner_without_a_password(controller: Contr
     begun = (await controller.http.post("/api/v1/device_authorization", json=body)).json()
     await world.sign_in("lin", browser, user_code=begun["user_code"])
     decision = {"user_code": begun["user_code"], "decision": "approve"}
+    if real.kind == "node":
+        # Unless it is asked, this one does not say when the person proved who he is, which may be long ago.
+        refused = await browser.post("/device/decision", data=decision, headers=SAME_ORIGIN)
+        assert "Your sign-in is too old" in refused.text
+        assert f'/sign-in/{world.id}?user_code={begun["user_code"]}&amp;fresh=true"' in refused.text
+        await world.sign_in("lin", browser, user_code=begun["user_code"], fresh="true")
     await browser.post("/device/decision", data=decision, headers=SAME_ORIGIN)
     token = (await controller.http.post("/api/v1/token", json=agent.poll(begun["device_code"]))).json()
     async with controller.person(token["access_token"]) as command_line:

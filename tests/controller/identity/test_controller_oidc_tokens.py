@@ -228,7 +228,10 @@ def test_the_providers_second_factor_is_what_it_says_of_it(amr: Any, passed: boo
 def test_the_time_of_the_sign_in_is_the_providers_but_never_to_come() -> None:
     assert person(auth_time=int(NOW) - 3600).authenticated_s == int(NOW) - 3600
     assert person(auth_time=int(NOW) + 3600).authenticated_s == int(NOW)
-    assert person().authenticated_s == int(NOW)
+
+
+def test_a_time_that_the_provider_does_not_state_is_not_known() -> None:
+    assert person().authenticated_s is None
 
 
 def test_an_empty_set_verifies_nothing() -> None:
