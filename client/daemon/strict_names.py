@@ -33,13 +33,12 @@ class StrictNames:
         if self.guard.strict:
             self.guard.keep(self._all_stored())
 
-    def follow(self, snapshot: Snapshot | None, account: StateDir | None = None) -> None:
-        """Guards the names of an account's whitelist and what it withholds, besides those of the other accounts.
+    def follow(self, snapshot: Snapshot | None) -> None:
+        """Guards the names of the active account's whitelist and what it withholds, besides those of the other accounts.
 
         Args:
             snapshot: None guards what is stored (nobody is signed in). One that was read from disk does not say what it
                 withholds: what was stored with it goes on.
-            account: its directory; by default the active one's.
 
         Raises:
             LocalError: STATE_CORRUPT when it cannot be told which one is active.
@@ -49,7 +48,7 @@ class StrictNames:
         if snapshot is None:
             self.guard.keep(self._all_stored())
             return
-        account = account or active_directory(self._root)
+        account = active_directory(self._root)
         patterns = {entry.resource.address for entry in snapshot.acl.entries}
         stored = self._stored(account)
         names = frozenset(pattern for pattern in patterns if isinstance(pattern, NamePattern))
