@@ -23,8 +23,9 @@ def a_record(number: int, user: str, **change: Any) -> ConnectionRecord:
 async def stored(
     controller: Controller, ended: Sequence[ConnectionRecord], opened: Sequence[ConnectionRecord] = ()
 ) -> None:
+    reporter = await controller.add_connector() if opened else "con_1"
     async with controller.services.store.transact() as connection:
-        await records.append(connection, "con_1", ended, opened)
+        await records.append(connection, reporter, ended, opened)
 
 
 async def test_who_is_connected_now(controller: Controller) -> None:

@@ -181,6 +181,8 @@ async def test_t10_members_ask_nothing_about_others(world: World) -> None:
 
 
 async def test_a_plan_names_the_connections_that_it_would_cut(world: World) -> None:
+    network = next(iter(world.controller.services.state.networks))
+    reporter = await world.controller.add_connector()
     state = world.controller.services.state
     record = ConnectionRecord(
         flow=FlowId("flw_" + "a" * 22),
@@ -188,7 +190,7 @@ async def test_a_plan_names_the_connections_that_it_would_cut(world: World) -> N
         device=DeviceId(world.device),
         user=world.grace.id,
         resource=ResourceId(world.resource),
-        network=next(iter(state.networks)),
+        network=network,
         connector=None,
         relay=None,
         host="wiki.internal",
@@ -203,7 +205,7 @@ async def test_a_plan_names_the_connections_that_it_would_cut(world: World) -> N
         revision=state.position,
     )
     async with world.controller.services.store.transact() as connection:
-        await records.append(connection, "con_" + "a" * 22, (), (record,))
+        await records.append(connection, reporter, (), (record,))
     made = await world.owner.post("/api/v1/plans", json={"document": "grants: []", "prune": True})
     plan = made.json()
     (cut,) = plan["cut"]

@@ -182,8 +182,9 @@ async def test_t10_devices_and_connections_are_left_out_of_a_plan_for_who_may_no
     excluded = f"/api/v1/exclusions/{world.ids['exclusion']}"
     assert (await owner.delete(excluded)).status_code == 204
     at = {"device": world.ids["device"], "resource": world.ids["resource"], "host": f"{MARKER}.internal", "port": 1}
+    reporter = await controller.add_connector()
     async with controller.services.store.transact() as connection:
-        await records.append(connection, "con_1", [], [stored_record(1, world.victim.id, **at)])
+        await records.append(connection, reporter, [], [stored_record(1, world.victim.id, **at)])
     whole = await _plan(owner, "grants: []", prune=True)
     assert ([item["device"] for item in whole["access"]], whole["withheld"]) == ([None, world.ids["device"]], [])
     assert [item["device"] for item in whole["cut"]] == [world.ids["device"]]
