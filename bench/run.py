@@ -103,23 +103,26 @@ def bulk(product: Product, figures: Figures, seconds: int) -> None:
         figures.add(f"CPU of all roles, {label}", total / gigabytes, "s/GB")
 
 
-def connect_times(product: Product, host: str, count: int) -> list[float]:
-    """Connect, 64-byte echo, close, one after the other; seconds, sorted."""
+def connect_times(product: Product, host: str, count: int) -> tuple[list[float], list[float]]:
+    """Connect, 64-byte echo, close, one after the other: until connected, and until closed; seconds, each sorted."""
     out = product.lab["laptop"].run(sys.executable, "-c", _CONNECTS, host, "7", str(count), deadline=120).stdout
-    return sorted(json.loads(out))
+    connected, closed = json.loads(out)
+    return sorted(connected), sorted(closed)
 
 
 def connections(product: Product, figures: Figures, count: int) -> None:
     """New connections: routed to a server on the cloud host, and sequentially through a warm tunnel."""
-    reference = connect_times(product, CLOUD, count)
-    figures.add("routed reference, new connection: p50", statistics.median(reference) * 1000, "ms")
+    _, reference = connect_times(product, CLOUD, count)
+    figures.add("routed reference, connect, echo, close: p50", statistics.median(reference) * 1000, "ms")
     pids = role_pids(product)
     before = {role: sum(map(cpu_seconds, pids[role])) for role in ROLES}
-    times = connect_times(product, "echo.corp.internal", count)
+    connected, times = connect_times(product, "echo.corp.internal", count)
     spent = {role: sum(map(cpu_seconds, pids[role])) - before[role] for role in ROLES}
     figures.add("CPU of all roles, per new connection", sum(spent.values()) / count * 1000, "ms")
-    figures.add("new connection, warm: p50", statistics.median(times) * 1000, "ms")
-    figures.add("new connection, warm: p99", times[int(len(times) * 0.99) - 1] * 1000, "ms")
+    figures.add("new connection, warm: p50", statistics.median(connected) * 1000, "ms")
+    figures.add("new connection, warm: p99", connected[int(count * 0.99) - 1] * 1000, "ms")
+    figures.add("connect, echo, close, warm: p50", statistics.median(times) * 1000, "ms")
+    figures.add("connect, echo, close, warm: p99", times[int(count * 0.99) - 1] * 1000, "ms")
     figures.add("new connections, warm, one after the other", len(times) / sum(times), "1/s")
 
 
@@ -225,16 +228,17 @@ _CONNECTS = """
 import json, socket, sys, time
 host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)[0][4]
-times = []
+connected, closed = [], []
 for _ in range(count):
     began = time.perf_counter()
     with socket.create_connection(address, 10) as s:
+        connected.append(time.perf_counter() - began)
         s.sendall(bytes(64))
         left = 64
         while left:
             left -= len(s.recv(left))
-    times.append(time.perf_counter() - began)
-print(json.dumps(times))
+    closed.append(time.perf_counter() - began)
+print(json.dumps((connected, closed)))
 """
 
 _ECHO_SERVER = """
