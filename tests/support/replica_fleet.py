@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,7 +152,7 @@ async def running_fleet(folder: Path, database_url: str, count: int) -> AsyncIte
             await asyncio.to_thread(replica.end)
 
 
-class TcpServer:
+class TcpServer(ABC):
     """Listens on ``port`` of loopback while it is ``running``; ``_serve`` is what it does with a connection."""
 
     def __init__(self) -> None:
@@ -165,8 +166,9 @@ class TcpServer:
         finally:
             server.close()
 
+    @abstractmethod
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
+        """Has the connection until it returns."""
 
 
 class Balancer(TcpServer):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx2
 import pytest
@@ -183,19 +184,21 @@ async def test_d10_a_large_body_needs_a_credential_of_the_right_form(
     assert (await client.post("/json", content=b"x" * 5000, headers=headers)).status_code == 413, "another path"
 
 
+async def unfinished(size: int, begun: asyncio.Semaphore, go_on: asyncio.Event) -> AsyncIterator[bytes]:
+    """A body that says when its first ``size`` bytes have gone, and waits with the last one."""
+    yield b"y" * size
+    begun.release()
+    await go_on.wait()
+    yield b"y"
+
+
 async def test_d10_few_large_bodies_are_held_at_once(
     client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(middleware, "LARGE_BODIES", {"/echo": 5000})
     headers = {"Authorization": f"Bearer {SESSION}"}
     go_on, begun = asyncio.Event(), asyncio.Semaphore(0)
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield b"y" * 1001
-        begun.release()
-        await go_on.wait()
-        yield b"y"
-
+    chunks = partial(unfinished, 1001, begun, go_on)
     async with asyncio.TaskGroup() as group:
         held = [group.create_task(client.post("/echo", content=chunks(), headers=headers)) for _ in range(4)]
         for _ in held:
@@ -218,13 +221,7 @@ async def test_d10_made_up_credentials_take_no_place(
     monkeypatch.setattr(middleware, "LARGE_BODIES", {"/echo": 5000})
     headers = {"Authorization": f"Bearer {SESSION}"}
     go_on, begun = asyncio.Event(), asyncio.Semaphore(0)
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield b"y" * 1000
-        begun.release()
-        await go_on.wait()
-        yield b"y"
-
+    chunks = partial(unfinished, 1000, begun, go_on)
     made_up = {**headers, "User-Agent": "made-up"}
     async with asyncio.TaskGroup() as group:
         held = [group.create_task(client.post("/echo", content=chunks(), headers=made_up)) for _ in range(8)]
