@@ -151,7 +151,7 @@ def _signal_group(process: "subprocess.Popen[bytes]", how: int) -> None:
         return
 
 
-def wait_for(what: str, test: Callable[[], object], deadline: float = 15.0) -> float:
+def wait_for(what: str, test: Callable[[], object], deadline: float = 60.0) -> float:
     """Calls ``test`` until it returns something true; returns the seconds that it took. Raises LabError."""
     began = time.monotonic()
     while True:

@@ -233,7 +233,7 @@ def daemon(env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
 
 async def test_the_installed_daemon_from_start_to_sigterm(env: dict[str, str], daemon: subprocess.Popen[str]) -> None:
     path = Settings(runtime_dir=Path(env["OSTIARY_RUNTIME_DIR"])).socket_path
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not path.exists():
             await asyncio.sleep(0.05)
     health = await call(path, "health")

@@ -87,7 +87,7 @@ class Stage:
     async def stop(self) -> None:
         self.lifecycle.stop.set()
         if self.running is not None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await asyncio.wait([self.running])
 
     def config(self, whitelist: Acl = WHITELIST, *, revision: int = 7, **fields: Any) -> str:
@@ -165,7 +165,7 @@ async def staged(tmp_path: Path, *, start: bool = True) -> AsyncIterator[Stage]:
 
 
 async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():
             await asyncio.sleep(0.005)
 

@@ -43,7 +43,7 @@ class Link:
         return RecordsAccepted(message.id)
 
     async def wait(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.sent) < count:
                 self.arrived.clear()
                 await self.arrived.wait()

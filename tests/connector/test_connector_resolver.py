@@ -75,7 +75,7 @@ async def test_whoever_waits_does_not_suffer_from_a_cancelled_asker() -> None:
     async with resolving() as (server, resolver, _), TaskScope("test") as scope:
         server.silent = True
         first = scope.spawn(resolver.resolve("db.corp"), name="first")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not server.asked:
                 await asyncio.sleep(0.01)
         second = scope.spawn(resolver.resolve("db.corp"), name="second")

@@ -67,7 +67,7 @@ def answer_announcements(stage: Stage, answer: Callable[[AnnounceKey], KeyAnnoun
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -15,13 +15,13 @@ from protocol.streams import encode_proof
 
 
 async def until_asked(lab: Lab) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not lab.dns.asked:
             await asyncio.sleep(0.005)
 
 
 async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():
             await asyncio.sleep(0.005)
 

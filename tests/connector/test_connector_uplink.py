@@ -72,7 +72,7 @@ class StubHost:
         self.news.set()
 
     async def until_adopted(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.adopted) < count:
                 self.news.clear()
                 await self.news.wait()
@@ -100,7 +100,7 @@ async def uplinked() -> AsyncIterator[tuple[FakeRelay, Uplink, StubHost]]:
 
 
 async def until(done: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():
             await asyncio.sleep(0.005)
 

@@ -77,7 +77,7 @@ def capture(product: Product, path: Path) -> Iterator[Capture]:
         return found.holds(CONTROL)
 
     try:
-        wait_for("the capture", control, 20)
+        wait_for("the capture", control, 60)
         yield found
         before = found.count()
         laptop.run("/usr/bin/dig", "+tries=1", "+time=5", "@203.0.113.53", "end.public.example", check=False)

@@ -100,7 +100,7 @@ def test_f1_a_restarted_connector_serves_again(product: Product) -> None:
         done.append(product.lab["laptop"].run(*CURL, "http://wiki.corp.internal/", check=False))
         return "company wiki" in done[-1].stdout
 
-    wait_for("the wiki", served, 15)
+    wait_for("the wiki", served, 60)
 
 
 def test_f4_a_restarted_relay_serves_again(product: Product) -> None:
@@ -111,4 +111,4 @@ def test_f4_a_restarted_relay_serves_again(product: Product) -> None:
         done = product.lab["laptop"].run(*CURL, "http://wiki.corp.internal/", check=False)
         return "company wiki" in done.stdout
 
-    wait_for("the wiki", served, 20)
+    wait_for("the wiki", served, 60)

@@ -178,7 +178,7 @@ def test_c21_half_closes_resets_and_urgent_bytes_cross_both_ways(bench: Product)
         heard.update(python(bench, script, BENCH, at.WITNESS_PORT).split("\n"))
         return {"after my end 150000", "was reset", "ended with a!b"} <= heard
 
-    wait_for(f"the server's half of it: {heard}", everything, 20)
+    wait_for(f"the server's half of it: {heard}", everything, 60)
 
 
 def test_c21_a_udp_server_calls_later_on_the_same_association(bench: Product) -> None:

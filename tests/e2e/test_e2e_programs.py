@@ -125,7 +125,7 @@ def test_the_connection_is_recorded_with_user_device_resource_and_revision(produ
             item["host"] == "wiki.corp.internal" and item["outcome"] == "normal" and item["grants"] for item in items
         )
 
-    wait_for("the record", recorded, 15)
+    wait_for("the record", recorded, 60)
 
 
 def test_a_denial_is_recorded_once(product: Product) -> None:
@@ -139,7 +139,7 @@ def test_a_denial_is_recorded_once(product: Product) -> None:
         items = product.admin("connection", "list", "--denied")["items"]
         return [item for item in items if item["port"] == 8123]
 
-    wait_for("the denial's record", denials, 15)
+    wait_for("the denial's record", denials, 60)
     (record,) = product.admin("connection", "list", "--denied")["items"][:1]
     assert record["outcome"] == "port_not_allowed"
     assert record["port"] == 8123

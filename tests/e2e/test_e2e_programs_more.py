@@ -216,7 +216,7 @@ def test_smbclient(servers: Product, office_folder: Path, tmp_path: Path) -> Non
     def copied() -> bool:
         return on_laptop(servers, *command, check=False).returncode == 0
 
-    wait_for("smbd", copied, 30)
+    wait_for("smbd", copied, 60)
     assert (tmp_path / "big").read_bytes() == (office_folder / "notes" / "big").read_bytes()
 
 

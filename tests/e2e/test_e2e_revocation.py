@@ -155,4 +155,4 @@ def test_c23_the_admin_sees_who_enforces_the_revision(granted: Story) -> None:
         items = product.admin("enforcement", "list")["items"]
         return bool(items) and all(item["enforced_revision"] is not None for item in items)
 
-    wait_for("every agent to acknowledge", all_enforce, 10)
+    wait_for("every agent to acknowledge", all_enforce, 60)

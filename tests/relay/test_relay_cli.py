@@ -85,7 +85,7 @@ class Process:
         )
 
     async def until_it_serves(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 assert self.popen.poll() is None, self.popen.communicate()
                 with contextlib.suppress(OstiaryError):

@@ -156,7 +156,7 @@ async def test_reset_reasons_travel_through_the_relay() -> None:
             theirs.reset(reason)
             assert await receiver.ended() is reason
         tunnels.server.close(Reason.PROOF_INVALID)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while "client" not in tunnels.lost:
                 await asyncio.sleep(0.005)
         assert tunnels.lost == {"client": Reason.PROOF_INVALID}
@@ -206,7 +206,7 @@ async def test_t40_one_stalled_reader_does_not_stop_the_others() -> None:
             assert await receiver.received(len(payload)) == payload
             mine.reset(Reason.CANCELLED)
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for _ in range(4):
                 await transfer()
         assert all(len(recorder.data) <= MUX_WINDOW_INITIAL for _, recorder in stuck)
@@ -230,7 +230,7 @@ async def test_t40_a_client_that_does_not_read_its_socket_stops_the_resource_onl
         async with resource(flood) as there, gateway(tunnels, there) as port:
             with socket.create_connection(("127.0.0.1", port)):
                 previous = -1
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while sent == 0 or sent != previous:
                         previous = sent
                         await asyncio.sleep(0.3)

@@ -270,7 +270,7 @@ async def test_t25_connections_that_never_ask_do_not_keep_others_out() -> None:
         client, _ = await world.paired()
         assert loop.time() - start < 1.0
         # All of them are cut at the deadline; the pair is not.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for reader, _ in (*silent, *half):
                 with contextlib.suppress(ConnectionError):
                     assert await reader.read() == b""
@@ -313,7 +313,7 @@ async def test_t26_tls_in_single_bytes_is_cut_at_the_deadline() -> None:
                 writer.write(bytes([byte]))
                 await writer.drain()
             await asyncio.sleep(0.02)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.gather(ended, return_exceptions=True)
         assert loop.time() - start < 3
         writer.transport.abort()
@@ -334,7 +334,7 @@ async def test_t27_bytes_before_a_waiting_client_is_answered_end_it() -> None:
         )
         await attached.asked_for_legs()
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert b" 400 " in await reader.readline()
         await world.until(waiting=0)
         writer.transport.abort()
@@ -355,7 +355,7 @@ async def test_the_controller_gets_reports_and_pushes_keys() -> None:
         assert report.attachments == (relay_hash(connector_id()),)
         assert (report.parked, report.pairs, report.bytes_copied) == (0, 0, 0)
         controller.write_text(encode_relay_message(KeysPushed(make_keyset(signing_key(), signing_key("kid-2")))))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not world.kept:
                 await asyncio.sleep(0.005)
         assert set(world.kept[0][0].keys) == {"kid-1", "kid-2"}
@@ -398,7 +398,7 @@ async def test_an_emergency_distrust_locks_the_old_keys_tickets_out() -> None:
         controller = await world.dial(CONTROL_PATH)
         controller.set_receiver(Recorder())
         controller.write_text(encode_relay_message(KeysPushed(make_keyset(signing_key("kid-2")))))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not world.kept:
                 await asyncio.sleep(0.005)
         assert (await refusal(world.dial(ATTACH_PATH))).code.startswith("token_")
@@ -417,7 +417,7 @@ async def test_a_shutdown_says_goodbye_and_lets_pairs_drain() -> None:
         parked.set_receiver(up)
         spare.set_receiver(left)
         client.set_receiver(Recorder())
-        draining = asyncio.ensure_future(world.server.drain(5.0))
+        draining = asyncio.ensure_future(world.server.drain(600.0))
         assert await attached.goodbye() is Reason.SHUTTING_DOWN
         assert await left.ended() is Reason.SHUTTING_DOWN
         client.write(b"still")
@@ -426,7 +426,7 @@ async def test_a_shutdown_says_goodbye_and_lets_pairs_drain() -> None:
             await world.dial(ATTACH_PATH)
         assert not draining.done()
         client.close()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             await draining
 
 

@@ -48,7 +48,7 @@ class Agent:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until(self, what: str, count: int = 1) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(getattr(self, what)) < count:
                 self.news.clear()
                 await self.news.wait()

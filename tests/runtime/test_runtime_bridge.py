@@ -38,7 +38,7 @@ class World:
 
     async def finished(self) -> dict[str, Done]:
         """Waits until both bridges are done."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.done) < 2:
                 self._changed.clear()
                 await self._changed.wait()
@@ -76,7 +76,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def send_all(sock: socket.socket, data: bytes) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.get_running_loop().sock_sendall(sock, data)
 
 
@@ -84,7 +84,7 @@ async def read_all(sock: socket.socket) -> bytes:
     """Reads to the end; raises ConnectionResetError for a RST."""
     loop = asyncio.get_running_loop()
     found = bytearray()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while chunk := await loop.sock_recv(sock, 1 << 20):
             found += chunk
     return bytes(found)
@@ -285,7 +285,7 @@ async def test_many_streams_in_one_tunnel() -> None:
                 await sending
                 assert got == payload
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.gather(*(one(number) for number in range(25)))
         for bridge in bridges:
             bridge.abort(Reason.CANCELLED)

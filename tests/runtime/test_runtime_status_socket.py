@@ -92,7 +92,7 @@ async def test_when_the_asker_goes_its_work_ends(tmp_path: Path) -> None:
         with pytest.raises(RefusedError) as caught:
             await call(tmp_path / "x.sock", "hang", deadline_s=0.05)
         assert caught.value.reason is Reason.TIMEOUT
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await gone.wait()
 
 

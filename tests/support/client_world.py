@@ -205,7 +205,7 @@ class World:
 
     async def until(self, state: str) -> dict[str, Any]:
         """Waits until ``status`` says ``state``."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (status := await self.ask("status"))["state"] != state:
                 await asyncio.sleep(0.02)
             return status
@@ -236,7 +236,7 @@ async def running_daemon(world: World) -> AsyncIterator[Lifecycle]:
     daemon = Daemon(world.settings, LogBuffer())
     task = asyncio.get_running_loop().create_task(daemon.run(lifecycle))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not world.settings.socket.exists():
                 await asyncio.sleep(0.01)
                 if task.done():
@@ -246,7 +246,7 @@ async def running_daemon(world: World) -> AsyncIterator[Lifecycle]:
         yield lifecycle
     finally:
         lifecycle.stop.set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await task
 
 
@@ -258,7 +258,7 @@ async def online(folder: FilePath, *entries: Entry, edges: int = 1, strict_dns: 
         world.sign_in()
         load_or_create_key(world.settings.state_dir)
         async with running_daemon(world):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not world.controller.connected:
                     await asyncio.sleep(0.01)
             await world.push(*entries)

@@ -118,7 +118,7 @@ class ClientStream:
         return StreamAnswer(self.reset.code)
 
     async def until(self, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not done():
                 self._news.clear()
                 await self._news.wait()
@@ -186,14 +186,14 @@ class Lab:
         return list(self.enforcer.records.next_batch(10_000).records)
 
     async def until_recorded(self, count: int = 1) -> list[ConnectionRecord]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.enforcer.records) < count:
                 self.news.clear()
                 await self.news.wait()
         return self.records()
 
     async def until_lost(self) -> Reason:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.lost:
                 self.news.clear()
                 await self.news.wait()

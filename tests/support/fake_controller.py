@@ -76,7 +76,7 @@ class FakeController:
         assert self._connection is not None
         self._connection.transport.abort()
 
-    async def wait_for(self, kind: type[M], *, nth: int = 1, deadline_s: float = 10) -> M:
+    async def wait_for(self, kind: type[M], *, nth: int = 1, deadline_s: float = 60) -> M:
         """Returns the ``nth`` message of this kind ever received."""
         async with asyncio.timeout(deadline_s), self._news:
             while len(found := self.seen(kind)) < nth:

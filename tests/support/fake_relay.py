@@ -65,7 +65,7 @@ class FakeRelay:
         self.attached[-1].write_text(encode_relay_message(message))
 
     async def until(self, *, attached: int = 0, parked: int = 0, legs: int = 0, tickets: int = 0) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (
                 len(self.attached) < attached
                 or self.alive_parked() < parked

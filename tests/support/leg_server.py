@@ -48,7 +48,7 @@ class LegServer:
     async def pair(self, **options: Any) -> tuple[Leg, Leg]:
         """Returns both ends of a new leg: the dialled and the accepted one."""
         dialled = await self.dial(**options)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return dialled, await self.legs.get()
 
     def _requested(self, acceptor: LegAcceptor, request: UpgradeRequest) -> None:

@@ -23,19 +23,19 @@ class Recorder:
         self.pauses = 0
         self._changed = asyncio.Event()
 
-    async def until(self, condition: Callable[["Recorder"], bool], within: float = 10.0) -> None:
+    async def until(self, condition: Callable[["Recorder"], bool], within: float = 60.0) -> None:
         """Waits until ``condition`` holds."""
         async with asyncio.timeout(within):
             while not condition(self):
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def received(self, count: int, within: float = 10.0) -> bytes:
+    async def received(self, count: int, within: float = 60.0) -> bytes:
         """Waits for at least ``count`` bytes and returns all of them."""
         await self.until(lambda own: len(own.data) >= count, within)
         return bytes(self.data)
 
-    async def ended(self, within: float = 10.0) -> Reason:
+    async def ended(self, within: float = 60.0) -> Reason:
         """Waits for the end of the leg or the reset of the stream."""
         await self.until(lambda own: own.reason is not None, within)
         assert self.reason is not None

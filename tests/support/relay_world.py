@@ -150,7 +150,7 @@ class RelayWorld:
 
     async def until(self, **expected: object) -> None:
         """Waits until the relay's status has these values."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not all(self.server.status()[name] == value for name, value in expected.items()):
                 await asyncio.sleep(0.005)
 
@@ -182,11 +182,11 @@ class Tunnels:
 
     async def stream(self) -> tuple[TunnelStream, TunnelStream]:
         mine = self.client.open_stream()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return mine, await self.opened.get()
 
     async def both_lost(self) -> dict[str, Reason]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.lost) < 2:
                 self.changed.clear()
                 await self.changed.wait()

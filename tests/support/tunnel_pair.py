@@ -150,7 +150,7 @@ class TunnelPair:
     async def stream(self) -> tuple[TunnelStream, TunnelStream]:
         """Opens a stream at the client; returns both its ends."""
         mine = self.client.open_stream()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return mine, await self.opened.get()
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ async def session_bus(folder: Path) -> AsyncIterator[str]:
     address = f"unix:path={folder / 'bus'}"
     process = subprocess.Popen((str(DBUS_DAEMON), "--session", f"--address={address}", "--nofork", "--nopidfile"))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (folder / "bus").is_socket():
                 await asyncio.sleep(0.02)
         yield address
@@ -96,7 +96,7 @@ async def test_a_denial_reaches_the_desktop_as_text_not_markup(tmp_path: Path, d
     daemon.hang.add("events")
     async with session_bus(tmp_path) as address, desktop(address) as taken, _Desktop(address) as shown:
         following = asyncio.create_task(follow(daemon.path, shown.show))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             name, _, _, title, text, *_ = await taken.get()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

@@ -26,7 +26,7 @@ async def test_a_connection_is_held_then_allowed_then_closed(tmp_path: Path) -> 
         world.edge.targets["wiki.corp.internal", 80] = echo
         _, streams = await socks(world, "wiki.corp.internal", 80)
         await close(streams)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found := await happened(world)) < 3:
                 await asyncio.sleep(0.02)
         assert [item["kind"] for item in found] == ["held", "allowed", "closed"]
@@ -62,7 +62,7 @@ async def test_followers_get_the_past_and_then_what_comes(tmp_path: Path) -> Non
         following = asyncio.create_task(
             call(world.settings.socket, "events", {"n": 50, "follow": True}, deadline_s=None, on_event=seen.put_nowait)
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await seen.get()).get("state") != "online":
                 pass
             _, streams = await socks(world, "wiki.corp.internal", 80)

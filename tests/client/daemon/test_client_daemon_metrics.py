@@ -11,7 +11,7 @@ from runtime.metrics import SOCKET_NAME
 async def ask(path: Path, what: str) -> tuple[int, str]:
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(f"GET {what} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
     return int(head.split(" ")[1]), body

@@ -20,7 +20,7 @@ async def test_f4_a_lost_tunnel_is_made_again_ahead_of_use(tmp_path: Path) -> No
         await close(streams)
         (first,) = world.edge.tunnels
         first.close(Reason.TUNNEL_LOST)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(world.edge.tunnels) < 2 or not (await world.ask("status"))["tunnels"]:
                 await asyncio.sleep(0.05)
         _, again = await socks(world, "wiki.corp.internal", 80)

@@ -224,7 +224,7 @@ async def test_the_token_is_renewed_on_the_tunnel_under_a_live_flow(tmp_path: Pa
         world.edge.targets[("wiki.corp.internal", 80)] = echo
         world.access_life_s = 5
         _, streams = await socks(world, "wiki.corp.internal", 80)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(world.edge.proofs) < 2:
                 await asyncio.sleep(0.05)
         assert [proof.number for proof in world.edge.proofs] == [1, 2]

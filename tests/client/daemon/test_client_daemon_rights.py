@@ -210,7 +210,7 @@ async def test_t50_a_verb_that_waited_for_anothers_sign_in_is_refused_after_it(
         assert not waiting.done()
         approval.given.set()
         with pytest.raises(LocalError) as caught:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await waiting
         assert caught.value.reason is Reason.PERMISSION_DENIED
         assert Ownership(StateDir(world.settings.state_dir)).uid() == MEMBER

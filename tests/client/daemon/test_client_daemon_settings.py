@@ -77,7 +77,7 @@ async def test_a_follower_sees_what_comes() -> None:
     waiting = asyncio.ensure_future(anext(following))
     await asyncio.sleep(0)
     logger.warning("hello")
-    assert await asyncio.wait_for(waiting, 5) == "hello"
+    assert await asyncio.wait_for(waiting, 60) == "hello"
     await following.aclose()
 
 

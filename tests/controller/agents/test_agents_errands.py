@@ -229,7 +229,7 @@ class joined_or_refused:  # noqa: N801 - a context manager
 
     async def __aenter__(self) -> Reason | None:
         self._task = asyncio.create_task(self._link.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self._link.state.connected and self._link.state.error is None:
                 await asyncio.sleep(0.01)
         return None if self._link.state.connected else self._link.state.error.reason  # type: ignore[union-attr]

@@ -119,7 +119,7 @@ async def test_f21_t64_rotation_under_load_fails_no_request(company: Company) ->
         for _ in range(4):
             before = laptop.requests
             signed_by.add(await rotate(station))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while laptop.requests < before + 20:
                     await asyncio.sleep(0.005)
         assert len(signed_by) == 4
@@ -255,7 +255,7 @@ async def test_f22_a_distrusted_key_is_dead_within_five_seconds_with_flows_open(
         assert laptop.welcomes == 1
         again.close()
         site.lifecycle.stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while daemon.link.state.connected and not daemon.draining:
                 await asyncio.sleep(0.01)
         scope.cancel()
@@ -292,7 +292,7 @@ async def test_f23_a_connectors_key_is_rotated_under_load_and_nothing_fails(comp
 
         workers = [scope.spawn(load(), name="load") for _ in range(2)]
         daemon.rotation.ask()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while opened.count(daemon.identity.pin) < 10 or daemon.identity.pin == site.pin:
                 await asyncio.sleep(0.01)
         assert not any(worker.done() for worker in workers), "an opening failed"

@@ -115,7 +115,7 @@ async def test_d10_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path, m
         context = client_context(serving.ca)
         reader, writer = await asyncio.open_connection("localhost", serving.port, ssl=context)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with contextlib.suppress(ConnectionResetError, ssl.SSLError):
                 assert await reader.read() == b""
         writer.close()
@@ -139,7 +139,7 @@ async def test_d10_a_handshake_that_does_not_come_is_not_waited_for(
     monkeypatch.setattr(server, "HANDSHAKE_DEADLINE_S", 0.2)
     async with _serving(tmp_path) as serving:
         reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with contextlib.suppress(ConnectionResetError):
                 assert await reader.read() == b""
         writer.close()
@@ -151,7 +151,7 @@ async def test_d10_one_address_does_not_hold_all_connections(tmp_path: Path, mon
         context = client_context(serving.ca)
         held = [await asyncio.open_connection("127.0.0.1", serving.port, ssl=context) for _ in range(3)]
         reader, writer = await asyncio.open_connection("127.0.0.1", serving.port, ssl=context)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with contextlib.suppress(ConnectionResetError, ssl.SSLError):
                 writer.write(b"GET /healthz/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert await reader.read() == b""
@@ -168,7 +168,7 @@ async def test_d10_heads_are_bounded_while_they_are_read(tmp_path: Path) -> None
     async with _serving(tmp_path) as serving:
         reader, writer = await asyncio.open_connection("localhost", serving.port, ssl=client_context(serving.ca))
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with contextlib.suppress(ConnectionResetError, ssl.SSLError):
                 answer = await reader.read()
                 assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
@@ -182,7 +182,7 @@ async def test_t12_many_large_bodies_at_once_are_refused_unread(tmp_path: Path) 
             reader, writer = await asyncio.open_connection("localhost", serving.port, ssl=client_context(serving.ca))
             head = b"POST /api/v1/enroll HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1073741824\r\n\r\n"
             writer.write(head + b"x" * 4096)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 status = await reader.readline()
             writer.transport.abort()
             return status

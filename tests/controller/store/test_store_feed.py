@@ -51,7 +51,7 @@ async def test_waiting_ends_with_the_next_change_only() -> None:
     await asyncio.wait({waiting}, timeout=0)
     assert not waiting.done()
     feed.advance(world.changes)
-    assert (await asyncio.wait_for(waiting, 5)).position == 2
+    assert (await asyncio.wait_for(waiting, 60)).position == 2
 
 
 async def test_a_reader_may_start_in_the_past() -> None:
