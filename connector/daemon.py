@@ -17,7 +17,6 @@ from connector.enforcer import Enforcer
 from connector.identity import Identity, forget_config, load_config, load_floor, save_config, save_keys
 from connector.live_flows import exchange_live_flows
 from connector.peer import Trust, TunnelPeer
-from connector.reporter import Reporter
 from connector.resolver import Resolver
 from connector.rotation import KeyRotation
 from connector.settings import Settings
@@ -47,9 +46,11 @@ from protocol.tokens.verify import verify_config
 from protocol.version import PROTOCOL, SOFTWARE
 from runtime.agent_link import AgentLink
 from runtime.clock import Clock, SystemClock
+from runtime.controllers import load_controllers
 from runtime.files import StateDir
 from runtime.leg import Leg
 from runtime.lifecycle import Lifecycle
+from runtime.record_reporter import Reporter
 from runtime.tasks import TaskScope
 
 TICK_S: Final = 0.5
@@ -95,6 +96,7 @@ class Daemon:
             on_message=self._on_message,
             on_connected=self._on_connected,
             clock=self.clock,
+            known=load_controllers(state, identity.controller_url),
         )
         self.rotation = KeyRotation(self, self.link, state, self.clock, every_days=settings.key_rotation_days)
         self._made: WeakSet[TunnelPeer] = WeakSet()

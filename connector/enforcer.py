@@ -4,10 +4,9 @@ It does no I/O. A stream is opened by ``open`` (or ``permit_name``) and ended by
 leaves exactly one connection record (S-13). A change resets flows through the ``abort`` that their opener gave.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
@@ -16,7 +15,6 @@ from connector.core.config import ConfigKeeper, ServedConfig
 from connector.core.cutoffs import Cutoffs
 from connector.core.flows import Flow, FlowRegistry, Resets
 from connector.core.opening import Circumstances, decide_open, lease_of
-from connector.core.records import RecordQueue
 from protocol.acl.model import Deny, Entry, IPAddress, Request
 from protocol.control import ConnectionRecord, Cutoff
 from protocol.errors import RemoteError
@@ -26,12 +24,11 @@ from protocol.reasons import Reason
 from protocol.streams import StreamHeader
 from protocol.tokens.claims import Access, Config
 from runtime.clock import Clock
+from runtime.open_reports import OpenReports, Traffic
+from runtime.record_queue import RecordQueue
 
 Abort = Callable[[Reason], None]
 """Ends a flow at once, both ways; must lead to ``Enforcer.close``."""
-
-OPEN_AFTER_S: Final = 1.0
-"""A flow that lives longer is reported as open; a shorter one costs one record, of its end."""
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +47,7 @@ class _OpenFlow:
     flow: Flow
     relay: RelayId | None
     abort: Abort
+    traffic: Callable[[], Traffic]
 
 
 class Enforcer:
@@ -71,13 +69,14 @@ class Enforcer:
         self.bytes_down = 0
         self.on_record: Callable[[], None] | None = None
         self._open: dict[FlowId, _OpenFlow] = {}
-        self._young: deque[tuple[float, FlowId]] = deque()
-        """Flows whose start was not recorded yet, and when it is to be (monotonic), oldest first."""
+        self._reports = OpenReports(self.records, self._traffic, self._open_record)
 
     # Streams
 
-    def open(self, header: StreamHeader, origin: Origin, abort: Abort) -> Flow:
-        """Decides a tcp, udp or icmp stream and registers its flow.
+    def open(
+        self, header: StreamHeader, origin: Origin, abort: Abort, traffic: Callable[[], Traffic] = lambda: (0, 0)
+    ) -> Flow:
+        """Decides a tcp, udp or icmp stream and registers its flow; ``traffic`` reads its counters.
 
         Raises:
             RemoteError: the reason to answer; the refusal is recorded.
@@ -107,8 +106,8 @@ class Enforcer:
         except RemoteError as error:
             self.refused(header, origin, error.reason, entry.resource.id, entry.grants)
             raise
-        self._open[flow.flow] = _OpenFlow(flow, origin.relay, abort)
-        self._young.append((self.clock.monotonic() + OPEN_AFTER_S, flow.flow))
+        self._open[flow.flow] = _OpenFlow(flow, origin.relay, abort, traffic)
+        self._reports.begun(flow.flow, self.clock.monotonic())
         return flow
 
     def permit_name(self, header: StreamHeader, origin: Origin) -> ServedConfig:
@@ -230,7 +229,8 @@ class Enforcer:
     def tick(self) -> None:
         """Ends what time ends: leases, tokens without successor, grants. Call it twice a second."""
         now = self.clock.monotonic()
-        self._report_open(now)
+        if self._reports.tick(now) and self.on_record is not None:
+            self.on_record()
         if not len(self.flows):
             return
         self._apply(self.flows.lease_due(now, self.heard_at), "lease")
@@ -319,25 +319,17 @@ class Enforcer:
         if self.on_record is not None:
             self.on_record()
 
-    def _report_open(self, now: float) -> None:
-        """Records the start of flows that have been open for a while; one that is still dialled waits a little more."""
-        waiting: list[tuple[float, FlowId]] = []
-        reported = False
-        while self._young and self._young[0][0] <= now:
-            _, name = self._young.popleft()
-            entry = self._open.get(name)
-            if entry is None:
-                continue
-            if not entry.flow.accepted:
-                waiting.append((now + OPEN_AFTER_S, name))
-                continue
-            self.records.opened(self._open_record(entry.flow, entry.relay))
-            reported = True
-        self._young.extend(waiting)
-        if reported and self.on_record is not None:
-            self.on_record()
+    def _traffic(self, flow: FlowId) -> Traffic | None:
+        entry = self._open.get(flow)
+        return None if entry is None else entry.traffic()
 
-    def _open_record(self, flow: Flow, relay: RelayId | None) -> ConnectionRecord:
+    def _open_record(self, name: FlowId) -> ConnectionRecord | None:
+        """As of now; None while the resource is still dialled."""
+        entry = self._open[name]
+        flow, relay = entry.flow, entry.relay
+        if not flow.accepted:
+            return None
+        bytes_up, bytes_down = entry.traffic()
         return ConnectionRecord(
             flow=flow.flow,
             reporter="connector",
@@ -353,8 +345,8 @@ class Enforcer:
             port=flow.request.port,
             started_ms=round(flow.started_wall * 1000),
             ended_ms=round(self.clock.wall() * 1000),
-            bytes_up=0,
-            bytes_down=0,
+            bytes_up=bytes_up,
+            bytes_down=bytes_down,
             outcome=Reason.NORMAL.code,
             revision=flow.revision,
             grants=tuple(flow.grants),

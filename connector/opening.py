@@ -71,7 +71,7 @@ class Opening:
     def start(self) -> None:
         """Decides, and begins to dial."""
         try:
-            self._flow = self._enforcer.open(self._header, self._origin, self._abort)
+            self._flow = self._enforcer.open(self._header, self._origin, self._abort, self._traffic)
         except RemoteError as error:
             refuse(self._stream, error.reason)
             return
@@ -217,6 +217,10 @@ class Opening:
             self._bridge = echo_association(self._stream, ping, self._done)
         if self._waiting is not None and self._waiting.eof and not self._over:
             self._bridge.eof_received()
+
+    def _traffic(self) -> tuple[int, int]:
+        bridge = self._bridge
+        return (0, 0) if bridge is None else (bridge.bytes_up, bridge.bytes_down)
 
     # Ends
 

@@ -1,7 +1,7 @@
 """The connection log: what flows, flowed, or was denied, as agents reported it. Kept apart from the event log, with retention.
 
-One row is one side's view of one flow. It appears when the flow has been open for a while, or at its end, and changes once, at
-its end. Batches are written by one statement each, with numbers taken from a counter whose row stays locked until the
+One row is one side's view of one flow. It appears when the flow has been open for a while, or at its end; its bytes grow while it
+is open, and at the end it is closed. ``seq`` tells of the start and the end only: followers are not sent every step. Batches are written by one statement each, with numbers taken from a counter whose row stays locked until the
 transaction commits: whoever follows ``seq`` misses nothing (D6).
 """
 
@@ -26,7 +26,8 @@ UNKNOWN: Final = Reason.END_UNKNOWN.code
 _FIELDS: Final = tuple(field.name for field in fields(ConnectionRecord))
 _COLUMNS: Final = tuple(column.name for column in CONNECTIONS.columns)
 _KEY: Final = "flow, reporter, agent, started_ms"
-_CHANGED: Final = ("seq", "relay", "path", "address", "seen_ms", "ended_ms", "bytes_up", "bytes_down", "outcome")
+_CHANGED: Final = ("relay", "path", "address", "seen_ms", "ended_ms", "outcome")
+_GROWING: Final = ("bytes_up", "bytes_down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,13 +276,20 @@ def _stored(row: sa.RowMapping) -> StoredRecord:
 
 
 def _upsert(source: str) -> str:
-    """An end closes what is open or was given up; a start opens again what was given up; all else is known already."""
+    """An end closes what is open or was given up; a start opens again what was given up; what is open grows and never shrinks;
+    all else is known already."""
     names = ", ".join(f'"{name}"' for name in _COLUMNS)
-    changes = ", ".join(f"{name} = excluded.{name}" for name in _CHANGED)
+    goes_on = "connections.ended_ms IS NULL AND excluded.ended_ms IS NULL"
+    changes = [f"{name} = excluded.{name}" for name in _CHANGED]
+    changes += [
+        f"{name} = CASE WHEN connections.{name} > excluded.{name} THEN connections.{name} ELSE excluded.{name} END"
+        for name in _GROWING
+    ]
+    changes.append(f"seq = CASE WHEN {goes_on} THEN connections.seq ELSE excluded.seq END")
+    grew = " OR ".join(f"connections.{name} < excluded.{name}" for name in _GROWING)
     return (
-        f"INSERT INTO connections ({names}) {source} ON CONFLICT ({_KEY}) DO UPDATE SET {changes} "
-        f"WHERE (connections.ended_ms IS NULL OR connections.outcome = '{UNKNOWN}') "
-        "AND (connections.ended_ms IS NOT NULL OR excluded.ended_ms IS NOT NULL)"
+        f"INSERT INTO connections ({names}) {source} ON CONFLICT ({_KEY}) DO UPDATE SET {', '.join(changes)} "
+        f"WHERE (connections.ended_ms IS NULL OR connections.outcome = '{UNKNOWN}') AND (NOT ({goes_on}) OR {grew})"
     )
 
 

@@ -47,10 +47,14 @@ class Desk:
     enforcer: Enforcer
     origin: Origin
     aborted: list[tuple[int, Reason]] = field(default_factory=list)
+    traffic: tuple[int, int] = (0, 0)
 
     def open(self, number: int = 1, host: str = "10.0.0.5") -> Flow:
         return self.enforcer.open(
-            header(host, number=number), self.origin, lambda reason: self.aborted.append((number, reason))
+            header(host, number=number),
+            self.origin,
+            lambda reason: self.aborted.append((number, reason)),
+            lambda: self.traffic,
         )
 
     def refusal(self, host: str = "10.0.0.5", *, number: int = 1) -> Reason:
@@ -109,6 +113,21 @@ def test_a_flow_that_lives_for_a_while_is_reported_as_open_once() -> None:
     assert (ended.started_ms, ended.token) == (opened.started_ms, opened.token)
     assert ended.token
     assert ended.ended_ms - ended.started_ms == 11_500
+
+
+def test_an_open_flow_is_reported_again_when_its_bytes_have_grown() -> None:
+    it = desk()
+    flow = it.open()
+    flow.accepted = True
+    said: list[list[tuple[int, int]]] = []
+    for moment, traffic in [(1.0, (5, 50)), (10.0, (5, 50)), (10.0, (6, 70)), (10.0, (6, 70))]:
+        it.clock.advance(moment)
+        it.traffic = traffic
+        it.enforcer.tick()
+        batch = it.enforcer.records.next_batch()
+        said.append([(record.bytes_up, record.bytes_down) for record in batch.opened])
+        it.enforcer.records.acknowledged()
+    assert said == [[(5, 50)], [], [(6, 70)], []]
 
 
 def test_a_short_flow_is_reported_at_its_end_only() -> None:

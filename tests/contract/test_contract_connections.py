@@ -80,6 +80,30 @@ async def test_a_start_that_comes_again_or_late_changes_nothing(store: Store) ->
         assert await records.changed_after(db, seq) == []
 
 
+async def test_an_open_flow_grows_and_never_shrinks(store: Store) -> None:
+    flow = a_flow()
+    await report(store, [], [flow])
+
+    async def told(up: int, down: int) -> tuple[int, int, int, int]:
+        await report(store, [], [replace(flow, ended_ms=2000 + up, bytes_up=up, bytes_down=down)])
+        async with store.read() as db:
+            (only,) = await records.page(db, where=RecordFilter(open=True))
+        return only.record.bytes_up, only.record.bytes_down, only.record.ended_ms, only.seq
+
+    async with store.read() as db:
+        seq = await records.newest(db)
+    assert await told(10, 100) == (10, 100, 2010, seq)  # followers are told of start and end only
+    assert await told(20, 90) == (20, 100, 2020, seq)
+    assert await told(15, 95) == (20, 100, 2020, seq)  # an older report that came late
+    await report(store, [replace(flow, ended_ms=9000, bytes_up=19, bytes_down=300)], [])
+    async with store.read() as db:
+        (ended,) = await records.changed_after(db, seq)
+    assert (ended.open, ended.record.bytes_up, ended.record.bytes_down) == (False, 20, 300)
+    await report(store, [], [replace(flow, bytes_up=1000)])
+    async with store.read() as db:
+        assert await records.changed_after(db, ended.seq) == []
+
+
 async def test_what_nobody_reported_the_end_of_is_closed_truthfully(store: Store) -> None:
     lost, alive, late = a_flow(), a_flow(), a_flow()
     await report(store, [], [lost, alive, late])

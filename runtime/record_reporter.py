@@ -11,12 +11,12 @@ from typing import Final
 
 import structlog
 
-from connector.core.records import RecordQueue
 from protocol.control import Records, RecordsAccepted
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
 from runtime.agent_link import AgentLink
 from runtime.backoff import Backoff
+from runtime.record_queue import RecordQueue
 
 PAUSE_S: Final = 1.0
 """Collects records into batches."""

@@ -7,10 +7,10 @@ from flow_records import connector_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.core.records import SPLIT_AFTER, RecordQueue
 from protocol.control import Records
 from protocol.control_codec import encode
 from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
+from runtime.record_queue import SPLIT_AFTER, RecordQueue
 
 
 def test_a_batch_is_resent_until_it_is_acknowledged() -> None:

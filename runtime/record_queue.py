@@ -66,8 +66,8 @@ class RecordQueue:
         return len(self._waiting) + len(self._opened) >= BATCH_MAX
 
     def opened(self, record: ConnectionRecord) -> None:
-        """Queues the start of a flow that is open; when there is no room it is left out, for its end will follow."""
-        if len(self) < self._limit:
+        """Queues what is to be said of an open flow, in place of what waits; without room it is left out, for its end will follow."""
+        if record.flow in self._opened or len(self) < self._limit:
             self._opened[record.flow] = record
 
     def add(self, record: ConnectionRecord) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 from flow_records import connector_record
 
-from connector import reporter as module
-from connector.core.records import BATCH_MAX, RecordQueue
-from connector.reporter import Reporter
 from protocol.control import Message, Records, RecordsAccepted
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
+from runtime import record_reporter as module
+from runtime.record_queue import BATCH_MAX, RecordQueue
+from runtime.record_reporter import Reporter
 from runtime.tasks import TaskScope
 
 
