@@ -12,6 +12,8 @@ def render_status(answer: Mapping[str, Any]) -> None:
     state = "ready" if answer["ready"] else "draining" if answer["draining"] else "NOT READY"
     print_lines(f"connector   {answer['connector']}  {state}, up {_span(answer['uptime_s'])}")
     print_lines(f"controller  {controller['url']}  {_controller_state(controller)}")
+    if controller.get("at") not in (None, "", controller["url"]):
+        print_lines(f"            at {controller['at']}")
     if config is None:
         print_lines("config      none yet")
     else:

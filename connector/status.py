@@ -55,6 +55,7 @@ def describe(daemon: Daemon) -> dict[str, Any]:
         "problem": _error(daemon.problem),
         "controller": {
             "url": daemon.identity.controller_url,
+            "at": link.url,
             "connected": link.connected,
             "since_s": round(now - link.since, 1) if link.since else None,
             "heard_s_ago": round(max(0.0, now - enforcer.heard_at), 1),

@@ -144,6 +144,7 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
         presence=presence,
         clock=clock,
         audiences=lambda: (services.state.issuer, *services.audiences),
+        addresses=services.announced_urls,
     )
     await endpoint.journal.restore()
     links = RelayLinks(store.feed, signer, presence, clock, client_context(services.ca.pem))

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from protocol.errors import LocalError
-from protocol.limits import ACCESS_LIFE_S, SESSION_LIFE_S
+from protocol.limits import ACCESS_LIFE_S, CONTROLLER_URL_MAX, CONTROLLERS_MAX, SESSION_LIFE_S
 from protocol.reasons import Reason
 from runtime.metrics import HELP as METRICS_HELP
 
@@ -39,6 +39,12 @@ class Settings:
     )
     extra_hostnames: tuple[str, ...] = field(
         default=(), metadata={"help": "Further host names and addresses in the TLS certificate (tls = internal)."}
+    )
+    agent_urls: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "https URLs of single replicas; agents are told them, and go there when the public URL does not answer."
+        },
     )
     listen_host: str = field(default="0.0.0.0", metadata={"help": "Address to listen on."})  # noqa: S104 - a server
     listen_port: int = field(default=8443, metadata={"help": "TCP port to listen on.", "min": 1, "max": 65535})
@@ -108,6 +114,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.public_url is not None:
             parse_public_url(self.public_url)
+        for url in self.agent_urls:
+            parse_public_url(url, "agent_urls")
+        if len(self.agent_urls) >= CONTROLLERS_MAX:
+            raise LocalError(Reason.CONFIG_INVALID, f"agent_urls: at most {CONTROLLERS_MAX - 1}")
         if self.tls == "files" and (self.tls_certificate is None or self.tls_key is None):
             raise LocalError(Reason.CONFIG_INVALID, "tls is `files`: set tls_certificate and tls_key")
 
@@ -127,8 +137,8 @@ class Settings:
             raise LocalError(Reason.NOT_SET_UP, f"{self.state_dir} holds no database")
 
 
-def parse_public_url(url: str) -> str:
-    """Returns ``url`` in its canonical form (no trailing slash). Raises LocalError(CONFIG_INVALID).
+def parse_public_url(url: str, setting: str = "public_url") -> str:
+    """Returns ``url`` in its canonical form (no trailing slash). Raises LocalError(CONFIG_INVALID) naming the ``setting``.
 
     It must be https: session cookies are ``__Host-`` cookies and agents refuse anything else.
     """
@@ -136,11 +146,11 @@ def parse_public_url(url: str) -> str:
     try:
         port = parts.port
     except ValueError as exc:
-        raise LocalError(Reason.CONFIG_INVALID, f"public_url: the port of {url!r} is not a number") from exc
-    if parts.scheme != "https" or not parts.hostname:
-        raise LocalError(Reason.CONFIG_INVALID, f"public_url: {url!r} is not of the form https://HOST[:PORT]")
+        raise LocalError(Reason.CONFIG_INVALID, f"{setting}: the port of {url!r} is not a number") from exc
+    if parts.scheme != "https" or not parts.hostname or len(url) > CONTROLLER_URL_MAX:
+        raise LocalError(Reason.CONFIG_INVALID, f"{setting}: {url!r} is not of the form https://HOST[:PORT]")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
-        raise LocalError(Reason.CONFIG_INVALID, "public_url: only https://HOST[:PORT], without a path")
+        raise LocalError(Reason.CONFIG_INVALID, f"{setting}: only https://HOST[:PORT], without a path")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"https://{host}" if port in (None, 443) else f"https://{host}:{port}"
 

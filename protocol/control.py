@@ -148,7 +148,8 @@ class Records(Message):
     """Finished or denied flows, and flows that are open for a while already.
 
     Acknowledged by RecordsAccepted with the same ``id``; kept and resent until then. In ``opened`` the times and bytes are
-    as of the message; a flow that is over before it was reported as open is in ``records`` only.
+    as of the message, and a flow is in there again when its bytes have grown; one that is over before it was reported as open
+    is in ``records`` only.
     """
 
     TYPE: ClassVar[str] = "records"
@@ -212,7 +213,10 @@ class ExplainRequest(Message):
 
 @dataclass(frozen=True, slots=True)
 class Welcome(Message):
-    """First message of the controller. ``jwks`` are the current and next signing keys (RFC 7517)."""
+    """First message of the controller. ``jwks`` are the current and next signing keys (RFC 7517).
+
+    ``controllers`` are the URLs under which this controller's replicas may be reached besides the one that the agent knows.
+    """
 
     TYPE: ClassVar[str] = "welcome"
     protocol: int
@@ -224,6 +228,7 @@ class Welcome(Message):
     user: str = ""
     user_name: str = ""
     session_expires: int | None = None
+    controllers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ LEASE_MAX_S: Final = 24 * 3600
 UPGRADE_DEADLINE_S: Final = 5.0
 """TLS handshake and HTTP upgrade together."""
 UPGRADE_HEADER_MAX_BYTES: Final = 8 * 1024
+FIRST_MAX_BYTES: Final = 4 * 1024
+"""A client's first bytes in the head of its request; a ClientHello with a hybrid key share has 1,450."""
 PAIRING_DEADLINE_S: Final = 5.0
 PARKED_LEGS_DEFAULT: Final = 2
 PARKED_LEGS_MAX: Final = 16
@@ -52,6 +54,9 @@ HEARTBEAT_SLOWEST_S: Final = 20.0
 AGENT_STALL_S: Final = 6.0
 """A peer unheard for this long is gone (fault F-3); above the stall budget of an event loop (F-29)."""
 CONTROL_REQUEST_DEADLINE_S: Final = 5.0
+CONTROLLERS_MAX: Final = 16
+"""Addresses of one controller that it announces and agents keep."""
+CONTROLLER_URL_MAX: Final = 512
 FAN_OUT_COALESCE_S: Final = 0.03
 FACTS_INTERVAL_S: Final = 900.0
 """A client repeats how its device is set up, so that the controller knows that it is still so."""

@@ -8,43 +8,43 @@ the order of arrival and must not wait; what it starts belongs to its owner's sc
 import asyncio
 import contextlib
 import math
-import socket
+import random
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Final
 
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from protocol.control import AGENT_PATH, Goodbye, Heartbeat, Hello, Message, Revoked, Welcome
+from protocol.control import Goodbye, Heartbeat, Hello, Message, Revoked, Welcome
 from protocol.control_codec import encode, parse_message_untrusted
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.limits import (
     AGENT_STALL_S,
-    CONTROL_MESSAGE_MAX_BYTES,
     CONTROL_REQUEST_DEADLINE_S,
     HEARTBEAT_INTERVAL_S,
     HEARTBEAT_SLOWEST_S,
 )
 from protocol.reasons import Reason, reason_from_code
-from protocol.rendezvous import REASON_HEADER
-from protocol.version import OLDEST_SUPPORTED, SOFTWARE
+from protocol.version import OLDEST_SUPPORTED
+from runtime.agent_dial import HINT_MAX_S, Dialler
 from runtime.backoff import Backoff
 from runtime.clock import Clock
 from runtime.clock_samples import OFFSET_SAMPLES, ClockSamples
-from runtime.http import check_url, refusal
-from runtime.sockets import connect_socket
+from runtime.controllers import Controllers
 from runtime.tasks import TaskScope
 
-CONNECT_DEADLINE_S: Final = 5.0
-"""TCP, TLS and upgrade; then the same again for Welcome."""
+WELCOME_DEADLINE_S: Final = 5.0
+"""From the upgrade to Welcome."""
 OUTGOING_MAX: Final = 1024
 """Messages waiting for the socket; a controller that takes nothing any more is left."""
 STABLE_AFTER_S: Final = 10.0
 REFUSED_PAUSE_S: Final = 5.0
 """Before asking again a controller that said no; only an administrator can change its mind."""
+SWITCH_MAX_S: Final = 0.25
+"""A random pause up to this before another address is tried: thousands who lose one controller come to the next one spread (T-18)."""
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +63,8 @@ class LinkState:
     clock_offset_ms: float | None = None
     """The controller's clock minus ours."""
     rtt_ms: float | None = None
+    url: str = ""
+    """Which address of the controller answered, or was tried last."""
     error: OstiaryError | None = None
     """Why the last attempt or connection ended."""
     attempts: int = 0
@@ -71,7 +73,7 @@ class LinkState:
 
 @dataclass(slots=True)
 class AgentLink:
-    """Keeps one connection to the controller.
+    """Keeps one connection to the controller, at whichever of its addresses answers (F-7).
 
     Args:
         url: base URL of the controller (https).
@@ -83,6 +85,7 @@ class AgentLink:
         on_connected: is called after each Welcome, before any other message is handled.
         on_lost: is called after the end of each connection, and each refused attempt.
         sock_mark: SO_MARK of the socket.
+        known: the addresses of the controller, ``url`` among them; by default it alone, until others are announced.
     """
 
     url: str
@@ -95,8 +98,11 @@ class AgentLink:
     on_connected: Callable[[Welcome], None] | None = None
     on_lost: Callable[[OstiaryError], None] | None = None
     sock_mark: int | None = None
+    known: InitVar[Controllers | None] = None
     backoff: Backoff = field(default_factory=Backoff)
     state: LinkState = field(default_factory=LinkState, init=False)
+    controllers: Controllers = field(init=False)
+    _dialler: Dialler = field(init=False)
     _outgoing: "asyncio.Queue[Message] | None" = field(default=None, init=False)
     _waiting: dict[int, asyncio.Future[Message]] = field(default_factory=dict, init=False)
     _samples: ClockSamples = field(default_factory=ClockSamples, init=False)
@@ -110,22 +116,30 @@ class AgentLink:
     _interval_s: float = field(default=HEARTBEAT_INTERVAL_S, init=False)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
+    def __post_init__(self, known: Controllers | None) -> None:
+        self.controllers = known or Controllers(self.url)
+        self._dialler = Dialler(self.context, self.assertion, self._take_hint, self.sock_mark)
+
     async def run(self) -> None:
         """Connects for ever; ends only by cancellation."""
         while True:
+            self.state.url = url = self.controllers.take()
             try:
-                await self._connect_once()
+                await self._connect_once(url)
             except OstiaryError as error:
                 self._lost(error)
-            pause = self.backoff.next(at_least_s=self._retry_after_s)
-            if isinstance(self.state.error, RefusedError):
-                pause = max(pause, REFUSED_PAUSE_S)
             self._wake.clear()
-            try:
-                async with asyncio.timeout(pause):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
+
+    def _pause(self) -> float:
+        """Seconds until the next attempt: short before an address that was not tried yet, backoff after all of them."""
+        if isinstance(self.state.error, RefusedError):
+            return max(self.backoff.next(at_least_s=self._retry_after_s), REFUSED_PAUSE_S)
+        if not self.controllers.exhausted:
+            return self._retry_after_s + random.uniform(0.0, SWITCH_MAX_S)  # noqa: S311 - spreads load
+        return self.backoff.next(at_least_s=self._retry_after_s)
 
     def next_id(self) -> int:
         """Returns the id for the next request."""
@@ -135,6 +149,7 @@ class AgentLink:
     def network_changed(self) -> None:
         """Gives up the current connection, which may be dead without a sign, and makes a new one at once (F-17, F-18)."""
         self.backoff.reset()
+        self.controllers.begin()
         if self._connection is not None:
             self._connection.transport.abort()
         self._wake.set()
@@ -193,13 +208,14 @@ class AgentLink:
         assert self.state.welcome is not None
         return self.state.welcome
 
-    async def _connect_once(self) -> None:
+    async def _connect_once(self, url: str) -> None:
         self._retry_after_s = 0.0
-        async with await self._dial() as connection:
+        async with await self._dialler.dial(url) as connection:
             self._connection = connection
             try:
                 welcome = await self._greet(connection)
                 self._found(welcome)
+                self.controllers.answered(url, welcome.controllers)
                 await self._converse(connection)
             except ConnectionClosed as exc:
                 raise RemoteError(Reason.CONTROLLER_UNREACHABLE, "the controller closed the connection") from exc
@@ -207,50 +223,11 @@ class AgentLink:
                 self._outgoing = self._connection = None
                 connection.transport.abort()
 
-    async def _dial(self) -> ClientConnection:
-        parts = check_url(self.url)
-        host = parts.hostname or ""
-        tls = parts.scheme == "https"
-        sock = await connect_socket(
-            host, parts.port or (443 if tls else 80), mark=self.sock_mark, deadline_s=CONNECT_DEADLINE_S
-        )
-        url = f"{'wss' if tls else 'ws'}://{parts.netloc}{parts.path.rstrip('/')}{AGENT_PATH}"
-        try:
-            return await self._upgrade(url, sock, host if tls else None)
-        except BaseException as exc:
-            # On success the transport owns the socket; on failure it may never have taken it.
-            sock.close()
-            if isinstance(exc, InvalidStatus):
-                raise self._refused(exc) from exc
-            if isinstance(exc, ssl.SSLCertVerificationError):
-                raise RemoteError(Reason.CERTIFICATE_UNTRUSTED, f"{host}: {exc.verify_message}") from exc
-            if isinstance(exc, OSError | EOFError | InvalidHandshake | InvalidURI):
-                text = str(exc) or type(exc).__name__
-                raise RemoteError(Reason.CONTROLLER_UNREACHABLE, f"{host}: {text}") from exc
-            raise
-
-    async def _upgrade(self, url: str, sock: socket.socket, server_hostname: str | None) -> ClientConnection:
-        return await connect(
-            url,
-            sock=sock,
-            ssl=self.context if server_hostname is not None else None,
-            server_hostname=server_hostname,
-            compression=None,
-            additional_headers={"Authorization": f"Bearer {self.assertion()}"},
-            user_agent_header=f"ostiary/{SOFTWARE}",
-            proxy=None,
-            open_timeout=CONNECT_DEADLINE_S,
-            ping_interval=None,  # our heartbeats say more
-            close_timeout=1,
-            max_size=CONTROL_MESSAGE_MAX_BYTES,
-            process_exception=lambda exc: exc,
-        )
-
     async def _greet(self, connection: ClientConnection) -> Welcome:
         started = self.clock.monotonic()
         await connection.send(encode(self.hello()))
         try:
-            async with asyncio.timeout(CONNECT_DEADLINE_S):
+            async with asyncio.timeout(WELCOME_DEADLINE_S):
                 message = await _receive(connection)
                 while message is None:
                     message = await _receive(connection)
@@ -289,9 +266,8 @@ class AgentLink:
                 self._measure(message.clock_ms, (self.clock.monotonic() - sent) * 1000)
             return
         if isinstance(message, Goodbye):
-            # A hint of an hour would be an outage made by us; a negative or endless one is nonsense.
-            hint = message.retry_after_s
-            self._retry_after_s = min(hint, 60.0) if math.isfinite(hint) and hint > 0 else 0.0
+            hint = message.retry_after_s  # a negative or endless one is nonsense
+            self._take_hint(min(hint, HINT_MAX_S) if math.isfinite(hint) and hint > 0 else 0.0)
             raise RemoteError(reason_from_code(message.reason), "the controller said goodbye")
         waiting = self._waiting.get(getattr(message, "id", -1))
         if waiting is not None:
@@ -343,6 +319,7 @@ class AgentLink:
         if state.connected:
             if now - state.since > STABLE_AFTER_S:
                 self.backoff.reset()
+                self.controllers.begin()
             state.connected, state.since = False, now
             self._samples.clear()
             self._beats.clear()
@@ -358,17 +335,8 @@ class AgentLink:
         if self.on_lost is not None:
             self.on_lost(error)
 
-    def _refused(self, exc: InvalidStatus) -> OstiaryError:
-        response = exc.response
-        headers = {name.lower(): value for name, value in response.headers.raw_items()}
-        error = refusal(response.status_code, headers, None)
-        self._retry_after_s = min(error.retry_after_s, 60.0)
-        code = headers.get(REASON_HEADER.lower())
-        if code is not None:
-            return RefusedError(reason_from_code(code), f"HTTP {response.status_code}")
-        if response.status_code >= 500 or response.status_code == 429:
-            return RemoteError(Reason.CONTROLLER_UNREACHABLE, f"HTTP {response.status_code}")
-        return RefusedError(error.reason, error.detail)
+    def _take_hint(self, seconds: float) -> None:
+        self._retry_after_s = seconds
 
     def _away(self) -> str:
         return self.state.error.detail if self.state.error is not None else f"{self.url} is not connected"

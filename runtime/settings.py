@@ -66,6 +66,7 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "DATABASE_URL",
             "PUBLIC_URL",
             "EXTRA_HOSTNAMES",
+            "AGENT_URLS",
             "LISTEN_HOST",
             "LISTEN_PORT",
             "TLS",

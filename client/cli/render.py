@@ -69,6 +69,8 @@ def _facts(result: Result, now: float) -> list[str]:
     if controller.get("url"):
         word = "connected" if controller.get("connected") else "not connected"
         text = f"{controller['url']}, {word}{for_how_long(controller.get('since'), now)}"
+        if controller.get("connected") and controller.get("at") not in (None, controller["url"]):
+            text += f", at {controller['at']}"
         offset = controller.get("clock_offset_ms")
         if isinstance(offset, int | float) and abs(offset) > CLOCK_WARN_MS:
             text += f"; this host's clock is {abs(offset) / 1000:.1f} s {'ahead' if offset > 0 else 'behind'}"

@@ -224,6 +224,8 @@ def _infrastructure(session: Session, gateway: Gateway) -> frozenset[str]:
         host = check_url(session.controller.url).hostname
         if host is not None:
             names.add(host)
+    if session.link is not None:
+        names |= session.link.controllers.hosts
     proxy = upstream_proxy.current()
     if proxy is not None:
         names.add(proxy.host.lower())

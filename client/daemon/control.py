@@ -51,6 +51,7 @@ from protocol.version import PROTOCOL, SOFTWARE
 from runtime.agent_link import AgentLink, LinkState
 from runtime.clock import Clock
 from runtime.clock_samples import SAMPLE_KEEP_S
+from runtime.controllers import Controllers
 from runtime.enrolment import make_assertion
 
 M = TypeVar("M", bound=Message)
@@ -134,6 +135,7 @@ class ControlLink:
         on_change: connection came or went.
         on_standing: the controller ended this device's standing for this reason.
         sock_mark: SO_MARK of our sockets.
+        known: the addresses of the controller.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class ControlLink:
         on_standing: Callable[[Reason], None],
         flow_count: Callable[[], tuple[int, int]],
         sock_mark: int | None,
+        known: Controllers | None = None,
     ) -> None:
         self.clock = clock
         self.keys = identity.keys
@@ -181,12 +184,18 @@ class ControlLink:
             on_connected=self._connected,
             on_lost=self._lost,
             sock_mark=sock_mark,
+            known=known,
         )
 
     @property
     def state(self) -> LinkState:
         """Of the connection."""
         return self._link.state
+
+    @property
+    def controllers(self) -> Controllers:
+        """The addresses of the controller."""
+        return self._link.controllers
 
     @property
     def connected(self) -> bool:

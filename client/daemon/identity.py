@@ -2,6 +2,7 @@
 
     controller.json   which controller, whether it was told to be up
     ca.pem            its CA, checked against the pin; absent when the system's roots vouch for the controller
+    controllers.json  its other addresses, as it announced them
     identity.json     issuer, device, session, user, verification keys
     watermark.json    newest policy ever enforced; kept apart from the snapshot (D8)
     snapshot.jws      the whitelist in force; verified again at every load
@@ -19,6 +20,7 @@ from protocol.ids import DeviceId, Epoch, Revision, SessionId, SpkiPin
 from protocol.limits import SNAPSHOT_MAX_BYTES
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys
+from runtime.controllers import CONTROLLERS_FILE
 from runtime.files import StateDir
 from runtime.trust import client_context
 
@@ -29,7 +31,15 @@ WATERMARK_FILE: Final = "watermark.json"
 SNAPSHOT_FILE: Final = "snapshot.jws"
 NAMES_FILE: Final = "names.json"
 """Guarded names of strict DNS (``strict_names``)."""
-_ALL_FILES: Final = (IDENTITY_FILE, SNAPSHOT_FILE, WATERMARK_FILE, CONTROLLER_FILE, CA_FILE, NAMES_FILE)
+_ALL_FILES: Final = (
+    IDENTITY_FILE,
+    SNAPSHOT_FILE,
+    WATERMARK_FILE,
+    CONTROLLER_FILE,
+    CONTROLLERS_FILE,
+    CA_FILE,
+    NAMES_FILE,
+)
 
 
 @dataclass(frozen=True, slots=True)

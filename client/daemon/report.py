@@ -157,6 +157,7 @@ class Reporter:
         link, controller = session.link, session.controller
         body: dict[str, Any] = {
             "url": None if controller is None else controller.url,
+            "at": None,
             "connected": False,
             "since": None,
             "clock_offset_ms": None,
@@ -164,6 +165,7 @@ class Reporter:
         if link is not None:
             ago = self._clock.monotonic() - link.state.since if link.state.since else None
             body["connected"] = link.connected
+            body["at"] = link.state.url or None
             body["since"] = None if ago is None else self._unix_ago(ago)
             offset = link.state.clock_offset_ms
             # As a person says it: positive when this host's clock is ahead.

@@ -14,6 +14,7 @@ from client.daemon.control import ControllerClock, ControlLink
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.identity import WATERMARK_FILE, Controller, Identity, IdentityStore
+from client.daemon.known import Known
 from client.daemon.network_watch import NetworkWatch
 from client.daemon.ownership import Asker
 from client.daemon.policy import Newest, Policy
@@ -25,10 +26,11 @@ from client.daemon.up_arguments import parse_up
 from client.host.keys import load_or_create_key, remove_key
 from protocol.control import Welcome
 from protocol.enrolment import EnrolmentToken
-from protocol.errors import LocalError, OstiaryError, RefusedError
+from protocol.errors import LocalError, RefusedError
 from protocol.ids import SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys
+from runtime.controllers import load_controllers
 from runtime.http import check_url
 from runtime.tasks import TaskScope, cancel_and_wait
 
@@ -82,6 +84,7 @@ class Session:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._began = clock.monotonic()
+        self._known = Known(clock.monotonic)
         self.notice = renewal.Notice(clock)
         self._state = ""
         self._state_since = clock.base.wall()
@@ -295,6 +298,7 @@ class Session:
     async def _live(self, controller: Controller, identity: Identity) -> None:
         """One identity's link and tunnels, until it is cancelled."""
         key = load_or_create_key(self._store.state.path)
+        known = self._known = self._known.for_identity(identity)
         newest = Newest()  # this link's alone: what waits in it was verified for its identity
         link = ControlLink(
             controller,
@@ -309,6 +313,7 @@ class Session:
             on_standing=self._standing_lost,
             flow_count=lambda: (len(self._policy.flows), 0 if tunnels is None else len(tunnels.live)),
             sock_mark=self._mark,
+            known=load_controllers(self._store.state, controller.url),
         )
         tunnels: Tunnels | None = None
         if self._policy.load(link.verify_snapshot):
@@ -316,7 +321,7 @@ class Session:
         posture = Posture(self._clock.monotonic)
         await posture.tell(link)
         async with TaskScope("session") as scope:
-            tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark)
+            tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark, known=known)
             self.link, self._gateway.tunnels = link, tunnels
             captive = self.captive = self._captive_watch(controller, link)
             try:
@@ -327,8 +332,7 @@ class Session:
                 scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")
                 scope.spawn_supervised(lambda: self._follow_network(link, tunnels), name="network")
                 scope.spawn_supervised(captive.run, name="captive")
-                prewarmer = Prewarmer(tunnels, self._policy, lambda: link.connected, self._clock)
-                scope.spawn_supervised(prewarmer.run, name="prewarm")
+                scope.spawn_supervised(Prewarmer(tunnels, self._policy, link, known.warmth).run, name="prewarm")
                 await scope.join()
             finally:
                 self.link, self._gateway.tunnels, self.captive = None, None, None
@@ -353,9 +357,7 @@ class Session:
         await network_watch.watch(NetworkWatch(clock.counter, addresses, clock.monotonic), changed)
 
     def _captive_watch(self, controller: Controller, link: ControlLink) -> CaptiveWatch:
-        def away() -> OstiaryError | None:
-            return None if link.connected else link.state.error
-
+        away = lambda: None if link.connected else link.state.error  # noqa: E731 - looked up anew each time
         host = check_url(controller.url).hostname or ""
         return CaptiveWatch(host, away, link.network_changed, mark=self._mark)
 

@@ -60,7 +60,7 @@ class AgentEndpoint:
     """The WebSocket route of one application.
 
     ``audiences`` returns the names of this controller in assertions; ``announce_s`` is how long a connector waits before it uses
-    a key that it has announced.
+    a key that it has announced; ``addresses`` are told to agents (F-7).
     """
 
     def __init__(
@@ -73,11 +73,13 @@ class AgentEndpoint:
         clock: Clock,
         audiences: Callable[[], Collection[str]] | None = None,
         announce_s: float = ANNOUNCE_S,
+        addresses: tuple[str, ...] = (),
     ) -> None:
         self._store = store
         self._hub = hub
         self._presence = presence
         self._clock = clock
+        self._addresses = addresses
         self._audiences = audiences or self._own_names
         self._answerer = Answerer(hub, signer, presence)
         self._replays = ReplayCache()
@@ -226,6 +228,7 @@ class AgentEndpoint:
             user=user,
             user_name=await self._name_of(user, state) if user else "",
             session_expires=subject.session_expires if subject is not None else None,
+            controllers=self._addresses,
         )
 
     def _jwks(self, state: PolicyState) -> Mapping[str, object]:

@@ -16,7 +16,7 @@ from controller.identity.provider_client import ProviderClient
 from controller.identity.rate_limit import Proven, RateLimiter
 from controller.identity.sealing import Seal
 from controller.identity.web_sessions import Activity
-from controller.settings import Settings
+from controller.settings import Settings, parse_public_url
 from controller.store import Store
 from controller.store.history import History
 from protocol.ids import SpkiPin
@@ -97,4 +97,14 @@ class Services:
         port = urlsplit(self.public_url).port
         hosts = (f"[{name}]" if ":" in name else name for name in self.settings.extra_hostnames)
         others = (f"https://{host}" if port in (None, 443) else f"https://{host}:{port}" for host in hosts)
-        return (self.public_url, *others)
+        return (self.public_url, *others, *self.agent_urls)
+
+    @property
+    def agent_urls(self) -> tuple[str, ...]:
+        """The addresses of single replicas, in canonical form."""
+        return tuple(parse_public_url(url, "agent_urls") for url in self.settings.agent_urls)
+
+    @property
+    def announced_urls(self) -> tuple[str, ...]:
+        """What agents are told: the public URL too, because an agent may have been given that of a replica (F-7)."""
+        return (self.public_url, *self.agent_urls) if self.agent_urls else ()

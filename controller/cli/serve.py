@@ -91,7 +91,8 @@ def make_tls(settings: Settings, services: Services) -> tls.ServerTls | None:
         assert settings.tls_certificate is not None
         assert settings.tls_key is not None
         return tls.from_files(settings.tls_certificate, settings.tls_key)
-    names = (host_of(services.public_url), *settings.extra_hostnames)
+    urls = (services.public_url, *services.agent_urls)
+    names = tuple(dict.fromkeys((*map(host_of, urls), *settings.extra_hostnames)))
     return tls.internal(services.ca, names, services.clock.wall)
 
 

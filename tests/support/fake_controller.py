@@ -32,6 +32,7 @@ class FakeController:
         silent: says nothing after Welcome, not even heartbeats.
         first: what it says in place of Welcome.
         accept_records: acknowledges records by itself.
+        announced: the addresses that it tells in Welcome.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class FakeController:
         self.silent = False
         self.first: Message | str | bytes | None = None
         self.accept_records = True
+        self.announced: tuple[str, ...] = ()
         self.clock_offset_ms = 0
         self.on_message: Callable[[Message], None] | None = None
         self._connection: ServerConnection | None = None
@@ -107,7 +109,8 @@ class FakeController:
         elif self.first is not None:
             await connection.send(encode(self.first))
         else:
-            welcome = Welcome(1, "test", self.clock_ms(), 1, Revision(0), self.keys.to_jwks())
+            jwks = self.keys.to_jwks()
+            welcome = Welcome(1, "test", self.clock_ms(), 1, Revision(0), jwks, controllers=self.announced)
             await connection.send(encode(welcome))
         self._connection = connection
         await self._note(hello)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +32,7 @@ from protocol.tokens.keys import generate_key, pin_of, public_jwk
 from protocol.version import PROTOCOL
 from runtime.agent_link import AgentLink
 from runtime.clock import SystemClock
+from runtime.controllers import Controllers
 from runtime.entropy import token_text
 from runtime.trust import client_context
 
@@ -117,8 +118,10 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def running_fleet(folder: Path, database_url: str, count: int) -> AsyncIterator[Fleet]:
-    """Sets a controller up and runs ``count`` replicas of it."""
+async def running_fleet(
+    folder: Path, database_url: str, count: int, *, announced: Sequence[str] = ()
+) -> AsyncIterator[Fleet]:
+    """Sets a controller up and runs ``count`` replicas of it; ``announced``: each one's host name for agents."""
     origin = folder / "origin"
     origin.mkdir()
     await set_up(origin, now=SystemClock().wall(), database_url=database_url)
@@ -126,10 +129,11 @@ async def running_fleet(folder: Path, database_url: str, count: int) -> AsyncIte
     ca = (await load_ca(load_seal(origin), store)).pem
     await store.close()
     replicas = []
-    for number in range(count):
+    ports = [free_port() for _ in range(count)]
+    urls = ",".join(f"https://{host}:{port}" for host, port in zip(announced, ports, strict=False))
+    for number, port in enumerate(ports):
         home = folder / f"replica{number}"
         shutil.copytree(origin, home / "state")
-        port = free_port()
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -137,6 +141,7 @@ async def running_fleet(folder: Path, database_url: str, count: int) -> AsyncIte
             "OSTIARY_RUNTIME_DIR": str(home / "run"),
             "OSTIARY_DATABASE_URL": database_url,
             "OSTIARY_PUBLIC_URL": f"https://localhost:{port}",
+            "OSTIARY_AGENT_URLS": urls,
             "OSTIARY_LISTEN_HOST": "127.0.0.1",
             "OSTIARY_LISTEN_PORT": str(port),
             "OSTIARY_SINKS_ON_LOOPBACK": "true",
@@ -215,6 +220,8 @@ class LightAgent:
     snapshot: dict[str, Any] = field(default_factory=dict)
     revoked: list[Revoke] = field(default_factory=list)
     connections: int = 0
+    known: Controllers | None = None
+    """Its addresses of the controller, when it keeps them."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def assertion(self, *, jti: str = "") -> str:
@@ -240,8 +247,14 @@ class LightAgent:
             on_message=self._take,
             on_connected=lambda _: self._connected(),
             clock=SystemClock(),
+            known=self.known,
         )
         return self._link
+
+    @property
+    def at(self) -> str:
+        """Which address it is connected to, or tries."""
+        return self._link.state.url
 
     def _connected(self) -> None:
         self.connections += 1
