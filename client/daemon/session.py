@@ -14,7 +14,6 @@ from client.daemon.control import ControllerClock, ControlLink
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.identity import WATERMARK_FILE, Controller, Identity, IdentityStore
-from client.daemon.known import Known
 from client.daemon.network_watch import NetworkWatch
 from client.daemon.ownership import Asker
 from client.daemon.policy import Newest, Policy
@@ -26,7 +25,7 @@ from client.daemon.up_arguments import parse_up
 from client.host.keys import load_or_create_key, remove_key
 from protocol.control import Welcome
 from protocol.enrolment import EnrolmentToken
-from protocol.errors import LocalError, RefusedError
+from protocol.errors import LocalError, OstiaryError, RefusedError
 from protocol.ids import SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys
@@ -84,7 +83,6 @@ class Session:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._began = clock.monotonic()
-        self._known = Known(clock.monotonic)
         self.notice = renewal.Notice(clock)
         self._state = ""
         self._state_since = clock.base.wall()
@@ -298,7 +296,6 @@ class Session:
     async def _live(self, controller: Controller, identity: Identity) -> None:
         """One identity's link and tunnels, until it is cancelled."""
         key = load_or_create_key(self._store.state.path)
-        known = self._known = self._known.for_identity(identity)
         newest = Newest()  # this link's alone: what waits in it was verified for its identity
         link = ControlLink(
             controller,
@@ -321,7 +318,7 @@ class Session:
         posture = Posture(self._clock.monotonic)
         await posture.tell(link)
         async with TaskScope("session") as scope:
-            tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark, known=known)
+            tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark)
             self.link, self._gateway.tunnels = link, tunnels
             captive = self.captive = self._captive_watch(controller, link)
             try:
@@ -332,7 +329,8 @@ class Session:
                 scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")
                 scope.spawn_supervised(lambda: self._follow_network(link, tunnels), name="network")
                 scope.spawn_supervised(captive.run, name="captive")
-                scope.spawn_supervised(Prewarmer(tunnels, self._policy, link, known.warmth).run, name="prewarm")
+                prewarmer = Prewarmer(tunnels, self._policy, lambda: link.connected, self._clock)
+                scope.spawn_supervised(prewarmer.run, name="prewarm")
                 await scope.join()
             finally:
                 self.link, self._gateway.tunnels, self.captive = None, None, None
@@ -357,7 +355,9 @@ class Session:
         await network_watch.watch(NetworkWatch(clock.counter, addresses, clock.monotonic), changed)
 
     def _captive_watch(self, controller: Controller, link: ControlLink) -> CaptiveWatch:
-        away = lambda: None if link.connected else link.state.error  # noqa: E731 - looked up anew each time
+        def away() -> OstiaryError | None:
+            return None if link.connected else link.state.error
+
         host = check_url(controller.url).hostname or ""
         return CaptiveWatch(host, away, link.network_changed, mark=self._mark)
 
