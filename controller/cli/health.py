@@ -42,7 +42,8 @@ def _failed_checks(body: str) -> str:
 
 
 async def _ask(settings: Settings, path: str) -> tuple[int, str]:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.listen_host, settings.listen_host)  # noqa: S104
+    own = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - every address is this one, too
+    host = own.get(settings.listen_host, settings.listen_host)
     shown = f"[{host}]" if ":" in host else host
     scheme = "http" if settings.tls == "off" else "https"
     answer = await request(

@@ -86,7 +86,7 @@ def init(
 @app.command("serve")
 def serve(
     context: typer.Context,
-    listen_host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    listen_host: Annotated[str | None, typer.Option(help="Address to listen on. Default: every address.")] = None,
     listen_port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Run the controller until it is told to stop (SIGTERM).

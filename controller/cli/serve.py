@@ -8,6 +8,7 @@ import socket
 import ssl
 from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 import structlog
 
@@ -22,6 +23,8 @@ from protocol.reasons import Reason
 from runtime import lifecycle, logging
 from runtime.console import exit_on_error
 from runtime.tasks import TaskScope
+
+_NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 _log = structlog.get_logger(__name__)
 
@@ -38,8 +41,10 @@ def serve(config: Path | None, *, listen_host: str | None, listen_port: int | No
 
 async def run(settings: Settings, life: lifecycle.Lifecycle) -> None:
     """Serves until ``life.stop``. Raises LocalError when it cannot start."""
-    listener = listen(settings.listen_host, settings.listen_port)
-    with contextlib.closing(listener):
+    listeners = listen(settings.listen_host, settings.listen_port)
+    with contextlib.ExitStack() as opened:
+        for listener in listeners:
+            opened.enter_context(contextlib.closing(listener))
         app = build_app(settings)
         async with app.router.lifespan_context(app):
             services = services_of(app)
@@ -50,36 +55,60 @@ async def run(settings: Settings, life: lifecycle.Lifecycle) -> None:
                 scope.spawn(stop_when_told(server, life), name="stop")
                 if server_tls is not None:
                     scope.spawn(renew(server_tls, services), name="tls")
-                await server.serve(sockets=[listener])
+                await server.serve(sockets=listeners)
                 scope.cancel()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Binds the listening socket. Raises LocalError PORT_IN_USE, PERMISSION_DENIED or CONFIG_INVALID."""
-    where = f"{host}:{port}"
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Binds the listening sockets: of ``host``, or without one of every address that this host has, IPv4 and IPv6.
+
+    Raises:
+        LocalError: PORT_IN_USE, PERMISSION_DENIED or CONFIG_INVALID.
+    """
+    where = f"{host or '*'}:{port}"
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
         raise LocalError(Reason.CONFIG_INVALID, f"listen_host: {host!r} is not an address of this host") from exc
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+    places = [(family, protocol, address) for family, _, protocol, _, address in found]
+    if host:
+        places = places[:1]
+    listeners: list[socket.socket] = []
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # `::` serves IPv4 too.
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind(address)
-        listener.setblocking(False)
-        # uvicorn's own listen() comes later; this one finds out now whether the port is free.
-        listener.listen(BACKLOG)
+        for number, (family, protocol, address) in enumerate(places, 1):
+            try:
+                listeners.append(_bind(family, protocol, address, both=bool(host)))
+            except OSError as exc:
+                # A host without IPv6 may have an address for it all the same.
+                last = number == len(places)
+                if exc.errno not in _NO_SUCH_FAMILY or (last and not listeners):
+                    raise
     except OSError as exc:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         match exc.errno:
             case errno.EADDRINUSE:
                 raise LocalError(Reason.PORT_IN_USE, where) from exc
             case errno.EACCES | errno.EPERM:
                 raise LocalError(Reason.PERMISSION_DENIED, f"{where} needs CAP_NET_BIND_SERVICE") from exc
         raise LocalError(Reason.CONFIG_INVALID, f"listen_host: {where}: {exc.strerror}") from exc
+    return listeners
+
+
+def _bind(family: socket.AddressFamily, protocol: int, address: Any, *, both: bool) -> socket.socket:
+    """``both``: a socket on `::` serves IPv4 as well, where nobody else does. Raises OSError."""
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+        listener.bind(address)
+        listener.setblocking(False)
+        # uvicorn's own listen() comes later; this one finds out now whether the port is free.
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 
@@ -118,7 +147,7 @@ def announce(settings: Settings, services: Services, life: lifecycle.Lifecycle) 
     _log.info(
         "serving",
         public_url=services.public_url,
-        listen=f"{settings.listen_host}:{settings.listen_port}",
+        listen=f"{settings.listen_host or '*'}:{settings.listen_port}",
         ca_pin=services.ca.pin,
         revision=services.state.position,
     )

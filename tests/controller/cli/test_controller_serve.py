@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -221,11 +222,30 @@ def test_a_port_in_use_is_named() -> None:
         assert refused.value.reason is Reason.CONFIG_INVALID
 
 
-def test_both_families_are_served() -> None:
-    with contextlib.closing(serve.listen("::", _free_port())) as listener:
-        port = listener.getsockname()[1]
+@pytest.mark.parametrize("host", ["", "::"])
+def test_both_families_are_served(host: str) -> None:
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(contextlib.closing(each)) for each in serve.listen(host, _free_port())]
+        port = listeners[0].getsockname()[1]
         for address in ("127.0.0.1", "::1"):
             socket.create_connection((address, port), timeout=5).close()
+    assert Settings().listen_host == "", "what nobody has set is every address"
+
+
+def test_a_kernel_without_ipv6_is_served_over_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket.bind
+
+    def bind(self: socket.socket, address: Any) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "no IPv6 here")
+        real(self, address)
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(contextlib.closing(each)) for each in serve.listen("", _free_port())]
+        assert [each.family for each in listeners] == [socket.AF_INET]
+    with pytest.raises(LocalError):
+        serve.listen("::", 1)
 
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> dict[str, Any]:
