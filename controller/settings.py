@@ -46,7 +46,9 @@ class Settings:
             "help": "https URLs of single replicas; agents are told them, and go there when the public URL does not answer."
         },
     )
-    listen_host: str = field(default="0.0.0.0", metadata={"help": "Address to listen on."})  # noqa: S104 - a server
+    listen_host: str = field(
+        default="", metadata={"help": "Address to listen on. Default: every address, IPv4 and IPv6."}
+    )
     listen_port: int = field(default=8443, metadata={"help": "TCP port to listen on.", "min": 1, "max": 65535})
     tls: str = field(
         default="internal",
