@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install host-tools host-tools-all demo test soak check format lock bench bench-control bench-idle bench-quick wheel deb clean
+.PHONY: help install host-tools host-tools-all demo test soak check format reference lock bench bench-control bench-idle bench-quick wheel deb clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,11 @@ check: $(STAMP) ## format, lint, types and import contracts
 format: $(STAMP) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+reference: $(STAMP) ## write docs/commands.md and the pages of `ostiary … --help` from the commands themselves
+	$(BIN)/python -m client.cli.reference > docs/commands.md
+	$(BIN)/python -m client.cli.reference --pages > client/cli/.help_pages.new
+	mv client/cli/.help_pages.new client/cli/help_pages.json
 
 lock: ## write the two lock files anew from pyproject.toml (needs uv)
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --extra controller --extra dev \

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
+from runtime import service_verbs
 from runtime.command_line import JsonOption, command_group
-from runtime.console import NOT_READY, OK, exit_on_error, print_json, print_lines
-from runtime.service import ROLES, Service
 
 
 def service_group(role: str, command: str) -> typer.Typer:
@@ -39,13 +38,13 @@ def _add_install(group: typer.Typer, role: str, command: str) -> None:
             ] = None,
             as_json: JsonOption = False,
         ) -> None:
-            _install(role, tuple(user or ()), as_json=as_json)
+            raise typer.Exit(service_verbs.install(role, tuple(user or ()), as_json=as_json))
 
     else:
 
         @group.command("install", help=text + example)
         def install(as_json: JsonOption = False) -> None:
-            _install(role, (), as_json=as_json)
+            raise typer.Exit(service_verbs.install(role, (), as_json=as_json))
 
 
 def _add_others(group: typer.Typer, role: str, command: str) -> None:
@@ -54,8 +53,7 @@ def _add_others(group: typer.Typer, role: str, command: str) -> None:
         help=f"Stop the service and remove it; state and identity stay.\n\n\b\nExample:\n  sudo {command} service uninstall",
     )
     def uninstall(as_json: JsonOption = False) -> None:
-        with exit_on_error(as_json=as_json):
-            _tell(Service(ROLES[role]).uninstall(), as_json=as_json)
+        raise typer.Exit(service_verbs.uninstall(role, as_json=as_json))
 
     @group.command(
         "status",
@@ -63,22 +61,4 @@ def _add_others(group: typer.Typer, role: str, command: str) -> None:
         f"\n\n\b\nExample:\n  {command} service status --json",
     )
     def status(as_json: JsonOption = False) -> None:
-        with exit_on_error(as_json=as_json):
-            standing = Service(ROLES[role]).standing()
-        if as_json:
-            print_json({"ok": standing.active, "unit": standing.unit, "systemd": standing.shown})
-        else:
-            print_lines(standing.sentence)
-        raise typer.Exit(OK if standing.active else NOT_READY)
-
-
-def _install(role: str, users: tuple[str, ...], *, as_json: bool) -> None:
-    with exit_on_error(as_json=as_json):
-        _tell(Service(ROLES[role]).install(users=users), as_json=as_json)
-
-
-def _tell(done: tuple[str, ...], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"ok": True, "done": done})
-    else:
-        print_lines(*done)
+        raise typer.Exit(service_verbs.status(role, as_json=as_json))

@@ -1,47 +1,9 @@
 """`ostiary accounts` and `ostiary switch`: several sign-ins on one host, one of them active."""
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from client.cli.control_socket import call
-from runtime.command_line import JsonOption
 from runtime.console import OK, exit_on_error, print_json, print_lines, print_table
-
-
-def declare(app: typer.Typer) -> None:
-    """Adds the commands."""
-
-    @app.command("accounts")
-    def accounts_command(as_json: JsonOption = False) -> None:
-        """List the sign-ins that this host keeps, for several controllers or users, and which one is active.
-
-        \b
-        Example:
-          ostiary accounts
-        """
-        raise typer.Exit(accounts(as_json=as_json))
-
-    @app.command("switch")
-    def switch_command(
-        account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="As `ostiary accounts` calls it.")],
-        new: Annotated[bool, typer.Option("--new", help="Make it first, empty. Needs root.")] = False,
-        remove: Annotated[
-            bool, typer.Option("--remove", help="Forget it instead, with its key; not the active one. Needs root.")
-        ] = False,
-        as_json: JsonOption = False,
-    ) -> None:
-        """Make another sign-in the active one. Open connections of the old one are cut; it stays signed in.
-
-        \b
-        Examples:
-          ostiary switch acme
-          sudo ostiary switch --new acme && sudo ostiary up https://ostiary.acme.example
-          sudo ostiary switch --remove acme
-        """
-        if new and remove:
-            raise typer.BadParameter("choose one of --new and --remove", param_hint="--new")
-        raise typer.Exit(switch(account, new=new, remove=remove, as_json=as_json))
 
 
 def accounts(*, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client.cli import accounts, commands_checks, dns, forward, preferences
+from client.cli import commands_checks, commands_dns, commands_settings
 from runtime.command_line import JsonOption, command_group, version_option
 from runtime.service_commands import service_group
 
@@ -319,12 +319,9 @@ def show_version(as_json: JsonOption = False) -> None:
 
 
 commands_checks.declare(app)
-preferences.declare(app)
-accounts.declare(app)
-
-forward.declare(app)
+commands_settings.declare(app)
 app.add_typer(service_group("client", "ostiary"))
-app.add_typer(dns.app)
+app.add_typer(commands_dns.app)
 
 # Only its name and its help, for `ostiary --help`; client.cli.main hands its commands to client.cli.admin.
 _admin = command_group("Administer the network: connectors, resources, people, grants, audit.", without_verb=True)

@@ -1,14 +1,10 @@
 """`ostiary dns`: how this host's questions come to the client, what becomes of one, and starting afresh."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
-
-from runtime.command_line import JsonOption, command_group
+from client.cli.control_socket import call
 from runtime.console import DENIED, FAILED, NOT_READY, OK, exit_on_error, print_json, print_lines
-
-app = command_group("How names of resources are answered on this host.", name="dns")
 
 _WHO: Final = {
     "client": "the client itself",
@@ -17,71 +13,31 @@ _WHO: Final = {
 }
 
 
-@app.command("status")
-def status(as_json: JsonOption = False) -> None:
-    """Say how questions come to the client, and where those go that are not about resources.
-
-    Exit code 3 while no question comes here.
-
-    \b
-    Example:
-      ostiary dns status
-    """
-    from client.cli.control_socket import call
-
+def status(*, as_json: bool) -> int:
+    """`ostiary dns status`: 3 while no question comes here."""
     with exit_on_error(as_json=as_json):
         result = call("dns_status")
     _show(result, as_json=as_json)
-    raise typer.Exit(NOT_READY if result.get("mode") == "off" else OK)
+    return NOT_READY if result.get("mode") == "off" else OK
 
 
-@app.command("query")
-def query(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name, as a program would ask for it.")],
-    kind: Annotated[str, typer.Option("--type", "-t", metavar="TYPE", help="A, AAAA, HTTPS, SRV, TXT, MX, PTR…")] = "A",
-    as_json: JsonOption = False,
-) -> None:
-    """Ask about a name as a program on this host would, and say who answered, what, and why not.
-
-    Exit code 0 for an answer, 1 when there is none, 8 when the question was refused.
-
-    \b
-    Examples:
-      ostiary dns query db.corp.internal
-      ostiary dns query _ldap._tcp.corp.internal --type SRV
-    """
-    from client.cli.control_socket import call
-
+def query(name: str, kind: str, *, as_json: bool) -> int:
+    """`ostiary dns query`: 0 for an answer, 1 when there is none, 8 when the question was refused."""
     with exit_on_error(as_json=as_json):
         result = call("dns_query", {"name": name, "type": kind})
     if as_json:
         print_json(result)
     else:
         print_lines(*_answer(result))
-    raise typer.Exit(_exit_code(result))
+    return _exit_code(result)
 
 
-@app.command("reset")
-def reset(
-    forget: Annotated[
-        bool, typer.Option("--forget", help="Forget the names that strict DNS keeps on this host, too. Needs root.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Forget what connectors said about names, and make this host's resolver settings anew.
-
-    --forget opens names that strict DNS has kept from an earlier whitelist, for example after `ostiary down`.
-
-    \b
-    Examples:
-      ostiary dns reset
-      sudo ostiary dns reset --forget
-    """
-    from client.cli.control_socket import call
-
+def reset(*, forget: bool, as_json: bool) -> int:
+    """`ostiary dns reset`; ``forget``: the names that strict DNS keeps, too."""
     with exit_on_error(as_json=as_json):
         result = call("dns_reset", {"forget": forget})
     _show(result, as_json=as_json)
+    return OK
 
 
 def _show(result: Mapping[str, Any], *, as_json: bool) -> None:

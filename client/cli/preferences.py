@@ -1,56 +1,11 @@
 """`ostiary set` and `ostiary get`: settings of the daemon that count at once."""
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from client.cli.control_socket import call
 from protocol.errors import LocalError
 from protocol.reasons import Reason
-from runtime.command_line import JsonOption
 from runtime.console import OK, exit_on_error, print_json, print_lines, print_table
-
-
-def declare(app: typer.Typer) -> None:
-    """Adds the commands."""
-
-    @app.command("set")
-    def set_command(
-        setting: Annotated[str, typer.Argument(metavar="KEY=VALUE", help="KEY=default takes a setting back.")],
-        as_json: JsonOption = False,
-    ) -> None:
-        """Change a setting of the running daemon, at once and for good.
-
-        \b
-          log-level    debug, info, warning or error
-          check-every  off, or 15s to 1h: check every network through to a connector by itself
-
-        What needs a restart (mode, addresses, strict DNS, proxy) is in /etc/ostiary/client.toml;
-        `ostiaryd check-config` shows it.
-
-        \b
-        Examples:
-          ostiary set check-every=5m
-          ostiary set log-level=debug && ostiary logs -f
-          ostiary set log-level=default
-        """
-        raise typer.Exit(put(setting, as_json=as_json))
-
-    @app.command("get")
-    def get_command(
-        key: Annotated[
-            str | None, typer.Argument(metavar="[KEY]", help="Only this one, and only its value.", show_default=False)
-        ] = None,
-        as_json: JsonOption = False,
-    ) -> None:
-        """Show the settings that `ostiary set` can change, with what they mean.
-
-        \b
-        Examples:
-          ostiary get
-          ostiary get log-level
-        """
-        raise typer.Exit(get(key, as_json=as_json))
 
 
 def put(setting: str, *, as_json: bool) -> int:

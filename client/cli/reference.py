@@ -1,6 +1,11 @@
-"""Writes docs/commands.md from the commands themselves: ``python -m client.cli.reference > docs/commands.md``."""
+"""Writes what is told of the commands from the commands themselves (``make reference``).
+
+``python -m client.cli.reference > docs/commands.md``; with ``--pages`` the pages of ``client.cli.help_pages``.
+"""
 
 import inspect
+import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +15,7 @@ from typer.main import get_command
 
 from client.cli.admin import build_whole
 from client.cli.commands import app
+from client.cli.help_pages import COLUMNS
 from runtime.console import print_lines
 
 _HEAD: Final = """# Commands
@@ -72,6 +78,26 @@ def walk() -> Iterator[Command]:
     yield from _below(build_whole(), "ostiary admin")
 
 
+def pages() -> str:
+    """Returns client/cli/help_pages.json: by command what its ``--help`` prints, of the user's commands and their groups."""
+    whole = _pages(get_command(app), "ostiary", None, skip="admin")
+    admin = _pages(get_command(build_whole()), "ostiary admin", None, deep=False)
+    return json.dumps(dict([*whole, *admin]), indent=1, ensure_ascii=False)
+
+
+def _pages(
+    command: object, path: str, parent: object, *, skip: str = "", deep: bool = True
+) -> Iterator[tuple[str, str]]:
+    make_context = getattr(command, "make_context")  # noqa: B009 - typer's own copy of click has no public type
+    word = path if parent is None else path.rpartition(" ")[2]
+    how = {"resilient_parsing": True, "terminal_width": COLUMNS - 2, "help_option_names": ["-h", "--help"]}
+    with make_context(word, [], parent=parent, **how) as context:
+        yield path, str(context.get_help())
+        for child, found in getattr(command, "commands", {}).items() if deep else ():
+            if child != skip:
+                yield from _pages(found, f"{path} {child}", context)
+
+
 def _below(application: typer.Typer, name: str, without: tuple[str, ...] = ()) -> Iterator[Command]:
     command = get_command(application)
     yield from _commands(command, name, without)
@@ -109,4 +135,5 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    print_lines(*text().rstrip("\n").split("\n"))
+    written = pages() if sys.argv[1:] == ["--pages"] else text()
+    print_lines(*written.rstrip("\n").split("\n"))

@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from client.cli.user import VERIFY_S, code_of, has_desktop
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
 from runtime.console import OK, AdviceError, exit_on_error, print_json, print_lines, say
-from runtime.http import check_url
-from runtime.secret_input import read_token
 
 XDG_OPEN: Final = Path("/usr/bin/xdg-open")
 _PIN: Final = re.compile(r"sha256/[A-Za-z0-9+/]{43}=\Z")
@@ -54,6 +51,8 @@ def up(
                 Reason.INVALID_INPUT, "--ca-pin goes with the controller's URL: `ostiary up URL --ca-pin …`"
             )
         if token_file is not None:
+            from runtime.secret_input import read_token
+
             args["token"] = read_token(token_file)
         args |= {"verify_s": VERIFY_S, **_owner()}
         began = time.monotonic()
@@ -112,6 +111,8 @@ def split_url(url: str, ca_pin: str | None) -> tuple[str, str | None]:
         raise LocalError(
             Reason.INVALID_INPUT, "the CA pin is not of the form sha256/ and 44 characters; copy it completely"
         )
+    from runtime.http import check_url
+
     if "://" not in base:
         base = f"https://{base}"
     try:
@@ -180,6 +181,8 @@ def _open_browser(page: str) -> None:
     """Opens the page in the user's browser; what the daemon said goes to it only when it is a web address."""
     if _PAGE.match(page) is None or not XDG_OPEN.exists():
         return
+    import subprocess
+
     try:
         subprocess.Popen(
             [str(XDG_OPEN), page],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from client.cli import control_socket, dns
+from client.cli import commands_dns, dns
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
 
@@ -45,8 +45,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
                 raise result
             return result | {"asked": [verb, args]}
 
-        monkeypatch.setattr(control_socket, "call", call)
-        done = CliRunner().invoke(dns.app, arguments)
+        monkeypatch.setattr(dns, "call", call)
+        done = CliRunner().invoke(commands_dns.app, arguments)
         return done.exit_code, done.output
 
     return runner

@@ -9,7 +9,8 @@ import pytest
 from command_line import CommandLine
 from fake_daemon import FakeDaemon
 
-from client.cli.main import run_plain
+from client.cli import help_pages
+from client.cli.plain import VERBS, run
 
 ROOT = Path(__file__).parents[3]
 HEAVY = (
@@ -40,43 +41,100 @@ print(" ".join(sorted(module for module in sys.modules if "." not in module)), f
 """
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("status",),
-        ("status", "--json"),
-        ("status", "--check", "ready"),
-        ("resources",),
-        ("explain", "db:5432"),
-        ("ping", "db:5432"),
-        ("events",),
-        ("doctor",),
-        ("down",),
-        ("version",),
-    ],
-)
-def test_everyday_commands_load_nothing_heavy(daemon: FakeDaemon, arguments: tuple[str, ...]) -> None:
-    daemon.results |= {
-        "status": {"state": "online", "since": 1},
-        "resources": {"resources": []},
-        "explain": {"host": "db", "port": 5432, "allowed": True},
-        "ping": {"ok": True, "host": "db", "port": 5432, "steps": []},
-        "events": {"events": []},
-        "doctor": {"ok": True, "checks": []},
-        "down": {"state": "down"},
-        "version": {"version": "1"},
-    }
+LINES = {
+    "up": ("up", "--timeout", "5s"),
+    "explain": ("explain", "db:5432"),
+    "request": ("request", "db:5432", "--reason", "release", "--for=2h"),
+    "ping": ("ping", "db:5432"),
+    "set": ("set", "log-level=debug"),
+    "switch": ("switch", "acme"),
+    "forward": ("forward", "db:5432"),
+    "dns query": ("dns", "query", "db.corp.internal", "-t", "TXT"),
+    "report": ("report", "-o", "REPORT"),
+}
+"""What is typed for verbs that want more than their name."""
+RESULTS = {
+    "up": {"state": "online"},
+    "login": {"state": "online"},
+    "auth": {"state": "online"},
+    "status": {"state": "online", "since": 1},
+    "resources": {"resources": []},
+    "explain": {"host": "db", "port": 5432, "allowed": True},
+    "ping": {"ok": True, "host": "db", "port": 5432, "steps": []},
+    "events": {"events": []},
+    "doctor": {"ok": True, "checks": []},
+    "down": {"state": "down"},
+    "logout": {"state": "sign_in_required"},
+    "version": {"version": "1"},
+    "logs": {"lines": []},
+    "netcheck": {"ok": True, "checks": []},
+    "request": {"request": {"id": "req_1", "status": "open"}},
+    "withdraw": {"request": {"id": "req_1", "status": "withdrawn"}},
+    "requests": {"requests": []},
+    "get": {"settings": []},
+    "set": {"settings": [{"key": "log-level", "value": "debug"}]},
+    "accounts": {"accounts": []},
+    "switch": {"accounts": []},
+    "forward": {},
+    "dns_status": {"mode": "resolved"},
+    "dns_query": {"answers": ["x"]},
+    "dns_reset": {"mode": "resolved"},
+}
+HEAVY_ALL_THE_SAME = {"service status": {"subprocess"}}
+"""It asks systemctl."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_verb_loads_what_it_does_not_need(daemon: FakeDaemon, verb: str, tmp_path: Path) -> None:
+    daemon.results |= RESULTS
+    arguments = [word.replace("REPORT", str(tmp_path / "r.tar.gz")) for word in LINES.get(verb, verb.split())]
+    code, modules = probe(*arguments)
+    assert code in ("0", "3"), "3: the host of the tests may have no systemd"
+    allowed = HEAVY_ALL_THE_SAME.get(verb, set())
+    # The report looks at the settings as the daemon does.
+    assert verb == "report" or modules & {*HEAVY, "subprocess"} == allowed
+
+
+def test_help_loads_nothing_heavy() -> None:
+    for arguments in (["--help"], ["status", "-h"], ["dns", "query", "--help"], ["admin", "--help"]):
+        code, modules = probe(*arguments, COLUMNS="80")
+        assert (code, modules & {*HEAVY, "subprocess"}) == ("0", set())
+
+
+def probe(*arguments: str, **env: str) -> tuple[str, set[str]]:
+    """Runs the command in a process of its own; returns its exit code and the modules that it loaded."""
     ran = subprocess.run(
         [sys.executable, "-c", _PROBE, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
     *_, code, modules = ran.stderr.splitlines()
-    assert code == "left with 0"
-    assert set(modules.split()) & set(HEAVY) == set()
+    return code.removeprefix("left with "), set(modules.split())
+
+
+def test_the_stored_help_is_what_typer_prints(ostiary: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from client.cli.reference import pages
+
+    stored = (ROOT / "client" / "cli" / "help_pages.json").read_text()
+    assert stored == pages() + "\n", "run `make reference`"
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in (("get",), ("dns", "query"), ("service",), ("admin",), ()):
+        quick = ostiary(*arguments, "--help")
+        monkeypatch.setattr("client.cli.help_pages.page", lambda _: None)
+        assert ostiary(*arguments, "--help") == quick
+        monkeypatch.undo()
+        monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_a_narrow_terminal_gets_narrow_help(ostiary: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in (60, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert max(map(len, ostiary("status", "--help").out.splitlines()[:8])) < width
+    assert help_pages.page(["status", "--help"], {"COLUMNS": "60"}) is None
+    assert help_pages.page(["stauts", "--help"], {}) is None
 
 
 @pytest.mark.parametrize(
@@ -89,6 +147,21 @@ def test_everyday_commands_load_nothing_heavy(daemon: FakeDaemon, arguments: tup
         (["events", "--trouble", "--json"], ["events", "--json", "--trouble", "--lines", "20"]),
         (["version", "--json"], ["version", "--json"]),
         (["resources", "--json"], ["resources", "--json"]),
+        (["wait", "--for=live"], ["wait", "--for", "live", "--timeout", "60s"]),
+        (["logs", "-n", "3", "--json"], ["logs", "--lines", "3", "--json"]),
+        (["set", "log-level=debug"], ["set", "--", "log-level=debug"]),
+        (["get", "--json"], ["get", "--json"]),
+        (["switch", "acme", "--new"], ["switch", "--new", "--", "acme"]),
+        (["accounts", "--json"], ["accounts", "--json"]),
+        (["request", "db", "--reason", "why", "--for", "2h"], ["request", "--for=2h", "--reason=why", "--", "db"]),
+        (["requests", "--withdraw", "req_1"], ["requests", "--withdraw=req_1"]),
+        (["forward", "db:1", "99"], ["forward", "--", "db:1", "99"]),
+        (["netcheck", "--json"], ["netcheck", "--json"]),
+        (["auth", "--within", "2h", "--json"], ["auth", "--within=2h", "--timeout", "10m", "--json"]),
+        (["login", "--qr", "--json"], ["login", "--qr", "--timeout=10m", "--json"]),
+        (["up", "a.example", "--no-browser", "--json"], ["up", "--no-browser", "--json", "--", "a.example"]),
+        (["dns", "query", "db", "-t", "TXT"], ["dns", "query", "--type", "TXT", "--", "db"]),
+        (["dns", "reset", "--forget"], ["dns", "reset", "--forget"]),
     ],
 )
 def test_plain_and_spelt_out_commands_do_the_same(
@@ -96,7 +169,7 @@ def test_plain_and_spelt_out_commands_do_the_same(
 ) -> None:
     from client.cli.commands import app
 
-    daemon.results |= {
+    daemon.results |= RESULTS | {
         "status": {"state": "offline"},
         "resources": {"resources": []},
         "explain": {"host": "db", "port": 1, "allowed": False, "reason": "no_grant"},
@@ -104,7 +177,7 @@ def test_plain_and_spelt_out_commands_do_the_same(
         "events": {"events": [{"kind": "state", "state": "online", "at": 1.0}]},
         "version": {"version": "1"},
     }
-    code = run_plain(plain)
+    code = run(plain)
     first = capsys.readouterr()
     with pytest.raises(SystemExit) as left:
         app([item for item in spelt_out if item != "--no-watch"], prog_name="ostiary")
@@ -123,12 +196,22 @@ def test_plain_and_spelt_out_commands_do_the_same(
         ["explain", "a", "b"],
         ["explain", "a", "--udp", "--icmp"],
         ["resources", "--yaml"],
-        ["up"],
+        ["up", "a", "b"],
+        ["request", "db"],
+        ["wait", "--for", "ever"],
+        ["logs", "-n", "many"],
+        ["logs", "-n=3"],
+        ["logs", "--lines", "10001"],
+        ["forward", "db:1", "65536"],
+        ["switch", "acme", "--new", "--remove"],
+        ["requests", "--withdraw", "--json"],
+        ["wait", "--timeout", "1s", "--timeout", "2s"],
+        ["dns"],
         ["admin", "status"],
     ],
 )
 def test_everything_else_is_for_typer(arguments: list[str]) -> None:
-    assert run_plain(arguments) is None
+    assert run(arguments) is None
 
 
 @pytest.mark.parametrize(

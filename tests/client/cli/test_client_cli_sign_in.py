@@ -149,7 +149,7 @@ def test_up_opens_a_browser_only_on_a_desktop_and_only_web_pages(
     opener = tmp_path / "xdg-open"
     opener.touch()
     monkeypatch.setattr("client.cli.sign_in.XDG_OPEN", opener)
-    monkeypatch.setattr("client.cli.sign_in.subprocess.Popen", lambda argv, **_: opened.append(argv))
+    monkeypatch.setattr("subprocess.Popen", lambda argv, **_: opened.append(argv))
     daemon.results["up"] = {"state": "online"}
     daemon.events["up"] = [PROMPT]
     assert ostiary("up").code == 0
