@@ -12,7 +12,7 @@ from controller.api.pages import Markup, notice, page, render
 from controller.domain.model import IdentityProvider
 from controller.identity.rate_limit import RateLimitedError
 from controller.identity.user_codes import shown
-from protocol.errors import OstiaryError
+from protocol.errors import OstiaryError, RefusedError
 from protocol.reasons import Reason
 
 _LEAD_PLAIN: Final = "To connect a device to Ostiary."
@@ -46,6 +46,11 @@ def sign_in_page(
         email=email,
     )
     return finished(page("Sign in", content, status=status_of(error)), error)
+
+
+def anew_page(typed: str, providers: Iterable[IdentityProvider]) -> Response:
+    """For who is signed in, but not recently enough for what is asked, or nobody can say how recently."""
+    return sign_in_page(typed, providers, fresh=True, error=RefusedError(Reason.SIGN_IN_NOT_RECENT))
 
 
 def second_factor_page(typed: str, *, error: OstiaryError | None = None) -> Response:

@@ -149,7 +149,7 @@ def _words(value: Mapping[str, object], name: str, *, otherwise: tuple[str, ...]
 
 def authorization_url(metadata: Metadata, flow: Flow, *, client_id: str, scopes: tuple[str, ...]) -> str:
     """Returns the URL to which the browser goes (Core section 3.1.2.1), with PKCE (RFC 7636)."""
-    fresh = {} if flow.max_age_s is None else {"max_age": str(flow.max_age_s)}
+    fresh = {} if flow.max_age_s is None else {"max_age": str(flow.max_age_s), "prompt": "login"}
     url: str = prepare_grant_uri(
         metadata.authorization_endpoint,
         client_id,

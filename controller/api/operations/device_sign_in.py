@@ -145,8 +145,6 @@ def needs_recent(device: AskingDevice, how: Authentication, now: float) -> bool:
     """Whether the person must first prove anew who he is: an old page, or an old session at a provider, opens no API."""
     if device.purpose == "device":
         return False
-    if not how.dated:
-        return True
     try:
         second_factors.require_recent(how, now)
     except RefusedError:

@@ -109,9 +109,9 @@ async def note_passed(unit: Unit, session: WebSession, method: str) -> Authentic
 
 
 def require_recent(how: Authentication, now: float) -> None:
-    """Raises RefusedError(SIGN_IN_NOT_RECENT) unless the person proved who he is a short while ago."""
+    """Raises RefusedError(SIGN_IN_NOT_RECENT) unless the person proved who he is a short while ago, and somebody says when."""
     latest = max(how.authenticated_s, how.mfa_s or 0)
-    if now >= latest + RECENT_S:
+    if not how.dated or now >= latest + RECENT_S:
         raise RefusedError(Reason.SIGN_IN_NOT_RECENT)
 
 

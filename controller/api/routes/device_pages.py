@@ -36,7 +36,7 @@ async def device_page(call: Anonymous, visitor: SomeVisitor, pending: Pending, u
     except OstiaryError as exc:
         return sign_in_pages.code_page(visitor.name, typed, error=exc)
     if device_sign_in.needs_recent(asking.device, visitor.principal.session.how, call.now):
-        return _anew(call, typed)
+        return sign_in_pages.anew_page(typed, _providers(call))
     return sign_in_pages.decision_page(visitor.name, asking)
 
 
@@ -103,7 +103,7 @@ async def decide(call: Anonymous, visitor: SomeVisitor, form: OwnForm) -> Respon
         )
     except OstiaryError as exc:
         if exc.reason is Reason.SIGN_IN_NOT_RECENT:
-            return _anew(call, typed)
+            return sign_in_pages.anew_page(typed, _providers(call))
         return sign_in_pages.code_page(visitor.name, typed, error=exc)
     if decision == "deny":
         text = f"{asking.device.name} was not signed in. If you did not start this, tell your administrator."
@@ -111,13 +111,6 @@ async def decide(call: Anonymous, visitor: SomeVisitor, form: OwnForm) -> Respon
     text = f"{asking.device.name} is signed in as {visitor.name}. You can close this page."
     heading = "Device approved" if asking.device.purpose == "device" else "Command line approved"
     return page("Approved", render("result", kind="good", heading=heading, text=text))
-
-
-def _anew(call: Call, typed: str) -> Response:
-    """For who is signed in, but not recently enough for what is asked."""
-    return sign_in_pages.sign_in_page(
-        typed, _providers(call), fresh=True, error=RefusedError(Reason.SIGN_IN_NOT_RECENT)
-    )
 
 
 async def _asking(call: Call, visitor: Visitor, typed: str) -> device_sign_in.Asking:

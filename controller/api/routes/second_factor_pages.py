@@ -12,6 +12,7 @@ from controller.api.schemas.sessions import CODE_MAX
 from controller.api.sign_in_pages import to_code
 from controller.identity.web_sessions import COOKIE, PAGE_LIFE_S, PENDING_COOKIE
 from protocol.errors import RefusedError
+from protocol.reasons import Reason
 
 router = APIRouter(prefix="/device/second-factor", include_in_schema=False)
 
@@ -50,6 +51,8 @@ async def begin(call: Anonymous, visitor: SomeVisitor, form: OwnForm) -> Respons
         second_factors.require_recent(visitor.principal.session.how, call.now)
         begun = await second_factors.enrol(call.services, visitor.user.id, visitor.name, call.now)
     except RefusedError as exc:
+        if exc.reason is Reason.SIGN_IN_NOT_RECENT:
+            return sign_in_pages.anew_page(typed, call.state.identity_providers.values())
         return sign_in_pages.set_up_needed_page(visitor.name, typed, error=exc)
     return sign_in_pages.set_up_page(visitor.name, typed, uri=begun.uri, secret=begun.secret)
 

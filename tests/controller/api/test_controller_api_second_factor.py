@@ -2,12 +2,17 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pyotp
 import pytest
 from controller_api import OWNER, OWNER_PASSWORD, URL, Agent, Controller, code_of
+
+from controller.api.operations.second_factors import require_recent
+from controller.domain.authentication import Authentication
+from controller.store import web_sessions
 
 SAME_ORIGIN = {"Origin": URL, "Sec-Fetch-Site": "same-origin"}
 SIGN_IN = {"email": OWNER, "password": OWNER_PASSWORD}
@@ -149,6 +154,28 @@ async def test_a_second_factor_is_begun_soon_after_a_sign_in_only(controller: Co
     again = await sign_in(controller, code=app.fresh())
     twice = await controller.person(again.json()["token"]).post("/api/v1/me/second-factor")
     assert (twice.status_code, code_of(twice)) == (409, "already_exists")
+
+
+async def leave_undated(controller: Controller) -> None:
+    """As if each sign-in so far were through a provider that did not say when the person proved who he is."""
+    now = controller.clock.wall()
+    async with controller.services.store.transact() as connection:
+        for session in await web_sessions.list_of(connection, None, now):
+            await web_sessions.note(connection, session.hash, replace(session.how, dated=False))
+
+
+async def test_s9_a_sign_in_that_nobody_dated_sets_no_second_factor_up(controller: Controller) -> None:
+    owner = await controller.owner()
+    await leave_undated(controller)
+    refused = await owner.post("/api/v1/me/second-factor")
+    assert (refused.status_code, code_of(refused)) == (403, "sign_in_not_recent")
+    again = await controller.owner()
+    app = await set_up(controller, again)
+    await leave_undated(controller)
+    passed = await again.post("/api/v1/me/second-factor/pass", json={"code": app.fresh()})
+    assert passed.status_code == 200, "what is asked for itself needs no other proof"
+    now = int(controller.clock.wall())
+    require_recent(Authentication(now, now, "oidc:https://id.corp.example+totp"), now)
 
 
 async def test_a_wrong_first_code_puts_nothing_in_force(controller: Controller) -> None:
@@ -315,7 +342,13 @@ async def test_a_second_factor_is_set_up_on_the_page_when_the_rules_want_one(con
         await browser.post("/device/decision", data={"user_code": code, "decision": "approve"}, headers=SAME_ORIGIN),
     ):
         assert "A second factor is needed" in page.text
-    begun = await browser.post("/device/second-factor/begin", data={"user_code": code}, headers=SAME_ORIGIN)
+    begin = {"url": "/device/second-factor/begin", "data": {"user_code": code}, "headers": SAME_ORIGIN}
+    await leave_undated(controller)
+    anew = await browser.post(**begin)
+    assert "Your sign-in is too old" in anew.text
+    assert 'name="password"' in anew.text, "the page goes on to the sign-in, not to nowhere"
+    await browser.post("/device/sign-in", data={**SIGN_IN, "user_code": code}, headers=SAME_ORIGIN)
+    begun = await browser.post(**begin)
     assert "<svg" in begun.text
     secret = re.search(r'class="code">([A-Z2-7 ]{39})<', begun.text)
     assert secret is not None

@@ -107,6 +107,7 @@ def test_s11_the_request_is_bound_to_this_browser_and_this_moment() -> None:
     assert "max_age" not in query
     fresh = authorization_url(metadata(), flow(ISSUER, now=NOW, max_age_s=0), client_id=CLIENT, scopes=())
     assert "max_age=0" in fresh
+    assert "prompt=login" in fresh
 
 
 def test_the_code_is_redeemed_with_verifier_and_encoded_secret() -> None:
