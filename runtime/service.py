@@ -30,6 +30,8 @@ _GROUP_OR_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 Runner = Callable[[str, Sequence[str]], str]
 """Runs a program of the host by its name and returns its output. Raises LocalError."""
 
+_RUN: Final = Path("/run")
+"""Where systemd has its directory on hosts that it started (sd_booted(3))."""
 _SYSTEMCTL: Final = "/usr/bin/systemctl"
 _GROUPADD: Final = "/usr/sbin/groupadd"
 _USERADD: Final = "/usr/sbin/useradd"
@@ -110,17 +112,23 @@ def run_program(name: str, arguments: Sequence[str]) -> str:
     except FileNotFoundError as exc:
         if name != "systemctl":
             raise LocalError(Reason.UNAVAILABLE, f"this host has no {name}") from exc
-        raise AdviceError(
-            Reason.UNAVAILABLE,
-            name,
-            sentence="This host has no systemd.",
-            next_step="Run the daemon by the service manager that this host has; docs/client-install.md says how.",
-        ) from exc
+        raise _no_systemd(name) from exc
     except subprocess.TimeoutExpired as exc:
         raise LocalError(Reason.TIMEOUT, f"{name} did not end within {_DEADLINE_S:g} s") from exc
     if done.returncode != 0:
+        if name == "systemctl" and not (_RUN / "systemd/system").is_dir():
+            raise _no_systemd("systemd is installed, but it did not start this host")
         raise LocalError(Reason.UNAVAILABLE, f"{name} {' '.join(arguments)}: {done.stderr.strip() or done.returncode}")
     return str(done.stdout)
+
+
+def _no_systemd(detail: str) -> AdviceError:
+    return AdviceError(
+        Reason.UNAVAILABLE,
+        detail,
+        sentence="systemd does not run on this host.",
+        next_step="Run the daemon by the service manager that this host has; docs/client-install.md says how.",
+    )
 
 
 class Service:

@@ -31,6 +31,8 @@ WATERMARK_FILE: Final = "watermark.json"
 SNAPSHOT_FILE: Final = "snapshot.jws"
 NAMES_FILE: Final = "names.json"
 """Guarded names of strict DNS (``strict_names``)."""
+OWNER_FILE: Final = "owner.json"
+"""Whose the sign-in is (``ownership``)."""
 _ALL_FILES: Final = (
     IDENTITY_FILE,
     SNAPSHOT_FILE,
@@ -39,7 +41,9 @@ _ALL_FILES: Final = (
     CONTROLLERS_FILE,
     CA_FILE,
     NAMES_FILE,
+    OWNER_FILE,
 )
+"""The owner last: while there is a sign-in it is never everybody's."""
 
 
 @dataclass(frozen=True, slots=True)

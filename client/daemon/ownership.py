@@ -2,14 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
 
+from client.daemon.identity import OWNER_FILE
 from client.daemon.sign_in import SignInPrompt
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.files import StateDir
-
-OWNER_FILE: Final = "owner.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,23 @@ def test_a_host_without_the_program_is_told_so(monkeypatch: pytest.MonkeyPatch) 
     assert "chown" in run_program("chown", ["--version"])
 
 
+def test_a_host_that_systemd_did_not_start_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in most containers: systemctl is there and cannot do anything."""
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text("#!/bin/sh\necho 'System has not been booted with systemd' >&2\nexit 1\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setattr("runtime.service._SYSTEMCTL", str(systemctl))
+    monkeypatch.setattr("runtime.service._RUN", tmp_path / "run")
+    with pytest.raises(AdviceError) as caught:
+        Service(ROLES["client"], run=run_program).standing()
+    assert caught.value.sentence == "systemd does not run on this host."
+    assert "docs/client-install.md" in caught.value.next_step
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    with pytest.raises(LocalError, match="not been booted") as other:
+        run_program("systemctl", ["daemon-reload"])
+    assert not isinstance(other.value, AdviceError)
+
+
 @pytest.mark.parametrize("unit", [unit for role in ROLES.values() for unit in role.units])
 def test_units_are_what_systemd_understands(unit: str, tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")

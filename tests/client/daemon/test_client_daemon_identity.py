@@ -9,6 +9,7 @@ from tls_material import tls_material
 
 from client.core.snapshot_store import NOTHING_SEEN, Watermark
 from client.daemon.identity import CONTROLLER_FILE, IDENTITY_FILE, WATERMARK_FILE, Controller, Identity, IdentityStore
+from client.daemon.ownership import Ownership
 from protocol.errors import LocalError
 from protocol.ids import DeviceId, Epoch, Revision, SessionId
 from protocol.reasons import Reason
@@ -84,6 +85,7 @@ def test_t56_wiping_leaves_nothing(store: IdentityStore) -> None:
     store.store_identity(IDENTITY)
     store.store_watermark(Watermark(Epoch(1), Revision(5)))
     store.store_snapshot("a.b.c")
+    Ownership(store.state).take(1000)
     store.wipe()
     assert list(store.state.path.iterdir()) == []
 

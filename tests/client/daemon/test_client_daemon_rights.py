@@ -17,8 +17,8 @@ from client_world import World, client_world, entry, running_daemon
 from client.daemon import app
 from client.daemon import session as session_module
 from client.daemon.access_control import RIGHTS, Right
-from client.daemon.identity import Identity
-from client.daemon.ownership import OWNER_FILE, Ownership
+from client.daemon.identity import OWNER_FILE, Identity
+from client.daemon.ownership import Ownership
 from client.daemon.verbs import Desk, Verbs
 from protocol.control import Hello
 from protocol.errors import LocalError
