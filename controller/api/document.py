@@ -7,7 +7,6 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -45,11 +44,11 @@ from controller.api.routes import (
     sinks,
     users,
 )
+from controller.api.routes.common import PREFIX, operation_id
 from controller.api.schemas.identity import DeviceAuthorizationRequest, TokenRequest
 from protocol.version import SOFTWARE
 
-PREFIX: Final = "/api/v1"
-OPENAPI_PATH: Final = "/api/v1/openapi.json"
+OPENAPI_PATH: Final = f"{PREFIX}/openapi.json"
 
 _DESCRIPTION: Final = """
 The API of an Ostiary controller: everything that the command line and the console do.
@@ -124,7 +123,7 @@ _MODULES: Final = (
     sinks,
     agents,
 )
-"""What is under PREFIX, in the order of the document."""
+"""What is under ``PREFIX``, in the order of the document."""
 
 
 class ControllerApi(FastAPI):
@@ -178,27 +177,22 @@ def build_api(**options: Any) -> ControllerApi:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
         **options,
     )
     problems.install(app)
+    # Not included: that would build each route a second time, at every start, when the first request comes.
     for module in _MODULES:
-        app.include_router(module.router, prefix=PREFIX)
+        app.router.routes.extend(module.router.routes)
 
     @app.get(OPENAPI_PATH, include_in_schema=False)
     async def openapi(_: Anonymous) -> JSONResponse:
         """This document."""
         return JSONResponse(app.openapi())
 
-    app.include_router(public.router)
-    app.include_router(device_pages.router)
-    app.include_router(second_factor_pages.router)
-    app.include_router(provider_pages.router)
+    for module in (public, device_pages, second_factor_pages, provider_pages):
+        app.router.routes.extend(module.router.routes)
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name
 
 
 def _add_schemas(document: dict[str, Any]) -> None:

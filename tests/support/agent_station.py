@@ -1,13 +1,13 @@
 """A controller's agents' endpoint on a real port: store, hub and uvicorn in this process; agents join by AgentLink."""
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
+from empty_database import make_database
 from publish_office import Ring
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
@@ -15,10 +15,11 @@ from store_steps import give
 from websockets.asyncio.client import ClientConnection, connect
 
 from controller.agents import AgentEndpoint, Presence
+from controller.agents.agent_socket import AgentUpgrade
 from controller.domain import commands as c
 from controller.domain.model import PublicKey
 from controller.publish import Hub, Signer
-from controller.store import Store, schema
+from controller.store import Store
 from protocol.control import AGENT_PATH, Hello, Message
 from protocol.control_codec import encode, parse_message_untrusted
 from protocol.ids import Revision, SpkiPin
@@ -127,14 +128,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running_station(folder: Path, template: Path | None = None) -> AsyncIterator[Station]:
+async def running_station(folder: Path) -> AsyncIterator[Station]:
     """Starts a station over a fresh SQLite database and ends it."""
-    path = folder / "controller.db"
-    if template is not None:
-        shutil.copy(template, path)
-    else:
-        schema.upgrade(f"sqlite:///{path}")
-    store = await Store.open(f"sqlite:///{path}")
+    store = await Store.open(make_database(folder / "controller.db"))
     listener = socket.create_server(("127.0.0.1", 0))
     station = Station(store, listener.getsockname()[1])
     await station.initialise()
@@ -142,7 +138,7 @@ async def running_station(folder: Path, template: Path | None = None) -> AsyncIt
     config = uvicorn.Config(
         app,
         lifespan="off",
-        ws="websockets-sansio",
+        ws=AgentUpgrade,
         ws_max_size=CONTROL_MESSAGE_MAX_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=None,

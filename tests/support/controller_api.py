@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from empty_database import make_database
 
 from controller.api.operations import accounts, bootstrap
 from controller.api.services import Services
@@ -20,7 +21,7 @@ from controller.app import build_app, services_of
 from controller.domain.model import Role
 from controller.identity.passwords import Passwords
 from controller.identity.sealing import create_master_secret, load_seal
-from controller.settings import Settings
+from controller.settings import DATABASE_FILE, Settings
 from controller.store import Store, schema
 from protocol.tokens.claims import Assertion
 from protocol.tokens.issue import issue_assertion
@@ -37,7 +38,10 @@ async def set_up(state_dir: Path, *, now: float, database_url: str | None = None
     """Makes a controller with its first owner in ``state_dir``; over SQLite unless another database is given."""
     settings = Settings(state_dir=state_dir, database_url=database_url)
     create_master_secret(state_dir)
-    schema.upgrade(settings.effective_database_url)
+    if database_url is None:
+        make_database(state_dir / DATABASE_FILE)
+    else:
+        schema.upgrade(database_url)
     store = await Store.open(settings.effective_database_url)
     passwords = Passwords(CHEAP)
     try:

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from controller.api.calls import SignedCall, permits
 from controller.api.operations import access
 from controller.api.operations.access import Around, Then
 from controller.api.paging import page_of
 from controller.api.problems import FieldError
-from controller.api.routes.common import POSITION_MAX, STAFF, Window, problems
+from controller.api.routes.common import POSITION_MAX, STAFF, Window, api_router, problems
 from controller.api.schemas.access import Access, AccessHistory, AccessLine, AccessSpan, Cited
 from controller.api.schemas.common import Ports, from_ms, from_s
 from controller.domain.access_at import Line, Span, began, ends, what_reaches, who_reaches
@@ -25,7 +25,7 @@ from protocol.errors import RefusedError
 from protocol.ids import ResourceId, ServiceAccountId, is_id
 from protocol.reasons import Reason
 
-router = APIRouter(prefix="/access", tags=["access"])
+router = api_router("/access", tags=["access"])
 
 Read = Annotated[SignedCall, permits(Permission.ACCESS_READ)]
 People = Mapping[str, PersonalData]

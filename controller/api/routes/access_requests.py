@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
-from controller.api.routes.common import SIGNED, IdInPath, Window, found, problems
+from controller.api.routes.common import SIGNED, IdInPath, Window, api_router, found, problems
 from controller.api.schemas.requests import (
     AccessRequest,
     AccessRequestApprove,
@@ -27,7 +27,7 @@ from protocol.ids import GrantId, PolicyId, ResourceId
 from protocol.reasons import Reason
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/access-requests", tags=["access requests"])
+router = api_router("/access-requests", tags=["access requests"])
 
 Read = Annotated[SignedCall, permits(Permission.REQUESTS_READ, own=Permission.SELF_READ)]
 Ask = Annotated[SignedCall, permits(Permission.SELF_WRITE)]

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response, StreamingResponse
 
 from controller.api import exports, views
 from controller.api.calls import SignedCall, permits
 from controller.api.operations import keys
 from controller.api.paging import encode_cursor, page_of
-from controller.api.routes.common import STAFF, Since, Until, Window, position_before, problems, to_ms
+from controller.api.routes.common import STAFF, Since, Until, Window, api_router, position_before, problems, to_ms
 from controller.api.schemas.activity import (
     AgentEnforcement,
     Enforcement,
@@ -28,7 +28,7 @@ from controller.store import events as stored_events
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
 
-router = APIRouter(tags=["activity"])
+router = api_router(tags=["activity"])
 
 ReadEvents = Annotated[SignedCall, permits(Permission.AUDIT_READ)]
 ReadEnforcement = Annotated[SignedCall, permits(Permission.ENFORCEMENT_READ)]

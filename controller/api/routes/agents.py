@@ -3,7 +3,7 @@
 import json
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ValidationError
 
@@ -13,7 +13,7 @@ from controller.api.operations import device_sign_in, enrolment
 from controller.api.operations.device_sign_in import SlowDownError
 from controller.api.operations.sessions import SignedIn
 from controller.api.problems import FieldError, response_of_error
-from controller.api.routes.common import problems
+from controller.api.routes.common import api_router, problems
 from controller.api.schemas.identity import (
     AdministrationToken,
     DeviceAuthorizationReply,
@@ -28,7 +28,7 @@ from controller.identity import device_flow
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
 
-router = APIRouter(tags=["agents"])
+router = api_router(tags=["agents"])
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.operations import api_tokens as operations
 from controller.api.paging import page_of
-from controller.api.routes.common import SIGNED, IdInPath, Window, found, problems
+from controller.api.routes.common import SIGNED, IdInPath, Window, api_router, found, problems
 from controller.api.schemas.common import from_ms, from_s
 from controller.api.schemas.tokens import (
     ApiToken,
@@ -26,7 +26,7 @@ from controller.store import Unit, api_tokens, credentials
 from controller.store.api_tokens import StoredToken
 from controller.store.credentials import PersonalData
 
-router = APIRouter(tags=["api tokens"])
+router = api_router(tags=["api tokens"])
 
 Anybody = Annotated[SignedCall, permits(Permission.SELF_READ)]
 Read = Annotated[SignedCall, permits(Permission.TOKENS_READ, own=Permission.SELF_READ)]

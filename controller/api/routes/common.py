@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import Path, Query
+from fastapi import APIRouter, Path, Query
+from fastapi.routing import APIRoute
 
 from controller.api.paging import decode_cursor
 from controller.api.problems import PROBLEM_MEDIA_TYPE, FieldError
@@ -16,9 +18,21 @@ from protocol.reasons import Reason
 
 T = TypeVar("T")
 
+PREFIX: Final = "/api/v1"
+
 _PROBLEM: Final[dict[str, Any]] = {
     "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 }
+
+
+def operation_id(route: APIRoute) -> str:
+    """The stable id of an operation: its function's name."""
+    return route.name
+
+
+def api_router(path: str = "", *, tags: list[str | Enum]) -> APIRouter:
+    """Returns a router whose operations are below ``PREFIX`` and ``path``."""
+    return APIRouter(prefix=PREFIX + path, tags=tags, generate_unique_id_function=operation_id)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

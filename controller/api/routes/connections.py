@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
 from controller.api import exports, views
 from controller.api.calls import SignedCall, permits
 from controller.api.paging import encode_cursor
-from controller.api.routes.common import SIGNED, Since, Until, Window, position_before, problems, to_ms
+from controller.api.routes.common import SIGNED, Since, Until, Window, api_router, position_before, problems, to_ms
 from controller.api.schemas.activity import Connection, ConnectionPage
 from controller.domain.permissions import Permission
 from controller.store import records
+from controller.store.record_pairs import other_sides
 from controller.store.records import RecordFilter
 
-router = APIRouter(tags=["activity"])
+router = api_router(tags=["activity"])
 
 Read = Annotated[SignedCall, permits(Permission.CONNECTIONS_READ, own=Permission.SELF_READ)]
 IdFilter = Annotated[str | None, Query(max_length=64)]
@@ -37,6 +38,9 @@ class Filters:
     outcome: Annotated[str | None, Query(max_length=64, description="Reason code, for example `no_grant`.")] = None
     denied: Annotated[bool | None, Query(description="Only those that were (not) denied.")] = None
     open: Annotated[bool | None, Query(description="Only those that are open now, or that are over.")] = None
+    differs: Annotated[
+        bool | None, Query(description="Only those whose two sides contradict each other, or do not.")
+    ] = None
     since: Since = None
     until: Until = None
 
@@ -59,6 +63,9 @@ class Filters:
             flow=self.flow,
             token=self.token,
             reporter=self.reporter,
+            differs=self.differs,
+            # Who asks for one flow, or for one side's records, is shown each of them.
+            one_side=self.reporter is None and self.flow is None,
         )
 
 
@@ -66,15 +73,20 @@ class Filters:
 async def list_connections(
     call: Read, window: Annotated[Window, Depends()], filters: Annotated[Filters, Depends()]
 ) -> ConnectionPage:
-    """Newest first. Members see their own. `open=true` answers who is connected now, whichever replica is asked."""
+    """Newest first. Members see their own. `open=true` answers who is connected now, whichever replica is asked.
+
+    A flow is shown once, as its connector reported it, or as the client did where no connector has, with the other side's record
+    in `other`. With `flow` or `reporter` each record is an item of its own.
+    """
     where = filters.within(call)
     if where is None:
         return ConnectionPage(items=[], next_cursor=None)
     async with call.services.store.read() as connection:
         found = await records.page(connection, before=position_before(window), limit=window.limit + 1, where=where)
-    page = found[: window.limit]
+        page = found[: window.limit]
+        others = await other_sides(connection, page)
     following = encode_cursor((page[-1].id,)) if len(found) > window.limit else None
-    return ConnectionPage(items=[views.connection(item) for item in page], next_cursor=following)
+    return ConnectionPage(items=[views.connection(item, others.get(item.id)) for item in page], next_cursor=following)
 
 
 @router.get(
@@ -96,7 +108,8 @@ async def export_connections(
             return (), None
         async with call.services.store.read() as connection:
             found = await records.page(connection, before=before, limit=records.PAGE_MAX, where=where)
-        rows = [views.connection(item).model_dump(mode="json") for item in found]
+            others = await other_sides(connection, found)
+        rows = [views.connection(item, others.get(item.id)).model_dump(mode="json") for item in found]
         return rows, found[-1].id if len(found) == records.PAGE_MAX else None
 
     return exports.stream(next_page, format=format, columns=tuple(Connection.model_fields), name="connections")

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.operations import enrolment
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
+from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, api_router, found, has_name, problems
 from controller.api.schemas.common import from_s
 from controller.api.schemas.places import Connector, ConnectorCreate, ConnectorCreated, ConnectorPage, Enrolment
 from controller.api.writes import WriteOnce, model_answer
@@ -19,7 +19,7 @@ from controller.store import Unit, enrolments
 from protocol.ids import ConnectorId, NetworkId
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/connectors", tags=["connectors"])
+router = api_router("/connectors", tags=["connectors"])
 
 Read = Annotated[SignedCall, permits(Permission.NETWORKS_READ)]
 Write = Annotated[SignedCall, permits(Permission.NETWORKS_WRITE)]

@@ -2,14 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
-
 from controller.api.calls import IfMatch, SignedCall, permits
-from controller.api.routes.common import STAFF, IdInPath, found, problems
+from controller.api.routes.common import STAFF, IdInPath, api_router, found, problems
 from controller.domain.commands_policies import TrustDevice, UntrustDevice
 from controller.domain.permissions import Permission
 
-router = APIRouter(prefix="/devices/{device}/trust", tags=["devices"])
+router = api_router("/devices/{device}/trust", tags=["devices"])
 
 Write = Annotated[SignedCall, permits(Permission.DEVICES_WRITE)]
 

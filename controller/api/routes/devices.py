@@ -2,20 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
-from controller.api.routes.common import SIGNED, IdInPath, Window, found, problems
+from controller.api.routes.common import SIGNED, IdInPath, Window, api_router, found, problems
 from controller.api.schemas.people import Device, DevicePage
 from controller.api.writes import model_answer
 from controller.domain.commands import EndSession, RevokeDevice
 from controller.domain.permissions import Permission
 from controller.store import credentials
 
-router = APIRouter(prefix="/devices", tags=["devices"])
+router = api_router("/devices", tags=["devices"])
 
 Read = Annotated[SignedCall, permits(Permission.DEVICES_READ, own=Permission.SELF_READ)]
 Write = Annotated[SignedCall, permits(Permission.DEVICES_WRITE, own=Permission.SELF_WRITE)]

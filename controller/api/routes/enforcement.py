@@ -2,20 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 
 from controller.api.calls import SignedCall, permits
 from controller.api.operations import enforcement
 from controller.api.operations.enforcement import AgentProof
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, Window, problems
+from controller.api.routes.common import STAFF, Window, api_router, problems
 from controller.api.schemas.common import from_s
 from controller.api.schemas.enforcement import ChangeEnforcement, ChangeEnforcementAgent, EnforcementSummary
 from controller.domain.permissions import Permission
 from controller.domain.proof import ORDER, Summary
 from controller.store import events
 
-router = APIRouter(tags=["activity"])
+router = api_router(tags=["activity"])
 
 Read = Annotated[SignedCall, permits(Permission.ENFORCEMENT_READ)]
 

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
 from controller.api.problems import FieldError
-from controller.api.routes.common import STAFF, IdInPath, Window, found, problems
+from controller.api.routes.common import STAFF, IdInPath, Window, api_router, found, problems
 from controller.api.schemas.policies import Exclusion, ExclusionCreate, ExclusionPage
 from controller.api.views_policies import exclusion as shown
 from controller.api.writes import WriteOnce, model_answer
@@ -19,7 +19,7 @@ from controller.store import Unit
 from protocol.ids import ExclusionId, ResourceId
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/exclusions", tags=["exclusions"])
+router = api_router("/exclusions", tags=["exclusions"])
 
 Read = Annotated[SignedCall, permits(Permission.POLICIES_READ)]
 Write = Annotated[SignedCall, permits(Permission.POLICIES_WRITE)]

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
 from controller.api.problems import FieldError
-from controller.api.routes.common import STAFF, IdInPath, Window, found, problems
+from controller.api.routes.common import STAFF, IdInPath, Window, api_router, found, problems
 from controller.api.schemas.people import Grant, GrantCreate, GrantPage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import CreateGrant, RevokeGrant
@@ -19,7 +19,7 @@ from controller.store import Unit
 from protocol.ids import GrantId, PolicyId, ResourceId
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/grants", tags=["grants"])
+router = api_router("/grants", tags=["grants"])
 
 Read = Annotated[SignedCall, permits(Permission.GRANTS_READ)]
 Write = Annotated[SignedCall, permits(Permission.GRANTS_WRITE)]

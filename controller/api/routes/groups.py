@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 
 from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
+from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, api_router, found, has_name, problems
 from controller.api.schemas.people import Group, GroupChange, GroupCreate, GroupPage, UserPage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import AddGroupMember, CreateGroup, RemoveGroup, RemoveGroupMember, RenameGroup
@@ -19,7 +19,7 @@ from protocol.ids import GroupId
 from protocol.reasons import Reason
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/groups", tags=["groups"])
+router = api_router("/groups", tags=["groups"])
 
 Read = Annotated[SignedCall, permits(Permission.GROUPS_READ)]
 Write = Annotated[SignedCall, permits(Permission.GROUPS_WRITE)]

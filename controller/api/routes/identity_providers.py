@@ -2,14 +2,24 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 
 from controller.api.calls import Anonymous, IfMatch, SignedCall, permits
 from controller.api.operations.provider_sign_in import callback_url, secret_place
 from controller.api.paging import page_of
 from controller.api.problems import FieldError
-from controller.api.routes.common import SIGNED, STAFF, IdInPath, NameFilter, Window, found, has_name, problems
+from controller.api.routes.common import (
+    SIGNED,
+    STAFF,
+    IdInPath,
+    NameFilter,
+    Window,
+    api_router,
+    found,
+    has_name,
+    problems,
+)
 from controller.api.schemas.common import from_ms, from_s
 from controller.api.schemas.providers import (
     GroupMapping,
@@ -46,7 +56,7 @@ from protocol.ids import GroupId, IdentityProviderId
 from protocol.reasons import Reason
 from runtime.entropy import new_id
 
-router = APIRouter(tags=["identity providers"])
+router = api_router(tags=["identity providers"])
 
 Read = Annotated[SignedCall, permits(Permission.IDENTITY_PROVIDERS_READ)]
 Write = Annotated[SignedCall, permits(Permission.IDENTITY_PROVIDERS_WRITE)]

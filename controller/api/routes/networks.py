@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 
 from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
+from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, api_router, found, has_name, problems
 from controller.api.schemas.places import Network, NetworkChange, NetworkCreate, NetworkPage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import ChangeNetworkEgress, CreateNetwork, RemoveNetwork, RenameNetwork
@@ -17,7 +17,7 @@ from controller.store import Unit
 from protocol.ids import NetworkId
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/networks", tags=["networks"])
+router = api_router("/networks", tags=["networks"])
 
 Read = Annotated[SignedCall, permits(Permission.NETWORKS_READ)]
 Write = Annotated[SignedCall, permits(Permission.NETWORKS_WRITE)]

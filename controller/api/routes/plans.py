@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from fastapi.responses import Response
 
 from controller.api.calls import SignedCall, permits
 from controller.api.operations import plans as operations
 from controller.api.operations.plans import Made
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, Window, problems
+from controller.api.routes.common import STAFF, Window, api_router, problems
 from controller.api.schemas.common import Ports, from_ms, from_s
 from controller.api.schemas.plans import (
     Export,
@@ -37,7 +37,7 @@ from protocol.errors import RefusedError
 from protocol.ids import ServiceAccountId
 from protocol.reasons import Reason
 
-router = APIRouter(tags=["plans"])
+router = api_router(tags=["plans"])
 
 List = Annotated[SignedCall, permits(Permission.PLANS_READ)]
 Read = Annotated[SignedCall, permits(Permission.PLANS_READ, besides=DOCUMENT_READS)]

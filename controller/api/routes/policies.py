@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
+from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, api_router, found, has_name, problems
 from controller.api.schemas.policies import Policy, PolicyChange, PolicyCreate, PolicyPage
 from controller.api.views_policies import policy as shown
 from controller.api.writes import WriteOnce, model_answer
@@ -17,7 +17,7 @@ from controller.store import Unit
 from protocol.ids import PolicyId
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/policies", tags=["policies"])
+router = api_router("/policies", tags=["policies"])
 
 Read = Annotated[SignedCall, permits(Permission.POLICIES_READ)]
 Write = Annotated[SignedCall, permits(Permission.POLICIES_WRITE)]

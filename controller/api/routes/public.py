@@ -5,13 +5,13 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from controller.api.calls import Anonymous
-from controller.api.routes.common import problems
+from controller.api.routes.common import operation_id, problems
 from controller.api.schemas.activity import Health
 from controller.identity import keyring
 from protocol.errors import OstiaryError
 from protocol.version import SOFTWARE
 
-router = APIRouter(tags=["public"])
+router = APIRouter(tags=["public"], generate_unique_id_function=operation_id)
 
 _log = structlog.get_logger(__name__)
 _SHORT_CACHE = {"Cache-Control": "public, max-age=60"}

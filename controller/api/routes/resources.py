@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
+from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, api_router, found, has_name, problems
 from controller.api.schemas.places import ResourceChange, ResourceCreate, ResourceDetail, ResourcePage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import ChangeResource, CreateResource, RemoveResource
@@ -19,7 +19,7 @@ from protocol.acl.model import Resource as ResourceItem
 from protocol.ids import NetworkId, ResourceId
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/resources", tags=["resources"])
+router = api_router("/resources", tags=["resources"])
 
 Read = Annotated[SignedCall, permits(Permission.RESOURCES_READ)]
 Write = Annotated[SignedCall, permits(Permission.RESOURCES_WRITE)]

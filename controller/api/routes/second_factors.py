@@ -3,12 +3,11 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 
 from controller.api.calls import Anonymous, IfMatch, SignedCall, permits
 from controller.api.operations import second_factors, step_up
-from controller.api.routes.common import SIGNED, IdInPath, found, problems
+from controller.api.routes.common import SIGNED, IdInPath, api_router, found, problems
 from controller.api.schemas.common import from_s
 from controller.api.schemas.sessions import (
     CodeGiven,
@@ -31,7 +30,7 @@ from controller.store import second_factors as stored
 from protocol.errors import RefusedError
 from protocol.reasons import Reason
 
-router = APIRouter(tags=["second factors"])
+router = api_router(tags=["second factors"])
 
 Mine = Annotated[SignedCall, permits(Permission.SELF_READ, early=True)]
 Change = Annotated[SignedCall, permits(Permission.CREDENTIALS_WRITE, early=True)]

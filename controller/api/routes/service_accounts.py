@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 
 from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.operations import enrolment
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, found, has_name, problems
+from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, api_router, found, has_name, problems
 from controller.api.schemas.common import from_s
 from controller.api.schemas.people import (
     ServiceAccount,
@@ -31,7 +31,7 @@ from controller.store import Unit, enrolments
 from protocol.ids import ServiceAccountId
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/service-accounts", tags=["service accounts"])
+router = api_router("/service-accounts", tags=["service accounts"])
 
 Read = Annotated[SignedCall, permits(Permission.SERVICE_ACCOUNTS_READ)]
 Write = Annotated[SignedCall, permits(Permission.SERVICE_ACCOUNTS_WRITE)]

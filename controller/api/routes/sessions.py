@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from controller.api import views
@@ -12,7 +12,7 @@ from controller.api.operations import sessions
 from controller.api.operations.sessions import Principal, SignedIn
 from controller.api.origins import require_same_origin
 from controller.api.paging import page_of
-from controller.api.routes.common import SIGNED, IdInPath, Window, problems
+from controller.api.routes.common import SIGNED, IdInPath, Window, api_router, problems
 from controller.api.schemas.common import from_s
 from controller.api.schemas.people import Me
 from controller.api.schemas.sessions import (
@@ -32,7 +32,7 @@ from protocol.errors import RefusedError
 from protocol.ids import UserId
 from protocol.reasons import Reason
 
-router = APIRouter(tags=["sessions"])
+router = api_router(tags=["sessions"])
 
 Myself = Annotated[SignedCall, permits(Permission.SELF_READ, early=True)]
 Read = Annotated[SignedCall, permits(Permission.SESSIONS_READ, own=Permission.SELF_READ)]

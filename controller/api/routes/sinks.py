@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 
 from controller.api.calls import SignedCall, permits
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, IdInPath, Window, problems
+from controller.api.routes.common import STAFF, IdInPath, Window, api_router, problems
 from controller.api.schemas import sinks as schemas
 from controller.api.schemas.common import from_ms
 from controller.api.writes import WriteOnce
@@ -21,7 +21,7 @@ from protocol.errors import RefusedError
 from protocol.reasons import Reason
 from runtime.entropy import new_id
 
-router = APIRouter(prefix="/sinks", tags=["activity"])
+router = api_router("/sinks", tags=["activity"])
 
 Read = Annotated[SignedCall, permits(Permission.SINKS_READ)]
 Write = Annotated[SignedCall, permits(Permission.SINKS_WRITE)]

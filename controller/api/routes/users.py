@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
@@ -10,7 +10,7 @@ from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.operations import accounts
 from controller.api.paging import page_of
 from controller.api.problems import FieldError
-from controller.api.routes.common import SIGNED, STAFF, IdInPath, Window, found, problems
+from controller.api.routes.common import SIGNED, STAFF, IdInPath, Window, api_router, found, problems
 from controller.api.schemas.people import PasswordSet, User, UserChange, UserCreate, UserCreated, UserPage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain import model
@@ -24,7 +24,7 @@ from protocol.errors import RefusedError
 from protocol.ids import UserId
 from protocol.reasons import Reason
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = api_router("/users", tags=["users"])
 
 Read = Annotated[SignedCall, permits(Permission.PEOPLE_READ, own=Permission.SELF_READ)]
 Write = Annotated[SignedCall, permits(Permission.PEOPLE_WRITE)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from empty_database import make_database
 from publish_office import Ring
 from store_steps import give
 
@@ -10,7 +11,7 @@ from controller.agents.journal import Journal
 from controller.agents.presence import Presence
 from controller.domain import commands as c
 from controller.publish import AgentKind, Hub, Signer
-from controller.store import Store, acknowledgements, schema
+from controller.store import Store, acknowledgements
 from protocol.control import Hello
 from protocol.errors import LocalError
 from protocol.ids import ConnectorId, Epoch, NetworkId, Revision
@@ -31,8 +32,7 @@ class Desk:
 
 
 async def a_store(tmp_path: Path, clock: ManualClock) -> tuple[Store, ConnectorId]:
-    url = f"sqlite:///{tmp_path / 'controller.db'}"
-    schema.upgrade(url)
+    url = make_database(tmp_path / "controller.db")
     store = await Store.open(url)
     key = Ring().make()
     connector, network = ConnectorId(new_id("connector")), NetworkId(new_id("network"))

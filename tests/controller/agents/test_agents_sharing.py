@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from empty_database import make_database
 from policy_world import START
 from publish_office import Office
 
@@ -12,7 +13,7 @@ from controller.agents.presence import Presence
 from controller.agents.sharing import Sharing
 from controller.domain.conditions import Conditions
 from controller.publish import AgentKind
-from controller.store import Store, schema
+from controller.store import Store
 from protocol.control import Hello, Revoke
 
 HELLO = Hello(1, "0.1.0", START * 1000, hostname="gate")
@@ -22,8 +23,7 @@ INSIDE, OUTSIDE = "192.0.2.7", "198.51.100.7"
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """An empty store."""
-    schema.upgrade(f"sqlite:///{tmp_path / 'controller.db'}")
-    opened = await Store.open(f"sqlite:///{tmp_path / 'controller.db'}")
+    opened = await Store.open(make_database(tmp_path / "controller.db"))
     yield opened
     await opened.close()
 

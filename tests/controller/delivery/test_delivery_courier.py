@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from empty_database import make_database
 from store_steps import give
 from tls_material import TlsMaterial, tls_material
 
@@ -19,7 +20,7 @@ from controller.delivery.stats import SinkStats
 from controller.delivery.transports import HttpsTransport, SyslogTransport, parse_https, parse_syslog
 from controller.domain import commands as c
 from controller.identity.sealing import Seal
-from controller.store import Store, records, schema, secrets, sinks
+from controller.store import Store, records, secrets, sinks
 from controller.store.sinks import Sink, SinkKind
 from protocol.control import ConnectionRecord
 from protocol.errors import RefusedError
@@ -109,8 +110,7 @@ async def listening(serve: Serve, material: TlsMaterial | None) -> AsyncIterator
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    url = f"sqlite:///{tmp_path / 'controller.db'}"
-    schema.upgrade(url)
+    url = make_database(tmp_path / "controller.db")
     opened = await Store.open(url)
     await give(opened, c.InitialiseController("ctl_test", "https://ostiary.test"), now=SystemClock().wall())
     yield opened
