@@ -16,6 +16,7 @@ from lab.story import Story
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here is an end-to-end test; without root and TUN it is skipped, and says why."""
     why = missing_for_tun()
