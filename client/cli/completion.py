@@ -114,8 +114,7 @@ _ostiary() {{
       ({resources}) known+=(${{(f)"$(ostiary resources --names 2>/dev/null)"}}) ;;
     esac
   fi
-  compadd -a known
-  _files
+  compadd -a known || _files
 }}
 if [[ "$funcstack[1]" == _ostiary ]]; then _ostiary "$@"; else compdef _ostiary ostiary; fi
 """
