@@ -29,6 +29,8 @@ CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
 _WHOLE_BINARY: Final = 0x80 | BINARY
+_WHOLE_TEXT: Final = 0x80 | TEXT
+_MASK_BIT: Final = 0x80
 _LONGEST_HEADER: Final = 14
 
 CLOSE_NORMAL: Final = 1000
@@ -76,7 +78,10 @@ FrameEvent = TextReceived | PingReceived | CloseReceived
 
 
 class FrameReader:
-    """Reads the frames of one direction. ``masked``: the peer is the one that dialled, so every frame must be masked."""
+    """Reads the frames of one direction. ``masked``: the peer is the one that dialled, so every frame must be masked.
+
+    ``text_max``: bytes of one text message; a longer one is a FrameError.
+    """
 
     __slots__ = (
         "_closed",
@@ -90,11 +95,13 @@ class FrameReader:
         "_need",
         "_opcode",
         "_text",
+        "_text_max",
         "events",
     )
 
-    def __init__(self, *, masked: bool) -> None:
+    def __init__(self, *, masked: bool, text_max: int = CONTROL_MAX_BYTES) -> None:
         self._masked = masked
+        self._text_max = text_max
         self._header = bytearray()
         self._need = 2
         self._left = 0
@@ -145,6 +152,24 @@ class FrameReader:
             if not self._left:
                 self._end_frame()
         return pieces
+
+    def only_text(self, data: bytes) -> str | None:
+        """Fast path for control messages: ``data`` is one small masked text message and nothing else. None: receive_data it.
+
+        Raises FrameError.
+        """
+        size = len(data)
+        if size < _LONGEST_HEADER or self._left or self._header or self._message or self._closed:
+            return None
+        start, length = 6, data[1] - _MASK_BIT
+        if length == 126:
+            length, start = data[2] << 8 | data[3], 8
+            if length < 126:
+                return None
+        whole = data[0] == _WHOLE_TEXT and 0 <= length != 127 and start + length == size
+        if not (whole and self._masked and length <= self._text_max):
+            return None
+        return _decoded(apply_mask(data[start:], data[start - 4 : start]))
 
     def next_event(self) -> FrameEvent | None:
         """Returns what else was in the input, oldest first."""
@@ -245,7 +270,7 @@ class FrameReader:
         self._opcode = self._message if opcode < CLOSE else opcode
         limit = LEG_MESSAGE_MAX_BYTES
         if self._opcode == TEXT:
-            limit = CONTROL_MAX_BYTES - (len(self._text) if opcode == CONTINUATION else 0)
+            limit = self._text_max - (len(self._text) if opcode == CONTINUATION else 0)
         if length > limit:
             raise FrameError(f"frame of {length} bytes, limit {limit}", CLOSE_TOO_BIG)
         self._left = length
@@ -275,10 +300,14 @@ class FrameReader:
     def _take_text(self) -> str:
         text = bytes(self._text)
         self._text.clear()
-        try:
-            return text.decode()
-        except UnicodeDecodeError as exc:
-            raise FrameError("text message is not UTF-8", CLOSE_BAD_DATA) from exc
+        return _decoded(text)
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as exc:
+        raise FrameError("text message is not UTF-8", CLOSE_BAD_DATA) from exc
 
 
 def frame_header(opcode: int, length: int, mask: bytes = b"") -> bytes:

@@ -1,7 +1,8 @@
 """One agent's WebSocket after authentication: reads, answers, pushes, and ends it (protocol.control).
 
-One task reads, one writes, one does what waits for the database. The reader never waits for the database, so that a slow
-one does not make a living agent look silent. Pushes are taken from the hub when the socket can take them.
+Messages are answered in the turn of the loop in which they were read, and pushes are written when the hub says that there is
+something and the socket can take it: no task of this connection has to wake up for either. What waits for the database is
+a task's, which lives while there is any; so a slow database does not make a living agent look silent.
 """
 
 import asyncio
@@ -10,8 +11,8 @@ from collections.abc import Collection
 from typing import Final
 
 import structlog
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from controller.agents.agent_socket import AgentSocket
 from controller.agents.answers import Answerer, explain_reply, people_in
 from controller.agents.authentication import Agent
 from controller.agents.device_facts import FactsRecorder
@@ -45,7 +46,7 @@ from protocol.control import (
 from protocol.control_codec import encode, parse_message_untrusted
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, DeviceId, Epoch, FlowId
-from protocol.limits import AGENT_STALL_S, CONTROL_MESSAGE_MAX_BYTES, HEARTBEAT_INTERVAL_S
+from protocol.limits import AGENT_STALL_S, HEARTBEAT_INTERVAL_S
 from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.entropy import new_id
@@ -65,12 +66,16 @@ _CONNECTOR_ONLY = (LiveFlows, *OF_CONNECTORS)
 _log = structlog.get_logger(__name__)
 
 
+class MisbehaviourError(RemoteProtocolError):
+    """The agent spoke for another, or as one of the other kind: it leaves a trace in the log (T-9, T-17)."""
+
+
 class Connection:
-    """Made by the endpoint for each accepted WebSocket; ``serve`` runs until it ends."""
+    """Made by the endpoint for each greeted agent; ``serve`` runs until the connection ends."""
 
     def __init__(
         self,
-        websocket: WebSocket,
+        socket: AgentSocket,
         agent: Agent,
         *,
         store: Store,
@@ -84,7 +89,7 @@ class Connection:
         tally: Tally,
         journal: Journal,
     ) -> None:
-        self._websocket = websocket
+        self._socket = socket
         self._agent = agent
         self._store = store
         self._hub = hub
@@ -99,83 +104,134 @@ class Connection:
         self._interval_s = HEARTBEAT_INTERVAL_S
         self._suspicious = False
         self._alive: set[FlowId] = set()
-        self._scope: TaskScope | None = None
         self._attachment: Attachment | None = None
         self._replies: deque[Message] = deque()
-        self._ready = asyncio.Event()
-        self._slow: asyncio.Queue[Message] = asyncio.Queue(SLOW_MAX)
-
-    def wake(self) -> None:
-        """There is something to write."""
-        self._ready.set()
+        self._slow: deque[Message] = deque()
+        self._working = False
+        self._deaf = False
+        """Nothing more is taken from the agent: its last message is on its way."""
+        self._pump_due = False
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._silence: asyncio.TimerHandle | None = None
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._scope = TaskScope(f"agent {agent.id}")
 
     async def serve(self, attachment: Attachment) -> None:
         """Runs the connection until either side ends it. Never raises for what the agent does."""
         self._attachment = attachment
-        self.wake()
-        try:
-            async with TaskScope(f"agent {self._agent.id}") as scope:
-                self._scope = scope
-                reader = scope.spawn(self._read(), name="read", on_crash=self._end)
-                scope.spawn(self._work(), name="work", on_crash=self._end)
-                await self._write(attachment)
-                reader.cancel()
-        except (WebSocketDisconnect, TimeoutError, RuntimeError) as exc:
-            _log.info("agent.gone", agent=self._agent.id, cause=type(exc).__name__)
+        async with self._scope:
+            self._listen_for_silence()
+            self._socket.listen(self)
+            self.wake()
+            try:
+                await self._over
+            finally:
+                self._deaf = True
+                self._attachment = None
+                if self._silence is not None:
+                    self._silence.cancel()
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    async def _write(self, attachment: Attachment) -> None:
-        """Sends cut-offs, then tokens, then replies; ends behind a last message."""
-        while True:
-            await self._ready.wait()
-            self._ready.clear()
-            while (message := self._next(attachment)) is not None:
-                async with asyncio.timeout(AGENT_STALL_S):
-                    await self._websocket.send_text(encode(message))
+    def wake(self) -> None:
+        """There is something to write: it is made and written in the next turn of the loop."""
+        if not self._pump_due:
+            self._pump_due = True
+            self._loop.call_soon(self._pump)
+
+    def drained(self) -> None:
+        """The socket takes more again."""
+        self.wake()
+
+    def _pump(self) -> None:
+        """Sends cut-offs, then tokens, then replies, while the socket takes them; ends behind a last message."""
+        self._pump_due = False
+        try:
+            while self._socket.writable and not self._over.done() and (message := self._next()) is not None:
+                self._socket.send(encode(message))
                 if isinstance(message, Goodbye | Revoked):
                     _log.info("agent.ended", agent=self._agent.id, reason=message.reason)
-                    await self._websocket.close()
-                    return
+                    self._socket.close()
+        except Exception as error:  # noqa: BLE001 - nobody called who could take it: it is the connection's own end
+            if not self._over.done():
+                self._over.set_exception(error)
 
-    def _next(self, attachment: Attachment) -> Message | None:
-        message = self._hub.take(attachment)
+    def _next(self) -> Message | None:
+        if self._attachment is None:
+            return None
+        message = self._hub.take(self._attachment)
         if message is not None:
             return message
         return self._replies.popleft() if self._replies else None
 
     def _reply(self, message: Message) -> None:
+        """Answers at once, unless something stands before it."""
+        if self._socket.writable and not self._pump_due and not self._replies:
+            self._socket.send(encode(message))
+            return
         if len(self._replies) >= REPLIES_MAX:
             raise RefusedError(Reason.LIMIT_EXCEEDED, "the agent does not read its replies")
         self._replies.append(message)
         self.wake()
 
+    def gone(self, cause: str) -> None:
+        """The connection is over."""
+        if not self._over.done():
+            _log.info("agent.gone", agent=self._agent.id, cause=cause)
+            self._over.set_result(None)
+
     def _end(self, error: Exception) -> None:
         """Fails this one connection closed, telling the agent the reason."""
-        assert self._attachment is not None
+        self._deaf = True
+        if self._attachment is None:
+            return
         reason, pause = Reason.INTERNAL, 0.0
         if isinstance(error, OstiaryError):
             reason = error.reason
             pause = PAUSE_AFTER_OFFENCE_S if isinstance(error, RemoteProtocolError) else 1.0
             _log.warning("agent.connection_failed", agent=self._agent.id, reason=reason.code, detail=error.detail)
-        elif not isinstance(error, WebSocketDisconnect):
+        else:
             _log.error("agent.connection_crashed", agent=self._agent.id, exc_info=error)
         self._attachment.end(Goodbye(reason.code, retry_after_s=pause))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    async def _read(self) -> None:
-        while True:
-            message = await receive(self._websocket, AGENT_STALL_S * self._interval_s / HEARTBEAT_INTERVAL_S)
+    def heard(self, text: str) -> None:
+        """Handles one message. What the agent does wrong ends its connection."""
+        if self._deaf:
+            return
+        self._heard_at = self._loop.time()
+        try:
             self._limiter.spend(self._agent.id, self._clock.monotonic())
+            message = parse_message_untrusted(text)
             if message is not None:
-                await self._handle(message)
+                self._handle(message)
+        except MisbehaviourError as error:
+            self._deaf = True
+            self._scope.spawn(self._misbehaved(error), name="trace", on_crash=self._end)
+        except Exception as error:  # noqa: BLE001 - one connection's failure is no other's
+            self._end(error)
 
-    async def _handle(self, message: Message) -> None:
+    def broken(self, error: RemoteProtocolError) -> None:
+        """The agent sent what is no message."""
+        if not self._deaf:
+            self._end(error)
+
+    def _listen_for_silence(self) -> None:
+        """Looks again when the agent would have been silent for too long; nothing is done for a message but to note its time."""
+        deadline_s = AGENT_STALL_S * self._interval_s / HEARTBEAT_INTERVAL_S
+        left = self._heard_at + deadline_s - self._loop.time()
+        if left > 0:
+            self._silence = self._loop.call_later(left, self._listen_for_silence)
+        elif not self._deaf:
+            self._end(RemoteError(Reason.PEER_SILENT, f"nothing for {deadline_s:g} s"))
+
+    def _handle(self, message: Message) -> None:
+        now = self._clock.wall()
         foreign = _CONNECTOR_ONLY if self._agent.kind is AgentKind.CLIENT else _CLIENT_ONLY
         if isinstance(message, foreign):
-            await self._misbehaved(f"a {self._agent.kind.value} sent {message.TYPE}")
-        now = self._clock.wall()
+            raise MisbehaviourError(f"a {self._agent.kind.value} sent {message.TYPE}")
         match message:
             case Heartbeat():
                 self._presence.heard(self._agent.id, message, now)
@@ -194,7 +250,7 @@ class Connection:
                 self._queue(message)
             case Goodbye(reason):
                 _log.info("agent.said_goodbye", agent=self._agent.id, reason=reason)
-                raise WebSocketDisconnect
+                self._socket.close()
 
     def _echo(self, message: Heartbeat, now: float) -> Heartbeat:
         self._interval_s = heartbeat_interval(self._agent.kind, len(self._presence.here()))
@@ -212,7 +268,7 @@ class Connection:
             case False:
                 self._tally.digests_wrong += 1
                 _log.error("agent.wrong_digest", agent=agent, revision=revision, reason=Reason.DIGEST_MISMATCH.code)
-                if not self._suspicious and self._scope is not None:
+                if not self._suspicious:
                     self._suspicious = True
                     self._scope.spawn(self._leave_trace("wrong_digest"), name="trace", on_crash=self._end)
 
@@ -225,23 +281,26 @@ class Connection:
         _log.info("agent.live_flows", agent=self._agent.id, flows=len(message.flows), allowed=len(allowed))
         self._reply(LiveVerdict(message.id, state.position, allowed))
         self._alive.update(flow.flow for flow in message.flows)
-        if not message.more and self._scope is not None:
+        if not message.more:
             alive, self._alive = self._alive, set()
             self._scope.spawn(self._close_lost(alive), name="lost-flows", on_crash=self._end)
 
     def _queue(self, message: Message) -> None:
-        try:
-            self._slow.put_nowait(message)
-        except asyncio.QueueFull:
+        if len(self._slow) >= SLOW_MAX:
             if isinstance(message, Records | DeviceReport):
                 return
-            raise RefusedError(Reason.RATE_LIMITED, "too many requests at once") from None
+            raise RefusedError(Reason.RATE_LIMITED, "too many requests at once")
+        self._slow.append(message)
+        if not self._working:
+            self._working = True
+            self._scope.spawn(self._work(), name="work", on_crash=self._end)
 
     # --- what waits for the database ---------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        while True:
-            message = await self._slow.get()
+        """Ends when there is nothing to do; the next message starts it again."""
+        while self._slow and not self._deaf:
+            message = self._slow.popleft()
             try:
                 match message:
                     case Records():
@@ -259,6 +318,7 @@ class Connection:
                     raise
                 # The database is away: the agent asks again, the connection lives on (C24).
                 _log.warning("agent.not_served", agent=self._agent.id, message=message.TYPE, detail=error.detail)
+        self._working = False
 
     async def _store_records(self, message: Records) -> None:
         state = self._hub.head.state
@@ -266,14 +326,21 @@ class Connection:
             ended = own_records(state, self._agent, message.records)
             opened = own_records(state, self._agent, message.opened)
         except RemoteProtocolError as error:
-            await self._misbehaved(error.detail)
+            await self._misbehaved(error)
             return
-        if ended or opened:
+        since_ms = message.since_ms if self._agent.kind is AgentKind.CLIENT else None
+        if ended or opened or since_ms is not None:
             async with self._store.transact() as connection:
+                if since_ms is not None:
+                    closed = await records.close_before(connection, self._agent.id, min(since_ms, self._now_ms()))
+                    self._tally.ends_unknown += closed
                 await records.append(connection, self._agent.id, ended, opened)
         self._tally.records_stored += len(ended) + len(opened)
         self._tally.records_skipped += len(message.records) + len(message.opened) - len(ended) - len(opened)
         self._reply(RecordsAccepted(message.id))
+
+    def _now_ms(self) -> int:
+        return round(self._clock.wall() * 1000)
 
     async def _close_lost(self, alive: Collection[FlowId]) -> None:
         """Closes what an earlier life of the connector had open and its new one knows nothing of.
@@ -290,7 +357,7 @@ class Connection:
                     self._agent.id,
                     alive=alive,
                     newest=newest,
-                    now_ms=round(self._clock.wall() * 1000),
+                    now_ms=self._now_ms(),
                 )
         except OstiaryError as error:
             # The next connect asks again.
@@ -323,33 +390,12 @@ class Connection:
             if session in unit.state.sessions:
                 await unit.execute(EndSession(session))
 
-    async def _misbehaved(self, detail: str) -> None:
+    async def _misbehaved(self, error: RemoteProtocolError) -> None:
         """Leaves a trace in the log and ends the connection (T-9, T-17)."""
         await self._leave_trace("spoke_for_another")
-        raise RemoteProtocolError(detail)
+        raise error
 
     async def _leave_trace(self, cause: str) -> None:
         now = self._clock.wall()
         async with self._store.write(actor="system", request_id=new_id("event"), now=now) as unit:
             await unit.execute(RecordAgentMisbehaviour(self._agent.id, cause))
-
-
-async def receive(websocket: WebSocket, deadline_s: float) -> Message | None:
-    """Returns the next message; None for one of an unknown type.
-
-    Raises:
-        RemoteError: PEER_SILENT when nothing comes within ``deadline_s``.
-        RemoteProtocolError: a binary frame, or one that does not parse.
-        WebSocketDisconnect: the agent is gone.
-    """
-    try:
-        async with asyncio.timeout(deadline_s):
-            frame = await websocket.receive()
-    except TimeoutError as exc:
-        raise RemoteError(Reason.PEER_SILENT, f"nothing for {deadline_s:g} s") from exc
-    if frame["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(frame.get("code") or 1006)
-    text = frame.get("text")
-    if not isinstance(text, str) or len(text) > CONTROL_MESSAGE_MAX_BYTES:
-        raise RemoteProtocolError("a frame is no text, or too long")
-    return parse_message_untrusted(text)

@@ -14,9 +14,10 @@ import structlog
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from controller.agents.agent_socket import AgentSocket, take_over
 from controller.agents.answers import Answerer
 from controller.agents.authentication import Agent, authenticate
-from controller.agents.connection import Connection, receive
+from controller.agents.connection import Connection
 from controller.agents.device_facts import FactsRecorder
 from controller.agents.errands import ANNOUNCE_S, Errands
 from controller.agents.journal import Journal
@@ -31,8 +32,8 @@ from controller.identity.rate_limit import RateLimitedError, RateLimiter
 from controller.publish import AgentKind, Hub, Signer, verification_keys
 from controller.store import Store
 from protocol.acl.model import Deny, IPAddress
-from protocol.control import Goodbye, Hello, Message, Revoked, Welcome
-from protocol.control_codec import encode
+from protocol.control import Goodbye, Hello, Revoked, Welcome
+from protocol.control_codec import encode, parse_message_untrusted
 from protocol.errors import OstiaryError, RemoteProtocolError
 from protocol.ids import DeviceId, Epoch, ServiceAccountId
 from protocol.limits import CLOCK_LEEWAY_S
@@ -104,17 +105,23 @@ class AgentEndpoint:
         except OstiaryError as error:
             await self._refuse(websocket, error)
             return
-        await websocket.accept()
         try:
-            await self._converse(websocket, agent)
-        except WebSocketDisconnect:
+            await websocket.accept()
+            socket = take_over(websocket)
+        except (ConnectionResetError, WebSocketDisconnect):
+            _log.debug("agent.gone_early", agent=agent.id)
+            return
+        try:
+            await self._converse(socket, agent, _address_of(websocket))
+        except ConnectionResetError:
             _log.debug("agent.gone_early", agent=agent.id)
         except OstiaryError as error:
             _log.warning("agent.refused", agent=agent.id, reason=error.reason.code, detail=error.detail)
-            await _say_last(websocket, Goodbye(error.reason.code, retry_after_s=1.0))
+            socket.send(encode(Goodbye(error.reason.code, retry_after_s=1.0)))
+        await socket.closed()
 
-    async def _converse(self, websocket: WebSocket, agent: Agent) -> None:
-        hello = await receive(websocket, HELLO_DEADLINE_S)
+    async def _converse(self, socket: AgentSocket, agent: Agent, address: IPAddress | None) -> None:
+        hello = parse_message_untrusted(await socket.hear(HELLO_DEADLINE_S))
         if not isinstance(hello, Hello):
             raise RemoteProtocolError("the first message is no Hello")
         if hello.protocol < OLDEST_SUPPORTED:
@@ -124,15 +131,15 @@ class AgentEndpoint:
         if isinstance(standing, Reason) and await self._freshen():
             standing = self._standing(agent)
         if isinstance(standing, Reason):
-            await _say_last(websocket, Revoked(standing.code))
+            socket.send(encode(Revoked(standing.code)))
             return
         welcome = await self._welcome(hello, standing)
-        await websocket.send_text(encode(welcome))
+        socket.send(encode(welcome))
         if agent.kind is AgentKind.CLIENT and hello.facts:
             # Before its first snapshot is made, so that what it may reach does not come and go.
             await self._facts.record(DeviceId(agent.id), hello.facts)
         connection = Connection(
-            websocket,
+            socket,
             agent,
             store=self._store,
             hub=self._hub,
@@ -153,10 +160,10 @@ class AgentEndpoint:
             revision=hello.revision,
             welcomed=welcome.revision,
             wake=connection.wake,
-            address=_address_of(websocket),
+            address=address,
         )
-        address = websocket.client.host if websocket.client is not None else None
-        self._presence.arrived(agent.id, agent.kind, hello, self._clock.wall(), address=address)
+        shown = str(address) if address is not None else None
+        self._presence.arrived(agent.id, agent.kind, hello, self._clock.wall(), address=shown)
         _log.info("agent.attached", agent=agent.id, kind=agent.kind.value, software=hello.software)
         try:
             await connection.serve(attachment)
@@ -262,10 +269,3 @@ def _address_of(websocket: WebSocket) -> IPAddress | None:
         return ip_address(websocket.client.host.partition("%")[0]) if websocket.client is not None else None
     except ValueError:
         return None
-
-
-async def _say_last(websocket: WebSocket, message: Message) -> None:
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-        async with asyncio.timeout(HELLO_DEADLINE_S):
-            await websocket.send_text(encode(message))
-            await websocket.close()

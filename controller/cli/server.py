@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from controller.agents.agent_socket import AgentUpgrade
 from controller.api.middleware import HEADERS_MAX_BYTES
 from controller.cli.tls import ServerTls
 from controller.identity.rate_limit import address_key
@@ -39,7 +40,7 @@ def make_config(app: FastAPI, settings: Settings, server_tls: ServerTls | None) 
     config = uvicorn.Config(
         app,
         http=protocol_class(HTTP_PER_ADDRESS if direct else None),
-        ws="websockets-sansio",
+        ws=AgentUpgrade,
         ws_max_size=CONTROL_MESSAGE_MAX_BYTES,
         ws_per_message_deflate=False,
         # Agents and controller exchange heartbeats of their own.
