@@ -42,7 +42,7 @@ def test_only_the_pinned_certificate_is_kept() -> None:
     assert check_ca_untrusted(PKI.ca_pem + PKI.cert_pem, PKI.ca_pin) == PKI.ca_pem
 
 
-@pytest.mark.parametrize("pem", [b"", b"rubbish", PKI.key_pem])
+@pytest.mark.parametrize("pem", [b"", b"rubbish", PKI.key_pem], ids=["nothing", "words", "a key"])
 def test_rubbish_is_no_ca(pem: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         check_ca_untrusted(pem, PKI.ca_pin)

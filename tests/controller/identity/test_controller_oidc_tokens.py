@@ -173,6 +173,7 @@ def test_keys_that_are_of_no_use_are_left_out() -> None:
 @pytest.mark.parametrize(
     "raw",
     [b"", b"{}", b'{"keys":[]}', b'{"keys":7}', jwks(KEY, KEY), json.dumps({"keys": [{}] * 65}).encode()],
+    ids=["nothing", "no member", "no keys", "no list", "one name twice", "too many"],
 )
 def test_what_is_no_key_set_is_refused(raw: bytes) -> None:
     with pytest.raises(RefusedError):
