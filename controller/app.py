@@ -35,7 +35,7 @@ from controller.identity.passwords import Passwords
 from controller.identity.provider_client import ProviderClient, provider_context
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
-from controller.settings import Settings, host_of
+from controller.settings import Settings, host_of, worker_metrics_socket
 from controller.store import Store, access_requests, enrolments, idempotency, replicas, upkeep, web_sessions
 from controller.store.retention import close_orphans, purge_acknowledgements, purge_connections
 from protocol.control import AGENT_PATH
@@ -67,8 +67,10 @@ DATABASE_RETRY_CAP_S: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
-def build_app(settings: Settings, *, clock: Clock | None = None, hasher: PasswordHasher | None = None) -> FastAPI:
-    """Returns the application; its lifespan opens the store and runs everything.
+def build_app(
+    settings: Settings, *, clock: Clock | None = None, hasher: PasswordHasher | None = None, worker: int = 0
+) -> FastAPI:
+    """Returns the application; its lifespan opens the store and runs everything. ``worker``: its number among several.
 
     The lifespan raises LocalError when the controller cannot start: not set up, wrong schema, damaged log or keys.
     """
@@ -77,7 +79,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, hasher: Passwor
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services(settings, clock=clock or SystemClock(), hasher=hasher) as services:
             app.state.services = services
-            async with run_agents(services) as endpoint:
+            async with run_agents(services, worker=worker) as endpoint:
                 app.state.agents = endpoint
                 yield
 
@@ -129,7 +131,7 @@ async def open_services(
 
 
 @contextlib.asynccontextmanager
-async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
+async def run_agents(services: Services, *, worker: int = 0) -> AsyncIterator[AgentEndpoint]:
     """Runs what serves agents and relays, and the controller's own upkeep."""
     store, clock = services.store, services.clock
     presence = Presence()
@@ -151,8 +153,10 @@ async def run_agents(services: Services) -> AsyncIterator[AgentEndpoint]:
     checkpointer = Checkpointer(store, signer, clock, hub.take_checkpoint)
     await checkpointer.load()
     shown = metrics.source(services, hub, presence, endpoint.tally)
-    metrics_at = services.settings.state_dir / METRICS_SOCKET
-    async with MetricsServer(shown, services.settings.metrics_listen, metrics_at), TaskScope("controller") as scope:
+    # Where the settings say, the parent of several workers shows those of all.
+    metrics_listen = None if worker else services.settings.metrics_listen
+    metrics_at = services.settings.state_dir / (worker_metrics_socket(worker) if worker else METRICS_SOCKET)
+    async with MetricsServer(shown, metrics_listen, metrics_at), TaskScope("controller") as scope:
         scope.spawn(follow_log(store), name="follow")
         scope.spawn(upkeep.verify_below(store, store.base), name="verify")
         scope.spawn_supervised(lambda: follow_keys(services), name="keys")

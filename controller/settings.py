@@ -14,6 +14,8 @@ COMPONENT: Final = "controller"
 DATABASE_FILE: Final = "controller.db"
 CA_FILE: Final = "ca.pem"
 """The CA's certificate in the state directory, for whoever runs commands on this host."""
+WORKERS_SOCKET: Final = "workers.sock"
+"""In the state directory: the health of several workers together, whatever is set for metrics."""
 TLS_MODES: Final = ("internal", "files", "off")
 
 
@@ -50,6 +52,14 @@ class Settings:
         default="", metadata={"help": "Address to listen on. Default: every address, IPv4 and IPv6."}
     )
     listen_port: int = field(default=8443, metadata={"help": "TCP port to listen on.", "min": 1, "max": 65535})
+    workers: int = field(
+        default=1,
+        metadata={
+            "help": "Processes that serve, each a whole replica on the same port. More than one needs PostgreSQL.",
+            "min": 1,
+            "max": 64,
+        },
+    )
     tls: str = field(
         default="internal",
         metadata={
@@ -78,7 +88,8 @@ class Settings:
     )
     log_json: bool | None = field(default=None, metadata={"help": "JSON lines. Default: when stderr is no terminal."})
     connections_max: int = field(
-        default=10_000, metadata={"help": "Open connections, agents included.", "min": 16, "max": 1_000_000}
+        default=10_000,
+        metadata={"help": "Open connections of each process, agents included.", "min": 16, "max": 1_000_000},
     )
 
     sign_in_days: float = field(
@@ -120,6 +131,11 @@ class Settings:
             parse_public_url(url, "agent_urls")
         if len(self.agent_urls) >= CONTROLLERS_MAX:
             raise LocalError(Reason.CONFIG_INVALID, f"agent_urls: at most {CONTROLLERS_MAX - 1}")
+        if self.workers > 1 and self.effective_database_url.startswith("sqlite"):
+            raise LocalError(
+                Reason.CONFIG_INVALID,
+                "workers: SQLite serves one process; set database_url to PostgreSQL, or workers to 1",
+            )
         if self.tls == "files" and (self.tls_certificate is None or self.tls_key is None):
             raise LocalError(Reason.CONFIG_INVALID, "tls is `files`: set tls_certificate and tls_key")
 
@@ -160,3 +176,8 @@ def parse_public_url(url: str, setting: str = "public_url") -> str:
 def host_of(public_url: str) -> str:
     """Returns the host name of a public URL."""
     return urlsplit(public_url).hostname or ""
+
+
+def worker_metrics_socket(worker: int) -> str:
+    """Returns the name, in the state directory, of the socket on which one of several workers serves metrics and health."""
+    return f"metrics-{worker}.sock"

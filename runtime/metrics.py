@@ -138,6 +138,10 @@ class MetricsServer:
             if self.address.startswith("unix:"):
                 _remove(Path(self.address.removeprefix("unix:")))
 
+    async def text(self) -> bytes:
+        """Returns what ``/metrics`` shows now."""
+        return exposition(self._source.collect(), component=self._source.component)
+
     async def _listen_unix(self, path: Path) -> None:
         """Takes the place of a socket that a dead process left; the file is its owner's and group's."""
         _make_room(path)
@@ -169,8 +173,7 @@ class MetricsServer:
             return _http(405, "text/plain", b"GET only\n")
         match path:
             case b"/metrics":
-                text = exposition(self._source.collect(), component=self._source.component)
-                answer = _http(200, "text/plain; version=0.0.4; charset=utf-8", text)
+                answer = _http(200, "text/plain; version=0.0.4; charset=utf-8", await self.text())
             case b"/healthz/live":
                 answer = _http(200, "application/json", b'{"live": true}\n')
             case b"/healthz/ready":

@@ -5,7 +5,8 @@ import ssl
 from pathlib import Path
 
 from controller.cli.options import load_settings
-from controller.settings import CA_FILE, Settings
+from controller.cli.worker_metrics import ask
+from controller.settings import CA_FILE, WORKERS_SOCKET, Settings
 from protocol.errors import LocalError, RemoteError
 from protocol.reasons import Reason
 from runtime.command_line import not_running
@@ -23,12 +24,14 @@ def health(config: Path | None, *, ready: bool, as_json: bool) -> None:
     with exit_on_error(as_json=as_json):
         settings = load_settings(config)
         try:
+            why = run_command(_ask_workers(settings)) if ready else None
             status, body = run_command(_ask(settings, "/healthz/ready" if ready else "/healthz/live"))
         except RemoteError as error:
             if error.reason is not Reason.CONTROLLER_UNREACHABLE:
                 raise
             raise not_running("controller", error.detail) from error
-        why = None if status == 200 else error_object(LocalError(Reason.UNAVAILABLE, _failed_checks(body)))
+        if status != 200:
+            why = error_object(LocalError(Reason.UNAVAILABLE, _failed_checks(body)))
         raise SystemExit(print_health(why_not=why, ready=ready, as_json=as_json))
 
 
@@ -39,6 +42,16 @@ def _failed_checks(body: str) -> str:
     except (ValueError, LookupError, TypeError, AttributeError):
         return "it does not say why"
     return ", ".join(f"{name}: {outcome}" for name, outcome in checks if outcome != "ok")
+
+
+async def _ask_workers(settings: Settings) -> dict[str, str] | None:
+    """Returns what keeps one of several workers from its work: on the port, any of them answers, for itself alone."""
+    try:
+        said = json.loads(await ask(settings.state_dir / WORKERS_SOCKET, "/healthz/ready"))["why"]
+    except (OSError, EOFError, TimeoutError, ValueError, LookupError, TypeError):
+        # There are no several workers, or none at all: the port will tell.
+        return None
+    return dict(said) if isinstance(said, dict) else None
 
 
 async def _ask(settings: Settings, path: str) -> tuple[int, str]:

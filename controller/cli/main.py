@@ -4,7 +4,6 @@ This module only declares the commands. What they do, and everything heavy, is i
 `--help` is instant.
 """
 
-import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -88,20 +87,25 @@ def serve(
     context: typer.Context,
     listen_host: Annotated[str | None, typer.Option(help="Address to listen on. Default: every address.")] = None,
     listen_port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes that serve, each a whole replica; needs PostgreSQL. Default: 1."),
+    ] = None,
 ) -> None:
     """Run the controller until it is told to stop (SIGTERM).
 
-    \b
-    Example:
-      ostiary-controller serve --listen-port 8443
-    """
-    # Imports make hundreds of thousands of objects that stay, and the collector would walk over them again and again;
-    # ``lifecycle`` freezes them and says how often it is to look from then on.
-    gc.disable()
-    from controller.cli import serve as serving
+    One process uses one core. Where several thousand agents keep it busy, --workers runs several over the same
+    PostgreSQL and port, and starts one that dies again; docs/replicas.md says when.
 
-    gc.enable()
-    raise typer.Exit(serving.serve(context.obj, listen_host=listen_host, listen_port=listen_port))
+    \b
+    Examples:
+      ostiary-controller serve --listen-port 8443
+      OSTIARY_DATABASE_URL=postgresql://ostiary@db/ostiary ostiary-controller serve --workers 4
+    """
+    from controller.cli import start
+
+    flags = start.Flags(context.obj, listen_host, listen_port, workers)
+    raise typer.Exit(start.serve(flags))
 
 
 @app.command("relay-token")

@@ -119,9 +119,12 @@ class Fleet:
 
 @contextlib.asynccontextmanager
 async def running_fleet(
-    folder: Path, database_url: str, count: int, *, announced: Sequence[str] = ()
+    folder: Path, database_url: str, count: int, *, announced: Sequence[str] = (), workers: int = 1
 ) -> AsyncIterator[Fleet]:
-    """Sets a controller up and runs ``count`` replicas of it; ``announced``: each one's host name for agents."""
+    """Sets a controller up and runs ``count`` replicas of it; ``announced``: each one's host name for agents.
+
+    ``workers`` is how many processes serve for each replica.
+    """
     origin = folder / "origin"
     origin.mkdir()
     await set_up(origin, now=SystemClock().wall(), database_url=database_url)
@@ -145,6 +148,7 @@ async def running_fleet(
             "OSTIARY_LISTEN_HOST": "127.0.0.1",
             "OSTIARY_LISTEN_PORT": str(port),
             "OSTIARY_SINKS_ON_LOOPBACK": "true",
+            "OSTIARY_WORKERS": str(workers),
             "NOTIFY_SOCKET": str(home / "notify"),
         }
         replicas.append(ReplicaProcess(home, port, environment))

@@ -23,7 +23,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from controller.api.operations.keys import load_ca
-from controller.cli import serve, server, tls
+from controller.cli import listening, serve, server, tls
 from controller.identity.ca import LEAF_LIFE, CertificateAuthority, utc
 from controller.identity.sealing import load_seal
 from controller.settings import Settings
@@ -213,19 +213,19 @@ async def test_plain_http_behind_a_proxy_believes_only_that_proxy(tmp_path: Path
 def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(LocalError) as refused:
-            serve.listen("127.0.0.1", taken.getsockname()[1])
+            listening.listen("127.0.0.1", taken.getsockname()[1])
         assert refused.value.reason is Reason.PORT_IN_USE
         assert str(taken.getsockname()[1]) in refused.value.detail
     for host in ("no.such.host.invalid", "203.0.113.77"):
         with pytest.raises(LocalError) as refused:
-            serve.listen(host, 1)
+            listening.listen(host, 1)
         assert refused.value.reason is Reason.CONFIG_INVALID
 
 
 @pytest.mark.parametrize("host", ["", "::"])
 def test_both_families_are_served(host: str) -> None:
     with contextlib.ExitStack() as opened:
-        listeners = [opened.enter_context(contextlib.closing(each)) for each in serve.listen(host, _free_port())]
+        listeners = [opened.enter_context(contextlib.closing(each)) for each in listening.listen(host, _free_port())]
         port = listeners[0].getsockname()[1]
         for address in ("127.0.0.1", "::1"):
             socket.create_connection((address, port), timeout=5).close()
@@ -242,10 +242,10 @@ def test_a_kernel_without_ipv6_is_served_over_ipv4(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket.socket, "bind", bind)
     with contextlib.ExitStack() as opened:
-        listeners = [opened.enter_context(contextlib.closing(each)) for each in serve.listen("", _free_port())]
+        listeners = [opened.enter_context(contextlib.closing(each)) for each in listening.listen("", _free_port())]
         assert [each.family for each in listeners] == [socket.AF_INET]
     with pytest.raises(LocalError):
-        serve.listen("::", 1)
+        listening.listen("::", 1)
 
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> dict[str, Any]:
