@@ -187,3 +187,23 @@ def test_t11_the_demos_client_takes_its_enrolment_token_away(tmp_path: Path, sta
         told.write_text("")
         assert _setup(tmp_path, "client", **host).returncode == 0
     assert told.read_text() == "up\n", "it enrols once"
+
+
+def test_a_token_that_is_a_mount_does_not_end_the_client(tmp_path: Path) -> None:
+    for name in ("enrolment", "bin", "state"):
+        (tmp_path / name).mkdir()
+    told = tmp_path / "told"
+    for name, does in (
+        ("ostiary", f'echo "$1" >> {told}'),
+        ("ostiaryd", f'sleep 0.2; echo "daemon ended" >> {told}'),
+        ("rm", "echo 'Device or resource busy' >&2; exit 1"),
+    ):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "enrolment/token").write_text("once")
+    host = {"OSTIARY_STATE_DIR": str(tmp_path / "state"), "OSTIARY_RUNTIME_DIR": str(tmp_path)}
+    with contextlib.chdir(tmp_path), socket.socket(socket.AF_UNIX) as control:
+        control.bind("ostiary.sock")
+        done = _setup(tmp_path, "client", **host)
+    assert (done.returncode, told.read_text()) == (0, "up\ndaemon ended\n"), "it waits for its daemon"
+    assert "take it away" in done.stderr
