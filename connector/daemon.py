@@ -21,6 +21,7 @@ from connector.resolver import Resolver
 from connector.rotation import KeyRotation
 from connector.settings import Settings
 from connector.streams import StreamServer
+from connector.timekeeper import Timekeeper
 from connector.uplink import Uplink, Uplinks
 from connector.witnessing import Observer
 from protocol.control import (
@@ -37,7 +38,7 @@ from protocol.control import (
 from protocol.control_keys import KeysChanged
 from protocol.errors import OstiaryError, RemoteError
 from protocol.ids import RelayId
-from protocol.limits import CLOCK_WARN_S, LEASE_MAX_S
+from protocol.limits import LEASE_MAX_S
 from protocol.reasons import Reason, reason_from_code
 from protocol.tokens.claims import Config, ConfigRelay
 from protocol.tokens.digests import token_digest
@@ -46,6 +47,7 @@ from protocol.tokens.verify import verify_config
 from protocol.version import PROTOCOL, SOFTWARE
 from runtime.agent_link import AgentLink
 from runtime.clock import Clock, SystemClock
+from runtime.controller_clock import ControllerClock, boot_seconds
 from runtime.controllers import load_controllers
 from runtime.files import StateDir
 from runtime.leg import Leg
@@ -66,7 +68,7 @@ class Daemon:
     def __init__(self, settings: Settings, identity: Identity, state: StateDir, *, clock: Clock | None = None) -> None:
         self.settings = settings
         self.identity = identity
-        self.clock = clock or SystemClock()
+        self.clock = ControllerClock(SystemClock(), boot_seconds) if clock is None else ControllerClock(clock)
         self.started_at = self.clock.monotonic()
         self.enforcer = Enforcer(connector=identity.connector, network=identity.network, clock=self.clock)
         self.resolver = Resolver(self.clock, settings.resolver_addresses)
@@ -85,7 +87,7 @@ class Daemon:
         self.uplinks = Uplinks(self._make_uplink, self._scope)
         self._progress = asyncio.Event()
         """A flow ended, or records were acknowledged: what the drain waits for."""
-        self._clock_warned = False
+        self._timekeeper = Timekeeper(self.clock)
         self.enforcer.on_record = self._on_record
         self.link = AgentLink(
             url=identity.controller_url,
@@ -95,7 +97,7 @@ class Daemon:
             heartbeat=self._heartbeat,
             on_message=self._on_message,
             on_connected=self._on_connected,
-            clock=self.clock,
+            clock=self.clock.base,
             known=load_controllers(state, identity.controller_url),
         )
         self.rotation = KeyRotation(self, self.link, state, self.clock, every_days=settings.key_rotation_days)
@@ -212,7 +214,7 @@ class Daemon:
         return Hello(
             PROTOCOL,
             SOFTWARE,
-            round(self.clock.wall() * 1000),
+            round(self.clock.base.wall() * 1000),
             epoch=epoch,
             revision=revision,
             hostname=socket.gethostname()[:255],
@@ -232,6 +234,7 @@ class Daemon:
         )
 
     def _on_connected(self, welcome: Welcome) -> None:
+        self._timekeeper.look(self.link.state, fresh=True)
         self.enforcer.heard(self.clock.monotonic())
         self._take_keys(welcome.jwks)
         self._scope.spawn(exchange_live_flows(self.enforcer, self.link), name="live-flows")
@@ -353,14 +356,7 @@ class Daemon:
             if self.link.state.connected:
                 self.enforcer.heard(self.link.state.last_contact)
             self.enforcer.tick()
-            self._watch_clock()
-
-    def _watch_clock(self) -> None:
-        offset = self.link.state.clock_offset_ms
-        wrong = offset is not None and abs(offset) > CLOCK_WARN_S * 1000
-        if wrong and not self._clock_warned:
-            _log.warning("clock.wrong", offset_ms=offset, next=Reason.CLOCK_OFFSET.next_step)
-        self._clock_warned = wrong
+            self._timekeeper.look(self.link.state)
 
     # The end
 
@@ -368,7 +364,7 @@ class Daemon:
         """Takes nothing new, lets what is open go on for a while, says goodbye (F-2)."""
         self.draining = True
         lifecycle.status("draining")
-        self.link.send(self._heartbeat(round(self.clock.wall() * 1000), None))
+        self.link.send(self._heartbeat(round(self.clock.base.wall() * 1000), None))
         self.uplinks.apply(())
         for peer in tuple(self.peers.values()):
             peer.go_away(Reason.SHUTTING_DOWN)

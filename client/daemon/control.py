@@ -7,7 +7,6 @@ tokens are judged by (F-13: a laptop's own clock is often wrong).
 import base64
 import contextlib
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -42,15 +41,13 @@ from protocol.control_keys import KeysChanged
 from protocol.control_requests import AccessRequests, AskedFor, ListRequests, RequestAccess, WithdrawRequest
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, ResourceId, Revision
-from protocol.limits import HEARTBEAT_SLOWEST_S
 from protocol.reasons import Reason, reason_from_code
 from protocol.tokens.claims import Access, Authorisation, Snapshot
 from protocol.tokens.keys import VerificationKeys, public_jwk
 from protocol.tokens.verify import verify_access, verify_authorisation, verify_snapshot
 from protocol.version import PROTOCOL, SOFTWARE
 from runtime.agent_link import AgentLink, LinkState
-from runtime.clock import Clock
-from runtime.clock_samples import SAMPLE_KEEP_S
+from runtime.controller_clock import ControllerClock as ControllerClock
 from runtime.controllers import Controllers
 from runtime.enrolment import make_assertion
 
@@ -72,52 +69,8 @@ NAME_MAX: Final = 128
 """Characters of a connector's name that are kept."""
 BACK_SOON_S: Final = 3.0
 """A question that needs the controller waits so long for a connection that has just ended."""
-SET_CLOCK_S: Final = 1.0
-"""The wall clock moved by more than this against the counter: somebody has set it."""
-SAMPLES_OUTDATED_S: Final = SAMPLE_KEEP_S + 2 * HEARTBEAT_SLOWEST_S
-"""Then the link has measured everything again."""
 
 _log = structlog.get_logger(__name__)
-
-
-class ControllerClock:
-    """The controller's idea of Unix time, counted on by a clock of ours that nobody sets (F-13).
-
-    Args:
-        base: this host's clocks; its wall clock is believed until a controller has been heard.
-        counter: seconds that never jump and that go on while the host sleeps.
-    """
-
-    def __init__(self, base: Clock, counter: Callable[[], float] | None = None) -> None:
-        self.base = base
-        self.counter = counter or base.monotonic
-        self._anchor: float | None = None
-        self._drift = self._measure_drift()
-        self._distrust_until = -math.inf
-
-    def monotonic(self) -> float:
-        """See runtime.clock.Clock."""
-        return self.base.monotonic()
-
-    def wall(self) -> float:
-        """See runtime.clock.Clock."""
-        return self.base.wall() if self._anchor is None else self._anchor + self.counter()
-
-    def learn(self, offset_s: float, *, fresh: bool) -> None:
-        """Takes a measured offset of the controller's clock against this host's wall clock.
-
-        For a while after somebody has set the wall clock, measurements may still be of the old time; only a ``fresh`` one,
-        made right after connecting, counts then.
-        """
-        drift, before = self._measure_drift(), self._drift
-        self._drift = drift
-        if abs(drift - before) > SET_CLOCK_S:
-            self._distrust_until = self.counter() + SAMPLES_OUTDATED_S
-        if fresh or self.counter() >= self._distrust_until:
-            self._anchor = drift + offset_s
-
-    def _measure_drift(self) -> float:
-        return self.base.wall() - self.counter()
 
 
 class ControlLink:
