@@ -45,6 +45,8 @@ class Surroundings:
     relays: tuple[tuple[str, int], ...] = ()
     pinned: bool = True
     """The controller's CA is known; without that a certificate that no public CA vouches for is no finding."""
+    relay_context: ssl.SSLContext | None = None
+    """How the relays' certificates are judged; without it, it is enough that their ports connect."""
 
 
 class NetworkCheck:
@@ -117,7 +119,7 @@ class NetworkCheck:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=1)
         except OSError as exc:
-            raise RemoteError(Reason.NAME_NOT_FOUND, f"{host}: {exc.strerror or exc}") from exc
+            raise RemoteError(Reason.NAME_NOT_FOUND, f"{host}: {exc}") from exc
         addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
         return f"{host} is {', '.join(addresses[:4])}"
 
@@ -163,9 +165,24 @@ class NetworkCheck:
         return "none"
 
     async def _relay(self, fqdn: str, port: int) -> str:
+        """A port that connects proves little: some networks answer every connection themselves."""
         sock = await connect_socket(fqdn, port, mark=self._mark, deadline_s=STEP_S, what=Reason.RELAY_UNREACHABLE)
-        sock.close()
-        return f"port {port} connects"
+        context = self._around.relay_context
+        if context is None:
+            sock.close()
+            return f"port {port} connects"
+        try:
+            _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=fqdn)
+        except BaseException as exc:
+            sock.close()
+            if isinstance(exc, ssl.SSLCertVerificationError):
+                raise RemoteError(Reason.CERTIFICATE_UNTRUSTED, f"{fqdn}:{port}: {exc.verify_message}") from exc
+            if isinstance(exc, OSError | EOFError):
+                detail = f"port {port} connects, but nobody speaks TLS there"
+                raise RemoteError(Reason.TLS_FAILED, f"{detail}: {exc}") from exc
+            raise
+        writer.transport.abort()
+        return f"port {port} connects, and its certificate is right"
 
 
 def netcheck_verb(session: Session, gateway: Gateway, clock: Clock, *, mark: int | None) -> Verb:
@@ -177,7 +194,7 @@ def netcheck_verb(session: Session, gateway: Gateway, clock: Clock, *, mark: int
             raise LocalError(Reason.CONFIG_INVALID, "no controller is known yet: `ostiary netcheck https://CONTROLLER`")
         tunnels = gateway.tunnels
         relays = () if tunnels is None else tunnels.relays
-        around = Surroundings(controller.url, controller.context(), relays)
+        around = Surroundings(controller.url, controller.context(), relays, relay_context=controller.relay_context())
         return await NetworkCheck(around, clock, mark=mark).run()
 
     return netcheck

@@ -82,6 +82,32 @@ async def test_a_relay_that_is_closed_is_named(unused_port: int) -> None:
         assert (relay["status"], relay["reason"]) == ("fail", "relay_unreachable")
 
 
+async def test_a_relay_whose_port_somebody_else_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 302 Found\r\n\r\n")
+        writer.close()
+
+    async def relay(port: int, ca: bytes) -> dict[str, object]:
+        context = client_context(tls_material("localhost").ca_pem)
+        around = Surroundings(
+            f"https://localhost:{here}", context, (("localhost", port),), relay_context=client_context(ca)
+        )
+        checks = (await NetworkCheck(around, SystemClock(), mark=None).run())["checks"]
+        found: dict[str, object] = next(item for item in checks if item["name"] == "relay localhost")
+        return found
+
+    own = tls_material("localhost").ca_pem
+    async with controller() as here, await asyncio.start_server(plain, "localhost", 0) as server:
+        found = await relay(server.sockets[0].getsockname()[1], own)
+        assert (found["status"], found["reason"]) == ("fail", "tls_failed")
+        assert "nobody speaks TLS" in str(found["sentence"])
+        found = await relay(here, tls_material("another.example").ca_pem)
+        assert (found["status"], found["reason"]) == ("fail", "certificate_untrusted")
+        found = await relay(here, own)
+        assert (found["status"], found["sentence"]) == ("ok", f"port {here} connects, and its certificate is right")
+
+
 async def test_a_controller_that_is_away_is_a_failure(unused_port: int) -> None:
     found = await check(unused_port)
     assert found["controller"]["reason"] == "controller_unreachable"
