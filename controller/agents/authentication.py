@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from controller.domain.model import PublicKey
 from controller.domain.state import PolicyState
 from controller.publish import AgentKind
-from protocol.errors import RefusedError, RemoteError
+from protocol.errors import RefusedError
 from protocol.ids import ConnectorId, DeviceId
 from protocol.reasons import Reason
 from protocol.tokens.claims import Assertion
-from protocol.tokens.jws import Kind, unverified_key_id
-from protocol.tokens.keys import key_from_jwk_untrusted, thumbprint
-from protocol.tokens.verify import unverified_agent, verify_assertion
+from protocol.tokens.keys import thumbprint
+from protocol.tokens.verify import UnverifiedAssertion
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +49,11 @@ def authenticate(
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise RefusedError(Reason.TOKEN_MALFORMED, "no bearer assertion")
-    agent = _known(unverified_agent(token), unverified_key_id(Kind.ASSERTION, token), state)
-    key = key_from_jwk_untrusted(agent.key.to_jwk())
-    mismatch: RemoteError | None = None
-    for audience in audiences:
-        try:
-            return agent, verify_assertion(token, key=key, audience=audience, now=now)
-        except RemoteError as error:
-            if error.reason is not Reason.TOKEN_AUDIENCE:
-                raise
-            mismatch = error
-    raise mismatch or RefusedError(Reason.TOKEN_AUDIENCE, "this controller has no name yet")
+    assertion = UnverifiedAssertion(token)
+    agent = _known(assertion.agent, assertion.key_id, state)
+    if not audiences:
+        raise RefusedError(Reason.TOKEN_AUDIENCE, "this controller has no name yet")
+    return agent, assertion.verify(agent.key.to_jwk(), audiences=audiences, now=now)
 
 
 def _known(name: str, kid: str, state: PolicyState) -> Agent:

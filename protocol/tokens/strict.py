@@ -28,6 +28,7 @@ class Compact:
 
     header: dict[str, object]
     payload: bytes
+    signature: bytes
 
 
 def malformed(detail: str) -> RemoteProtocolError:
@@ -95,8 +96,7 @@ def split_compact_untrusted(token: str, *, limit: int) -> Compact:
     if len(parts[0]) > _HEADER_MAX_CHARS:
         raise malformed("token header too long")
     header = parse_object_untrusted(b64url_decode_untrusted(parts[0]), limit=_HEADER_MAX_CHARS)
-    b64url_decode_untrusted(parts[2])
-    return Compact(header, b64url_decode_untrusted(parts[1]))
+    return Compact(header, b64url_decode_untrusted(parts[1]), b64url_decode_untrusted(parts[2]))
 
 
 def _check_depth(text: str, limit: int) -> None:

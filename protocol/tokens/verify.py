@@ -5,7 +5,7 @@ another (RFC 8725 section 3.12, test S-6). Every verifier raises RemoteError wit
 a narrower type. ``now`` is Unix seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, cast
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -44,7 +44,7 @@ from protocol.tokens.claims import (
     TicketRole,
     UserKind,
 )
-from protocol.tokens.jws import Kind, unverified_claims, unverified_key_id, verify
+from protocol.tokens.jws import Kind, read_unverified, unverified_key_id, verify
 from protocol.tokens.keys import (
     VerificationKeys,
     key_from_jwk_untrusted,
@@ -53,6 +53,7 @@ from protocol.tokens.keys import (
     thumbprint,
 )
 from protocol.tokens.reader import ClaimReader, network_text_untrusted
+from protocol.tokens.strict import malformed
 
 CHECKPOINT_MAX: Final = 2048
 """Characters of the checkpoint in a config; it is some 500 long."""
@@ -179,16 +180,43 @@ def verify_access(token: str, *, keys: VerificationKeys, issuer: str, connector:
     )
 
 
-def unverified_agent(token: str) -> str:
-    """Returns whose assertion this claims to be; good only for finding the key that ``verify_assertion`` needs."""
-    return ClaimReader(unverified_claims(Kind.ASSERTION, token), _ASSERTION, Kind.ASSERTION.typ).text("sub", limit=64)
+class UnverifiedAssertion:
+    """An agent's assertion taken apart, so that its key can be looked up; nothing in it is true before ``verify``.
+
+    ``agent`` and ``key_id`` are whose it claims to be, and by which of the agent's keys it says that it was signed.
+
+    Raises:
+        RemoteError: a TOKEN_* reason when it is malformed or of another kind.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._read = read_unverified(Kind.ASSERTION, token)
+        self.agent = ClaimReader(self._read.claims, _ASSERTION, Kind.ASSERTION.typ).text("sub", limit=64)
+        kid = self._read.compact.header["kid"]
+        if not isinstance(kid, str):
+            raise malformed("a token's kid is a text")
+        self.key_id = kid
+
+    def verify(self, key: Mapping[str, str], *, audiences: Collection[str], now: float) -> Assertion:
+        """Verifies it with that agent's public key, a JWK (C2). The caller spends ``jti`` once (D7).
+
+        Args:
+            key: the agent's, as we know it.
+            audiences: our own names, exactly one of which it must be for.
+            now: Unix seconds.
+
+        Raises:
+            RemoteError: a TOKEN_* reason.
+        """
+        claims = ClaimReader(
+            self._read.verify(key_from_jwk_untrusted(key), thumbprint(key)), _ASSERTION, Kind.ASSERTION.typ
+        )
+        return _assertion(_check_of_agent(_check_shared(claims, Kind.ASSERTION, audiences, now)))
 
 
 def verify_assertion(token: str, *, key: ec.EllipticCurvePublicKey, audience: str, now: float) -> Assertion:
     """Verifies an agent's assertion with that agent's key (C2). The caller spends ``jti`` once (D7)."""
-    claims = _of_agent(Kind.ASSERTION, token, _ASSERTION, key=key, audience=audience, now=now)
-    issued_at, expires = claims.integer("iat"), claims.integer("exp")
-    return Assertion(claims.text("sub"), audience, claims.text("jti", limit=64), issued_at, expires)
+    return _assertion(_of_agent(Kind.ASSERTION, token, _ASSERTION, key=key, audience=audience, now=now))
 
 
 def verify_rotation(token: str, *, key: ec.EllipticCurvePublicKey, audience: str, now: float) -> Rotation:
@@ -249,7 +277,11 @@ def _verified(
     claims = ClaimReader(verify(kind, token, keys), members, kind.typ)
     if issuer is not None and claims.text("iss") != issuer:
         raise RemoteError(Reason.TOKEN_ISSUER, f"{kind.typ} of {claims.text('iss')!r}")
-    if claims.text("aud", limit=2048) != audience:
+    return _check_shared(claims, kind, (audience,), now)
+
+
+def _check_shared(claims: ClaimReader, kind: Kind, audiences: Collection[str], now: float) -> ClaimReader:
+    if claims.text("aud", limit=2048) not in audiences:
         raise RemoteError(Reason.TOKEN_AUDIENCE, f"{kind.typ} for {claims.text('aud', limit=2048)!r}")
     issued_at, expires = claims.integer("iat"), claims.integer("exp")
     if expires <= issued_at:
@@ -265,14 +297,23 @@ def _of_agent(
     kind: Kind, token: str, members: frozenset[str], *, key: ec.EllipticCurvePublicKey, audience: str, now: float
 ) -> ClaimReader:
     """Checks what an agent says about itself, signed by its own key and soon past."""
-    claims = _verified(
-        kind, token, {thumbprint(public_jwk(key)): key}, members, issuer=None, audience=audience, now=now
-    )
+    keys = {thumbprint(public_jwk(key)): key}
+    return _check_of_agent(_verified(kind, token, keys, members, issuer=None, audience=audience, now=now))
+
+
+def _check_of_agent(claims: ClaimReader) -> ClaimReader:
     if claims.text("iss") != claims.text("sub", limit=64):
         raise RemoteError(Reason.TOKEN_ISSUER, "an agent asserts only itself")
     if claims.integer("exp") - claims.integer("iat") > ASSERTION_LIFE_S + CLOCK_LEEWAY_S:
         raise claims.wrong("lives too long")
     return claims
+
+
+def _assertion(claims: ClaimReader) -> Assertion:
+    issued_at, expires = claims.integer("iat"), claims.integer("exp")
+    return Assertion(
+        claims.text("sub"), claims.text("aud", limit=2048), claims.text("jti", limit=64), issued_at, expires
+    )
 
 
 def _session(claims: ClaimReader, user: str) -> SessionId:

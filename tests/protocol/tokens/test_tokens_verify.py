@@ -132,7 +132,7 @@ def test_any_text_is_refused_with_our_error(text: str) -> None:
     for sample in SAMPLES:
         assert refusal(sample, text).code.startswith("token_")
     with pytest.raises(RemoteError):
-        verify.unverified_agent(text)
+        verify.UnverifiedAssertion(text)
 
 
 @settings(max_examples=150)
@@ -252,7 +252,7 @@ def test_network_names_are_checked(wrong: object) -> None:
 
 def test_an_assertion_speaks_for_its_own_key_only() -> None:
     token = BY_NAME["assertion"].token
-    assert verify.unverified_agent(token) == DEVICE
+    assert verify.UnverifiedAssertion(token).agent == DEVICE
     with pytest.raises(RemoteError) as caught:
         verify.verify_assertion(token, key=OTHER_KEY.private.public_key(), audience=AUDIENCE, now=NOW)
     assert caught.value.reason is Reason.TOKEN_KEY_UNKNOWN

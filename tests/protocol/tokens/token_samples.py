@@ -5,12 +5,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from protocol.acl.model import Acl, Entry, NamePattern, PortRange, Ports, Resource
 from protocol.control import Cutoff
+from protocol.errors import RemoteError
 from protocol.ids import (
     ConnectorId,
     DeviceId,
@@ -25,6 +27,7 @@ from protocol.ids import (
     make_id,
     relay_hash,
 )
+from protocol.reasons import Reason
 from protocol.tokens import issue, verify
 from protocol.tokens.claims import (
     Access,
@@ -142,6 +145,25 @@ class Sample:
     key: SigningKey = CONTROLLER_KEY
 
 
+def verify_assertion_both_ways(token: str, now: float) -> Assertion:
+    """At once with a known key, and taken apart first to find out whose key it takes: the answers are the same."""
+    try:
+        verified = verify.verify_assertion(token, key=AGENT_KEY.public_key(), audience=AUDIENCE, now=now)
+    except RemoteError as refused:
+        with pytest.raises(RemoteError) as caught:
+            _taken_apart(token, now)
+        assert caught.value.reason in {refused.reason, Reason.TOKEN_CLAIM, Reason.TOKEN_MALFORMED}
+        raise
+    assert _taken_apart(token, now) == verified
+    return verified
+
+
+def _taken_apart(token: str, now: float) -> Assertion:
+    apart = verify.UnverifiedAssertion(token)
+    assert apart.agent
+    return apart.verify(public_jwk(AGENT_KEY), audiences=("https://other.example", AUDIENCE), now=now)
+
+
 AGENT_SIGNING = SigningKey(thumbprint(public_jwk(AGENT_KEY)), AGENT_KEY)
 SAMPLES = (
     Sample(
@@ -189,7 +211,7 @@ SAMPLES = (
         "ostiary-assertion+jwt",
         ASSERTION,
         issue.issue_assertion(ASSERTION, AGENT_KEY),
-        lambda token, now: verify.verify_assertion(token, key=AGENT_KEY.public_key(), audience=AUDIENCE, now=now),
+        lambda token, now: verify_assertion_both_ways(token, now),
         ASSERTION.expires,
         AGENT_SIGNING,
     ),
