@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from controller.agents.presence import Presence
-from controller.publish import Hub, restore_enforcement
+from controller.publish import Hub
 from controller.store import Store, acknowledgements
 from controller.store.acknowledgements import Ack
 from protocol.errors import LocalError
@@ -60,9 +60,8 @@ class Journal:
         async with self._store.read() as connection:
             known = await acknowledgements.latest(connection)
         self._read_up_to = max((ack.at_ms for ack in known.values()), default=0)
-        feed = self._store.feed
         said = [(ack.agent, ack.epoch, ack.revision, ack.at_ms / 1000) for ack in known.values()]
-        restore_enforcement(self._hub.enforcement, feed.state, feed.recent, said)
+        self._hub.restore(said)
 
     async def run(self) -> None:
         """Writes and reads until cancelled."""

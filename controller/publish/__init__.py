@@ -3,7 +3,6 @@
 from controller.publish.attachment import AgentKind, Attachment
 from controller.publish.enforcement import Enforcement, EnforcementTable
 from controller.publish.hub import Hub
-from controller.publish.recovery import restore_enforcement
 from controller.publish.signer import Hop, KeyRing, Signer, verification_keys
 
 __all__ = [
@@ -15,6 +14,5 @@ __all__ = [
     "Hub",
     "KeyRing",
     "Signer",
-    "restore_enforcement",
     "verification_keys",
 ]

@@ -24,6 +24,8 @@ from controller.publish.attachment import AgentKind, Attachment, refresh_after
 from controller.publish.cutoffs import KEEP_S, PER_CONFIG, CutoffLedger, Noted
 from controller.publish.enforcement import EnforcementTable
 from controller.publish.following import ChangeFeed
+from controller.publish.issued import Issued
+from controller.publish.recovery import restore_enforcement
 from controller.publish.signer import Signer, verification_keys
 from controller.publish.ticking import keep_ticking
 from controller.publish.waking import Waker
@@ -66,7 +68,7 @@ class Hub:
         self._attached: dict[str, Attachment] = {}
         self._stale: set[str] = set()
         self._keys_since = Revision(0)
-        self._issued: dict[str, Revision] = {}
+        self._issued = Issued(jitter)
         self._touched: dict[str, Revision] = {}
         self._ledger = CutoffLedger()
         self._watch = Watch(clock.wall())
@@ -103,7 +105,7 @@ class Hub:
         """Takes an authenticated agent in. An older connection of the same agent is told goodbye (T-20's rule).
 
         ``address`` is where it comes from. ``epoch`` and ``revision`` are what the agent enforces, ``welcomed`` is the revision of its Welcome. A client that missed nothing since this process made its
-        snapshot is not sent another one.
+        snapshot, or since it acknowledged one of an earlier process, is not sent another one.
         """
         now = self._clock.wall()
         older = self._attached.pop(agent, None)
@@ -118,14 +120,11 @@ class Hub:
         if kind is AgentKind.CLIENT:
             moved, losses = self._arrive(DeviceId(agent), address)
             self._cut_off(losses, self._head.position)
-        current = (
-            kind is AgentKind.CLIENT
-            and older is None
-            and not moved
-            and agent not in self._stale
-            and epoch == self.head.state.epoch
-            and self._issued.get(agent) == revision
-        )
+        held = self._issued.of_client(DeviceId(agent), self._head.state, now) if kind is AgentKind.CLIENT else None
+        untouched = older is None and not moved and agent not in self._stale and epoch == self.head.state.epoch
+        current = held is not None and held.revision == revision and untouched
+        if current and held is not None:
+            attachment.refresh_at = held.renew_at
         newest_touch = self._touched.get(agent, Revision(0)) if current else self.head.position
         self._touched[agent] = newest_touch
         self.enforcement.acknowledge(agent, epoch, revision, now, newest_touch=newest_touch)
@@ -206,6 +205,12 @@ class Hub:
     def not_before(self, device: DeviceId) -> int:
         """The earliest issue time (Unix s) of an access token that no cut-off of the device hits."""
         return self._ledger.floor(device)
+
+    def restore(self, acks: Sequence[tuple[str, Epoch, Revision, float]]) -> None:
+        """Takes in what agents acknowledged before this process started: agent, epoch, revision, Unix seconds."""
+        state, recent = self._head.state, self._feed.recent
+        restore_enforcement(self.enforcement, state, recent, acks)
+        self._issued.remember(acks, state, recent, self.enforcement)
 
     # --- following the log and the clock -----------------------------------------------------------------------------
 
@@ -295,14 +300,14 @@ class Hub:
         if not self._has_standing(agent):
             # It will be told so if it is attached, and by the endpoint if it comes back.
             self.enforcement.forget(agent)
-            self._issued.pop(agent, None)
+            self._issued.forget(agent)
             self._touched.pop(agent, None)
             self._stale.discard(agent)
             return
         self._touched[agent] = revision
         if even_if_newer or self.enforcement.line(agent).revision < revision:
             self.enforcement.touch(agent, revision)
-        if even_if_newer or self._issued.get(agent, Revision(-1)) < revision:
+        if even_if_newer or self._issued.revision(agent) < revision:
             self._stale.add(agent)
 
     def _has_standing(self, agent: str) -> bool:
@@ -356,9 +361,9 @@ class Hub:
         attachment.mark_clean()
         if message is not None:
             self._stale.discard(attachment.agent)
-            self._issued[attachment.agent] = head.position
             attachment.note_sent(head.position, message.token)
             attachment.refresh_at = now + refresh_after(attachment.kind, self._jitter)
+            self._issued.note(attachment.agent, head.position, attachment.refresh_at)
         return message
 
     def _snapshot(self, attachment: Attachment, head: Head, now: float) -> PushSnapshot | None:
