@@ -156,6 +156,8 @@ class Records(Message):
     id: int
     records: tuple[ConnectionRecord, ...]
     opened: tuple[ConnectionRecord, ...] = ()
+    since_ms: int | None = None
+    """Client: what it has opened before this moment (Unix ms) is over; said once in each life of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from client.cli.admin_common import (
 )
 from client.cli.admin_output import Columns, Item, Output, age, show_list, shown, yes
 from client.cli.admin_session import escape
+from client.cli.sizes import size
 from runtime.command_line import command_group
 
 connection = command_group("Connections: what was served and what was refused.")
@@ -45,20 +46,30 @@ def connection_list(
     is_open: Annotated[
         bool | None, typer.Option("--open/--over", help="Only those that are open now, or that are over.")
     ] = None,
+    differs: Annotated[
+        bool | None,
+        typer.Option(
+            "--differs/--agrees", help="Only those where client and connector contradict each other, or do not."
+        ),
+    ] = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List the latest connections, newest first, with the reason of each refusal.
 
+    Each is shown once, as its connector reported it, or as the client did where no connector has; --json has both sides. The
+    bytes of an open one grow every ten seconds or so.
+
     \b
     Example:
       ostiary admin connection list --denied -n 20
       ostiary admin connection list --open
+      ostiary admin connection list --differs
     """
     output = chosen(output, as_json=as_json)
     with administrator(output) as api:
-        query: dict[str, object] = {"denied": denied, "open": is_open}
+        query: dict[str, object] = {"denied": denied, "open": is_open, "differs": differs}
         query["user"] = None if user is None else resolve(api, USER, user)
         query["resource"] = None if resource is None else resolve(api, RESOURCE, resource)
         names = names_of(api, USER, SERVICE_ACCOUNT, RESOURCE) if output is Output.TABLE else {}
@@ -68,9 +79,9 @@ def connection_list(
             ("TO", _target),
             ("RESOURCE", by_id(names, "resource")),
             ("OUTCOME", lambda item: "open" if item.get("open") else str(item.get("outcome"))),
-            ("UP", lambda item: _bytes(item.get("bytes_up"))),
-            ("DOWN", lambda item: _bytes(item.get("bytes_down"))),
-            ("REPORTED BY", "reporter"),
+            ("UP", lambda item: size(item.get("bytes_up"))),
+            ("DOWN", lambda item: size(item.get("bytes_down"))),
+            ("REPORTED BY", _reporters),
         ]
         items = api.items("connections", query, most=limit)
         show_list(items, columns, output, empty="No such connection was recorded.")
@@ -187,10 +198,9 @@ def _target(item: Item) -> str:
     return f"{text}/{item.get('transport', '')}"
 
 
-def _bytes(value: object) -> str:
-    count = float(value) if isinstance(value, int | float) else 0.0
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+def _reporters(item: Item) -> str:
+    """Who reported it; in capitals what the two contradict each other in."""
+    other = item.get("other") or {}
+    both = f"{item.get('reporter')}{', ' + str(other['reporter']) if other.get('reporter') else ''}"
+    differs = item.get("differs") or ()
+    return f"{both}: {', '.join(differs).upper()} DIFFER" if differs else both

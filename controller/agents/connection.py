@@ -332,15 +332,11 @@ class Connection:
         if ended or opened or since_ms is not None:
             async with self._store.transact() as connection:
                 if since_ms is not None:
-                    closed = await records.close_before(connection, self._agent.id, min(since_ms, self._now_ms()))
-                    self._tally.ends_unknown += closed
+                    self._tally.ends_unknown += await records.close_before(connection, self._agent.id, since_ms)
                 await records.append(connection, self._agent.id, ended, opened)
         self._tally.records_stored += len(ended) + len(opened)
         self._tally.records_skipped += len(message.records) + len(message.opened) - len(ended) - len(opened)
         self._reply(RecordsAccepted(message.id))
-
-    def _now_ms(self) -> int:
-        return round(self._clock.wall() * 1000)
 
     async def _close_lost(self, alive: Collection[FlowId]) -> None:
         """Closes what an earlier life of the connector had open and its new one knows nothing of.
@@ -357,7 +353,7 @@ class Connection:
                     self._agent.id,
                     alive=alive,
                     newest=newest,
-                    now_ms=self._now_ms(),
+                    now_ms=round(self._clock.wall() * 1000),
                 )
         except OstiaryError as error:
             # The next connect asks again.

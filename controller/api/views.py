@@ -15,7 +15,7 @@ from controller.domain.ties import ties
 from controller.identity.web_sessions import Origin, is_complete
 from controller.store import StoredEvent
 from controller.store.credentials import PersonalData
-from controller.store.records import StoredRecord
+from controller.store.record_rows import StoredRecord
 from protocol.acl.model import Resource
 
 TIES_MAX: Final = 16
@@ -231,8 +231,8 @@ def key_order(item: activity.Key) -> tuple[int, str]:
     return _KEY_ORDER.index(item.status), item.kid
 
 
-def connection(item: StoredRecord) -> activity.Connection:
-    """A connection record. What an open one would say about its end is left out."""
+def connection(item: StoredRecord, other: StoredRecord | None = None) -> activity.Connection:
+    """A connection record and the other side's, if there is one. What an open one would say about its end is left out."""
     record = item.record
     return activity.Connection(
         id=item.id,
@@ -258,6 +258,22 @@ def connection(item: StoredRecord) -> activity.Connection:
         outcome=None if item.open else record.outcome,
         revision=record.revision,
         grants=list(record.grants),
+        differs=list(item.differs),
+        other=None if other is None else _other_side(other),
+    )
+
+
+def _other_side(item: StoredRecord) -> activity.OtherSide:
+    record = item.record
+    return activity.OtherSide(
+        reporter=record.reporter,
+        token=record.token,
+        started_at=from_ms(record.started_ms),
+        ended_at=None if item.open else from_ms(record.ended_ms),
+        open=item.open,
+        bytes_up=record.bytes_up,
+        bytes_down=record.bytes_down,
+        outcome=None if item.open else record.outcome,
     )
 
 

@@ -1,7 +1,8 @@
 """What a SIEM gets: one JSON object for each record, bare (a line) or inside a syslog message (RFC 5424). Pure.
 
 ``id`` and ``seq`` of a connection, and ``position`` of an event, are stable: delivery is at least once, and a receiver drops what
-it has by them. A connection comes when it is open for a while, and again when it has ended, with a higher ``seq``.
+it has by them. A connection comes when it is open for a while, and again when it has ended, with a higher ``seq``; once more
+when the record of the other side (``reporter``) contradicts it (``differs``).
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from controller.domain.event_codec import event_to_json
 from controller.store import StoredEvent
-from controller.store.records import StoredRecord
+from controller.store.record_rows import StoredRecord
 from protocol.reasons import Reason
 
 FACILITY: Final = 13
@@ -38,7 +39,7 @@ class LogMessage:
 
 
 def of_connection(item: StoredRecord) -> LogMessage:
-    """Returns what is said of a connection; denied ones are notable."""
+    """Returns what is said of a connection; denied ones, and such whose sides contradict each other, are notable."""
     record = item.record
     body = {
         "type": "connection",
@@ -66,8 +67,9 @@ def of_connection(item: StoredRecord) -> LogMessage:
         "outcome": None if item.open else record.outcome,
         "revision": record.revision,
         "grants": list(record.grants),
+        "differs": list(item.differs),
     }
-    notable = not item.open and record.outcome != Reason.NORMAL.code
+    notable = bool(item.differs) or (not item.open and record.outcome != Reason.NORMAL.code)
     return LogMessage("connection", record.started_ms if item.open else record.ended_ms, notable, body)
 
 

@@ -7,12 +7,14 @@ transaction commits: whoever follows ``seq`` misses nothing (D6).
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controller.store.record_pairs import is_only_or_connectors, mark_differences
+from controller.store.record_rows import COLUMNS, COUNTER, StoredRecord, row_of, stored, take_numbers
 from controller.store.tables_connections import CONNECTIONS, COUNTERS
 from protocol.control import ConnectionRecord
 from protocol.reasons import Reason
@@ -20,28 +22,11 @@ from protocol.reasons import Reason
 PAGE_MAX: Final = 500
 PURGE_MAX: Final = 5_000
 """Rows deleted in one transaction, so that records are not kept waiting."""
-COUNTER: Final = "connections"
 UNKNOWN: Final = Reason.END_UNKNOWN.code
 
-_FIELDS: Final = tuple(field.name for field in fields(ConnectionRecord))
-_COLUMNS: Final = tuple(column.name for column in CONNECTIONS.columns)
 _KEY: Final = "flow, reporter, agent, started_ms"
 _CHANGED: Final = ("relay", "path", "address", "seen_ms", "ended_ms", "outcome")
 _GROWING: Final = ("bytes_up", "bytes_down")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A record, the agent that reported it, its place (``id``: the page cursor) and the number of its last change.
-
-    While ``open``, the record's ``ended_ms``, bytes and outcome are as of the last report.
-    """
-
-    id: int
-    agent: str
-    record: ConnectionRecord
-    open: bool = False
-    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +49,10 @@ class RecordFilter:
     flow: str | None = None
     token: str | None = None
     reporter: str | None = None
+    differs: bool | None = None
+    """Whether the other side of the flow contradicts it."""
+    one_side: bool = False
+    """One record of each flow: the connector's, or the client's where there is no other."""
 
 
 async def append(
@@ -80,16 +69,18 @@ async def append(
         batch[record.flow, record.started_ms] = (record, False)
     if not batch:
         return
-    number = await _take_numbers(connection, len(batch)) + 1
+    number = await take_numbers(connection, len(batch)) + 1
     rows = [
-        _row(number + offset, agent, record, is_open=is_open) for offset, (record, is_open) in enumerate(batch.values())
+        row_of(number + offset, agent, record, is_open=is_open)
+        for offset, (record, is_open) in enumerate(batch.values())
     ]
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql(_SQLITE_INSERT, rows)
     else:
         # One statement for the whole batch; an array per column would cost the client more than one text.
-        text = json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+        text = json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows])
         await connection.exec_driver_sql(_POSTGRESQL_INSERT, (text,))
+    await mark_differences(connection, {flow for flow, _ in batch})
 
 
 async def page(
@@ -101,13 +92,13 @@ async def page(
         query = query.where(CONNECTIONS.c.id < before)
     if where is not None:
         query = query.where(*_conditions(where))
-    return [_stored(row) for row in (await connection.execute(query)).mappings()]
+    return [stored(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def changed_after(connection: AsyncConnection, seq: int, *, limit: int = PAGE_MAX) -> list[StoredRecord]:
     """Returns what appeared or changed behind change number ``seq``, in order; nothing is skipped, whoever writes."""
     query = sa.select(CONNECTIONS).where(CONNECTIONS.c.seq > seq).order_by(CONNECTIONS.c.seq).limit(limit)
-    return [_stored(row) for row in (await connection.execute(query)).mappings()]
+    return [stored(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def newest(connection: AsyncConnection) -> int:
@@ -137,7 +128,7 @@ async def open_flows(
         query = query.where(table.c.device.in_(list(devices)))
     if resources is not None:
         query = query.where(table.c.resource.in_(list(resources)))
-    return [_stored(row) for row in (await connection.execute(query)).mappings()]
+    return [stored(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def close_unknown(
@@ -171,10 +162,23 @@ async def close_unknown(
     return len(dead), len(back)
 
 
+async def close_before(connection: AsyncConnection, agent: str, since_ms: int) -> int:
+    """Closes the flows of ``agent`` that it has open since before its present life began, at ``since_ms`` (Unix ms).
+
+    Returns:
+        How many were closed.
+    """
+    table = CONNECTIONS
+    earlier = sa.select(table.c.id).where(table.c.agent == agent, _is_open(), table.c.started_ms < since_ms)
+    dead = list((await connection.execute(earlier)).scalars())
+    await _mark(connection, dead, ended_ms=since_ms, outcome=UNKNOWN)
+    return len(dead)
+
+
 async def _mark(connection: AsyncConnection, ids: Sequence[int], *, ended_ms: int | None, outcome: str | None) -> None:
     if not ids:
         return
-    number = await _take_numbers(connection, len(ids))
+    number = await take_numbers(connection, len(ids))
     change = sa.update(CONNECTIONS).where(CONNECTIONS.c.id == sa.bindparam("row"))
     change = change.values(ended_ms=ended_ms, outcome=outcome, seq=sa.bindparam("number"))
     rows = [{"row": item, "number": number + offset} for offset, item in enumerate(ids, 1)]
@@ -208,12 +212,6 @@ async def purge(connection: AsyncConnection, before_ms: int, *, keep_rows: int |
     return int((await connection.execute(sa.delete(table).where(table.c.id.in_(some)))).rowcount)
 
 
-async def _take_numbers(connection: AsyncConnection, count: int) -> int:
-    """Returns the last number before ``count`` fresh ones; others wait for this transaction's end."""
-    up = sa.update(COUNTERS).where(COUNTERS.c.name == COUNTER).values(value=COUNTERS.c.value + count)
-    return int((await connection.execute(up.returning(COUNTERS.c.value))).scalar_one()) - count
-
-
 def _is_open() -> sa.ColumnElement[bool]:
     return CONNECTIONS.c.ended_ms.is_(None)
 
@@ -226,6 +224,11 @@ def _conditions(where: RecordFilter) -> list[sa.ColumnElement[bool]]:
         # Spelt out, so that the partial index is found.
         normal: sa.ColumnElement[str] = sa.literal_column("'normal'")
         conditions.append(table.c.outcome != normal if where.denied else table.c.outcome == normal)
+    if where.differs is not None:
+        none: sa.ColumnElement[str] = sa.literal_column("''")
+        conditions.append(table.c.differs != none if where.differs else table.c.differs == none)
+    if where.one_side:
+        conditions.append(is_only_or_connectors())
     if where.open is not None:
         conditions.append(_is_open() if where.open else table.c.ended_ms.is_not(None))
     if where.since_ms is not None:
@@ -235,50 +238,10 @@ def _conditions(where: RecordFilter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def _row(number: int, agent: str, record: ConnectionRecord, *, is_open: bool) -> tuple[object, ...]:
-    """The values of _COLUMNS, in their order."""
-    return (
-        number,
-        number,
-        record.flow,
-        record.reporter,
-        agent,
-        record.token,
-        record.device,
-        record.user,
-        record.resource,
-        record.network,
-        record.connector,
-        record.relay,
-        record.path,
-        record.host,
-        record.address,
-        record.transport,
-        record.port,
-        record.started_ms,
-        record.ended_ms,
-        None if is_open else record.ended_ms,
-        record.bytes_up,
-        record.bytes_down,
-        None if is_open else record.outcome,
-        record.revision,
-        " ".join(record.grants),
-    )
-
-
-def _stored(row: sa.RowMapping) -> StoredRecord:
-    values = {name: row[name] for name in _FIELDS}
-    values["grants"] = tuple(row["grants"].split())
-    is_open = row["ended_ms"] is None
-    if is_open:
-        values["ended_ms"], values["outcome"] = row["seen_ms"], Reason.NORMAL.code
-    return StoredRecord(row["id"], row["agent"], ConnectionRecord(**values), is_open, row["seq"])
-
-
 def _upsert(source: str) -> str:
     """An end closes what is open or was given up; a start opens again what was given up; what is open grows and never shrinks;
     all else is known already."""
-    names = ", ".join(f'"{name}"' for name in _COLUMNS)
+    names = ", ".join(f'"{name}"' for name in COLUMNS)
     goes_on = "connections.ended_ms IS NULL AND excluded.ended_ms IS NULL"
     changes = [f"{name} = excluded.{name}" for name in _CHANGED]
     changes += [
@@ -293,7 +256,7 @@ def _upsert(source: str) -> str:
     )
 
 
-_SQLITE_INSERT: Final = _upsert(f"VALUES ({', '.join('?' * len(_COLUMNS))})")
+_SQLITE_INSERT: Final = _upsert(f"VALUES ({', '.join('?' * len(COLUMNS))})")
 _TYPES: Final = ", ".join(
     f'"{column.name}" {"text" if isinstance(column.type, sa.Text) else "bigint"}' for column in CONNECTIONS.columns
 )

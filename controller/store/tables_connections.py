@@ -39,6 +39,8 @@ CONNECTIONS: Final = sa.Table(
     sa.Column("outcome", sa.Text, nullable=True),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("grants", sa.Text, nullable=False),
+    # In what the other side's record of the flow contradicts this one; empty for nearly all.
+    sa.Column("differs", sa.Text, nullable=False, server_default=""),
     # A resent record is the same one; a flow id used again (a hostile client names them) is another one.
     sa.UniqueConstraint("flow", "reporter", "agent", "started_ms"),
     sa.Index(None, "token"),
@@ -58,6 +60,12 @@ CONNECTIONS: Final = sa.Table(
         "id",
         sqlite_where=sa.text("outcome <> 'normal'"),
         postgresql_where=sa.text("outcome <> 'normal'"),
+    ),
+    sa.Index(
+        "ix_connections_differs",
+        "id",
+        sqlite_where=sa.text("differs <> ''"),
+        postgresql_where=sa.text("differs <> ''"),
     ),
 )
 

@@ -24,7 +24,7 @@ from controller.domain.state import PolicyState
 from controller.domain.yaml_text import DocumentError
 from controller.store import Connection, Unit, credentials, plans, records
 from controller.store.plans import StoredPlan
-from controller.store.records import StoredRecord
+from controller.store.record_rows import StoredRecord
 from protocol.acl.model import Request, Transport
 from protocol.acl.names import parse_host
 from protocol.errors import LocalError, RefusedError

@@ -64,8 +64,8 @@ class Filters:
             token=self.token,
             reporter=self.reporter,
             differs=self.differs,
-            # Who asks for one flow, or for one side's records, is shown each of them.
-            one_side=self.reporter is None and self.flow is None,
+            # Who asks for one flow, one token, or one side's records, is shown each of them.
+            one_side=self.reporter is None and self.flow is None and self.token is None,
         )
 
 
@@ -76,7 +76,7 @@ async def list_connections(
     """Newest first. Members see their own. `open=true` answers who is connected now, whichever replica is asked.
 
     A flow is shown once, as its connector reported it, or as the client did where no connector has, with the other side's record
-    in `other`. With `flow` or `reporter` each record is an item of its own.
+    in `other`. With `flow`, `token` or `reporter` each record is an item of its own.
     """
     where = filters.within(call)
     if where is None:

@@ -11,6 +11,19 @@ _DEVICE = "dev_q1w2e3r4t5y6u7i8o9p0aA"
 _USER = "usr_q1w2e3r4t5y6u7i8o9p0aA"
 
 
+class OtherSide(Output):
+    """What the other side of a flow reported: the client, or the connector."""
+
+    reporter: str = Field(description="`connector` or `client`.")
+    token: str
+    started_at: datetime
+    ended_at: datetime | None = Field(description="None while it is open.")
+    open: bool
+    bytes_up: int = Field(description="Of an open one: as of the last report.")
+    bytes_down: int
+    outcome: str | None = Field(description="Reason code; none while it is open.")
+
+
 class Connection(Output):
     """One flow, served or denied, as the connector (or, when it never got that far, the client) reported it."""
 
@@ -38,6 +51,8 @@ class Connection(Output):
         outcome="normal",
         revision=41,
         grants=["gra_q1w2e3r4t5y6u7i8o9p0aA"],
+        differs=[],
+        other=None,
     )
 
     id: int
@@ -66,6 +81,11 @@ class Connection(Output):
     )
     revision: int = Field(description="The policy revision that decided.")
     grants: list[str]
+    differs: list[str] = Field(
+        description="In what the records of client and connector contradict each other: `bytes`, `connector`, `outcome`, `target`. "
+        "An honest pair has nothing here."
+    )
+    other: OtherSide | None = Field(description="What the other side of the flow reported; none while it has not.")
 
 
 class ConnectionPage(Page[Connection]):

@@ -6,7 +6,7 @@ import re
 from controller.delivery.messages import of_connection, of_event, syslog_frame
 from controller.domain.events import NetworkCreated
 from controller.store import StoredEvent
-from controller.store.records import StoredRecord
+from controller.store.record_rows import StoredRecord
 from protocol.control import ConnectionRecord
 from protocol.ids import DeviceId, FlowId, NetworkId, Revision
 
