@@ -9,6 +9,10 @@ the 101 are an error (T-27).
     connector -> GET /relay/v1/leg       parked: answered 101 at once, silent until a client is paired with it
     client    -> GET /relay/v1/connect   answered 101 when paired with a parked leg, so the client knows that it is
 
+A client may put its first bytes into the request's head, ``Ostiary-First: <base64url>`` of at most FIRST_MAX_BYTES: the relay
+keeps them until it pairs, lets nobody have them before, and says ``Ostiary-First: taken`` in its 101. They save the round
+trip between the upgrade and the inner ClientHello. A relay that does not say so has not looked at them.
+
 After pairing, binary frames on the two legs carry one byte stream; message boundaries mean nothing. The first bytes on a
 parked leg are the client's TLS ClientHello: that is how the connector learns that it was paired. When no leg is parked
 the relay asks for one on the control leg and keeps the client waiting for at most PAIRING_DEADLINE_S. An end of either
@@ -26,7 +30,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.errors import RemoteProtocolError
+from protocol.limits import FIRST_MAX_BYTES
 from protocol.reasons import Reason, reason_from_code
+from protocol.tokens.strict import b64url_decode_untrusted, b64url_encode
 
 ATTACH_PATH: Final = "/relay/v1/attach"
 LEG_PATH: Final = "/relay/v1/leg"
@@ -35,6 +41,8 @@ CONTROL_PATH: Final = "/relay/v1/control"
 """The controller dials this one (ticket role ``controller``) to hand the relay its verification keys: see KeysPushed."""
 HEALTH_PATH: Final = "/healthz"
 REASON_HEADER: Final = "Ostiary-Reason"
+FIRST_HEADER: Final = "Ostiary-First"
+FIRST_TAKEN: Final = "taken"
 CONTROL_MAX_BYTES: Final = 64 * 1024
 
 
@@ -70,6 +78,24 @@ class RelayReport:
     parked: int
     pairs: int
     bytes_copied: int
+
+
+def encode_first(first: bytes) -> str:
+    """Returns the value of FIRST_HEADER for a client's first bytes."""
+    return b64url_encode(first)
+
+
+def parse_first_untrusted(value: str) -> bytes:
+    """Returns the bytes in a FIRST_HEADER. Raises RemoteProtocolError, with LIMIT_EXCEEDED for more than FIRST_MAX_BYTES."""
+    if len(value) > (FIRST_MAX_BYTES * 4 + 2) // 3:
+        raise RemoteProtocolError(f"more than {FIRST_MAX_BYTES} first bytes", Reason.LIMIT_EXCEEDED)
+    try:
+        first = b64url_decode_untrusted(value)
+    except RemoteProtocolError as exc:
+        raise RemoteProtocolError("first bytes are not base64url") from exc
+    if not first:
+        raise RemoteProtocolError("first bytes that are none")
+    return first
 
 
 RelayMessage = LegsWanted | RelayGoodbye | KeysPushed | RelayReport

@@ -23,6 +23,7 @@ from protocol.limits import (
 from protocol.reasons import Reason
 from protocol.rendezvous import (
     ATTACH_PATH,
+    CONNECT_PATH,
     CONTROL_PATH,
     HEALTH_PATH,
     LEG_PATH,
@@ -241,6 +242,8 @@ class RelayServer:
             raise RefusedError(Reason.SHUTTING_DOWN)
         if not self._gate.may_verify(connection.address, self._clock.monotonic()):
             raise RefusedError(Reason.RATE_LIMITED)
+        if request.first and request.path != CONNECT_PATH:
+            raise RefusedError(Reason.PROTOCOL_ERROR, "first bytes of something else than a client")
         return self._admission.check(request.path, request.ticket, self._clock.wall())
 
     def _enrol(self, connection: Connection, admitted: Admitted) -> None:

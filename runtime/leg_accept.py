@@ -2,7 +2,8 @@
 
 One ``LegAcceptor`` is the protocol of one accepted TLS connection. It decides nothing: a complete and well-formed request
 is given to ``on_request``, whose owner later calls ``accept``, ``refuse`` or ``respond``. A request that is too long, too
-slow, has a body or is followed by bytes before its answer is refused here, before anybody looks at its ticket.
+slow, has a body or is followed by bytes before its answer is refused here, before anybody looks at its ticket. First bytes
+in its head (``protocol.rendezvous``) wait with the request and are the first that the leg delivers; with a refusal they go.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Final, cast
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from protocol.errors import RemoteProtocolError
 from protocol.limits import (
     LEG_DEAD_AFTER_S,
     LEG_PING_INTERVAL_S,
@@ -23,7 +25,7 @@ from protocol.limits import (
     UPGRADE_HEADER_MAX_BYTES,
 )
 from protocol.reasons import Reason
-from protocol.rendezvous import REASON_HEADER
+from protocol.rendezvous import FIRST_HEADER, FIRST_TAKEN, REASON_HEADER, parse_first_untrusted
 from runtime.leg_protocol import Leg, tune_socket
 
 _BEARER: Final = "bearer "
@@ -37,6 +39,8 @@ class UpgradeRequest:
     ticket: str
     upgrade: bool
     """False for a plain GET such as a health check."""
+    first: bytes = b""
+    """What the leg will deliver first, if the request is accepted."""
 
 
 class LegAcceptor(asyncio.Protocol):
@@ -70,6 +74,7 @@ class LegAcceptor(asyncio.Protocol):
         self._websocket = ServerProtocol(extensions=None, max_size=None)
         self._head = bytearray()
         self._request: Request | None = None
+        self._first = b""
         self._answered = False
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -80,6 +85,8 @@ class LegAcceptor(asyncio.Protocol):
         if self._answered or transport is None or transport.is_closing() or request is None:
             return None
         response = self._websocket.accept(request)
+        if self._first and response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            response.headers[FIRST_HEADER] = FIRST_TAKEN
         self._websocket.send_response(response)
         self._finish()
         transport.write(b"".join(self._websocket.data_to_send()))
@@ -95,6 +102,8 @@ class LegAcceptor(asyncio.Protocol):
         )
         transport.set_protocol(leg)
         leg.connection_made(transport)
+        if self._first:
+            leg.deliver_first(self._first)
         return leg
 
     def refuse(self, status: int, reason: Reason) -> None:
@@ -165,6 +174,11 @@ class LegAcceptor(asyncio.Protocol):
         if request.method != "GET":
             self.refuse(HTTPStatus.METHOD_NOT_ALLOWED, Reason.PROTOCOL_ERROR)
             return
+        try:
+            self._first = _take_first_untrusted(request)
+        except RemoteProtocolError as error:
+            self.refuse(HTTPStatus.BAD_REQUEST, error.reason)
+            return
         if self._timer is not None:
             self._timer.cancel()
         self._request = request
@@ -172,7 +186,8 @@ class LegAcceptor(asyncio.Protocol):
         ticket = ""
         if len(credentials) == 1 and credentials[0].lower().startswith(_BEARER):
             ticket = credentials[0][len(_BEARER) :].strip()
-        self._on_request(self, UpgradeRequest(request.path, ticket, upgrade="Upgrade" in request.headers))
+        upgrade = "Upgrade" in request.headers
+        self._on_request(self, UpgradeRequest(request.path, ticket, upgrade, self._first))
 
     def _respond(self, status: int, content_type: str, body: str, headers: dict[str, str]) -> None:
         transport = self._transport
@@ -195,3 +210,16 @@ class LegAcceptor(asyncio.Protocol):
         self._answered = True
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _take_first_untrusted(request: Request) -> bytes:
+    """Takes the first bytes out of a request; ``b""`` without any. Raises RemoteProtocolError."""
+    values = request.headers.get_all(FIRST_HEADER)
+    if not values:
+        return b""
+    if len(values) > 1 or "Upgrade" not in request.headers:
+        raise RemoteProtocolError("first bytes twice, or of no leg")
+    first = parse_first_untrusted(values[0])
+    # Once is enough in memory while the request waits for its answer.
+    del request.headers[FIRST_HEADER]
+    return first

@@ -232,6 +232,10 @@ class Leg(asyncio.BufferedProtocol):
         except FrameError as exc:
             self._end(Reason.PROTOCOL_ERROR, answer=Reason.PROTOCOL_ERROR, code=exc.close_code)
 
+    def deliver_first(self, first: bytes) -> None:
+        """Takes bytes that came in the head of the request: they are delivered before any other."""
+        self._deliver((first,))
+
     def eof_received(self) -> bool:
         """The peer closed without a close frame: the transport closes itself."""
         return False

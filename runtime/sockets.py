@@ -18,6 +18,7 @@ from protocol.errors import RemoteError
 from protocol.limits import PATH_RACE_DELAY_S
 from protocol.reasons import Reason
 from runtime import nat64, upstream_proxy
+from runtime.addresses import AddressMemory
 from runtime.race import first_success
 
 SEGMENT_BYTES: Final = 1220
@@ -69,8 +70,11 @@ async def connect_socket(
     deadline_s: float,
     what: Reason = Reason.CONTROLLER_UNREACHABLE,
     admit: Admission | None = None,
+    known: AddressMemory | None = None,
 ) -> socket.socket:
     """Resolves ``host`` with the host's own resolver and connects to the first address that answers.
+
+    Addresses that ``host`` had lately get a head start before it is resolved.
 
     Args:
         host: name or address literal.
@@ -79,25 +83,23 @@ async def connect_socket(
         deadline_s: for everything together.
         what: reason of the RemoteError that every failure becomes.
         admit: asked for every address that the name has, before any is dialled (T-15, T-33); then straight only.
+        known: remembers what names resolve to; not used with ``admit``.
 
     Raises:
         RemoteError: ``what``, or PROXY_UNREACHABLE.
         RefusedError: PROXY_REFUSED, PROXY_LOGIN_REQUIRED.
     """
-    loop = asyncio.get_running_loop()
     proxy = upstream_proxy.proxy_for(host, port) if admit is None else None
     if proxy is not None:
         return await _connect_by_proxy(proxy, host, port, mark, deadline_s)
     try:
         async with asyncio.timeout(deadline_s):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-            if admit is not None:
-                for info in found:
-                    admit(ipaddress.ip_address(info[4][0]))
-            addresses = _interleave([info[4] for info in found])[:ADDRESSES_MAX]
-            if admit is not None:
-                return await connect_first(addresses, mark=mark, segment=SEGMENT_BYTES)
-            return await _connect_narrow(addresses, mark)
+            if admit is None:
+                return await _connect_own(host, port, mark, known)
+            addresses = await _resolve(host, port)
+            for address in addresses:
+                admit(ipaddress.ip_address(address[0]))
+            return await connect_first(addresses[:ADDRESSES_MAX], mark=mark, segment=SEGMENT_BYTES)
     except TimeoutError as exc:
         raise RemoteError(what, f"{host}:{port} did not answer within {deadline_s:g} s") from exc
     except socket.gaierror as exc:
@@ -136,6 +138,32 @@ async def connect_one(address: Any, *, mark: int | None = None, segment: int | N
     return sock
 
 
+async def _connect_own(host: str, port: int, mark: int | None, known: AddressMemory | None) -> socket.socket:
+    """Connects to a server of ours: where it was lately, and where its name leads now. Raises OSError."""
+    remembered = () if known is None else known.find(host, port)
+
+    async def resolved() -> socket.socket:
+        addresses = (await _resolve(host, port))[:ADDRESSES_MAX]
+        if known is not None:
+            known.store(host, port, addresses)
+        return await _connect_narrow(addresses, mark)
+
+    if not remembered:
+        return await resolved()
+    return await first_success(
+        [lambda: _connect_narrow(remembered, mark), resolved],
+        delay_s=PATH_RACE_DELAY_S,
+        discard=socket.socket.close,
+    )
+
+
+async def _resolve(host: str, port: int) -> list[Any]:
+    """Returns the socket addresses of a name, best first. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return _interleave([info[4] for info in found])
+
+
 async def _connect_by_proxy(
     proxy: upstream_proxy.UpstreamProxy, host: str, port: int, mark: int | None, deadline_s: float
 ) -> socket.socket:
@@ -143,10 +171,7 @@ async def _connect_by_proxy(
     where = str(proxy)
     try:
         async with asyncio.timeout(deadline_s):
-            found = await asyncio.get_running_loop().getaddrinfo(
-                proxy.host, proxy.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-            )
-            sock = await _connect_narrow(_interleave([info[4] for info in found])[:ADDRESSES_MAX], mark)
+            sock = await _connect_narrow((await _resolve(proxy.host, proxy.port))[:ADDRESSES_MAX], mark)
             try:
                 await upstream_proxy.connect_through(sock, proxy, host, port)
             except BaseException:

@@ -92,7 +92,7 @@ class Tunnel:
     def client(
         cls,
         leg: LegLike,
-        pins: Collection[SpkiPin],
+        pins: Collection[SpkiPin] | TunnelTls,
         clock: Clock,
         *,
         on_lost: Callable[[Reason], None] | None = None,
@@ -100,10 +100,10 @@ class Tunnel:
         keepalive_s: float = TUNNEL_KEEPALIVE_S,
         dead_after_s: float = TUNNEL_DEAD_AFTER_S,
     ) -> Self:
-        """The client's end, over a leg that is paired. It goes on only if the connector's leaf has one of ``pins``."""
+        """The client's end, over a paired leg: for the ``pins`` of the connector, or a session that they began and that is started."""
         return cls(
             leg,
-            TunnelTls.client(pins),
+            pins if isinstance(pins, TunnelTls) else TunnelTls.client(pins),
             clock,
             client=True,
             on_lost=on_lost,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import RemoteProtocolError
+from protocol.limits import FIRST_MAX_BYTES
 from protocol.reasons import Reason
 from protocol.rendezvous import (
     CONTROL_MAX_BYTES,
@@ -16,7 +17,9 @@ from protocol.rendezvous import (
     RelayGoodbye,
     RelayMessage,
     RelayReport,
+    encode_first,
     encode_relay_message,
+    parse_first_untrusted,
     parse_relay_message_untrusted,
 )
 
@@ -101,3 +104,27 @@ def test_any_change_of_a_good_message_is_a_message_or_our_error(text: str, data:
         return
     if message is not None:
         assert parse_relay_message_untrusted(encode_relay_message(message)) == message
+
+
+@given(st.binary(min_size=1, max_size=FIRST_MAX_BYTES))
+@settings(max_examples=50)
+def test_first_bytes_survive_their_header(first: bytes) -> None:
+    assert parse_first_untrusted(encode_first(first)) == first
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=100)
+def test_first_bytes_have_one_spelling(text: str) -> None:
+    try:
+        first = parse_first_untrusted(text)
+    except RemoteProtocolError:
+        return
+    assert encode_first(first) == text
+
+
+def test_t25_first_bytes_are_bounded_before_they_are_decoded() -> None:
+    assert len(parse_first_untrusted(encode_first(bytes(FIRST_MAX_BYTES)))) == FIRST_MAX_BYTES
+    for value in (encode_first(bytes(FIRST_MAX_BYTES + 1)), "A" * 1_000_000):
+        with pytest.raises(RemoteProtocolError) as caught:
+            parse_first_untrusted(value)
+        assert caught.value.reason is Reason.LIMIT_EXCEEDED

@@ -127,6 +127,8 @@ def test_paths_and_header_are_named() -> None:
     ):
         assert path in SPEC
     assert f"`{rendezvous.REASON_HEADER}: <code>`" in SPEC
+    assert f"`{rendezvous.FIRST_HEADER}: <base64url>`" in SPEC
+    assert f"`{rendezvous.FIRST_HEADER}: {rendezvous.FIRST_TAKEN}`" in SPEC
 
 
 def test_stream_kinds_are_listed() -> None:
