@@ -27,6 +27,14 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN: Final = frozenset({str, int, bool, float, type(None)})
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+"""Made once: it builds a scanner."""
+
 _Path = str | None
 """Where a value stands in its message; None while nobody asks."""
 _Parser = Callable[[object, _Path], Any]
@@ -48,7 +56,7 @@ def parse_message_untrusted(text: str) -> Message | None:
     if len(text) > CONTROL_MESSAGE_MAX_BYTES:
         raise RemoteProtocolError("control message too long")
     try:
-        body = json.loads(text, parse_constant=_no_constant)
+        body = _DECODER.decode(text)
     except (ValueError, RecursionError) as exc:
         raise RemoteProtocolError("control message is not JSON") from exc
     match body:
@@ -96,10 +104,6 @@ def _default(field: dataclasses.Field[Any]) -> object:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _wrong(path: _Path, wanted: str) -> RemoteProtocolError:

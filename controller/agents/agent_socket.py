@@ -274,7 +274,7 @@ class AgentUpgrade(WebSocketsSansIOProtocol):
         """Offers the application to take the connection over."""
         super().handle_connect(event)
         if not self.close_sent:
-            extensions: dict[str, Any] = self.scope["extensions"]  # type: ignore[assignment]
+            extensions: dict[str, Any] = self.scope["extensions"]
             extensions[_TAKE_OVER] = self._take_over
 
     def data_received(self, data: bytes) -> None:
@@ -287,7 +287,7 @@ class AgentUpgrade(WebSocketsSansIOProtocol):
     def _take_over(self) -> AgentSocket:
         if self.disconnected or self.transport.is_closing():
             raise ConnectionResetError("closed by the agent")
-        socket = AgentSocket(self.transport, on_closed=self.connections.discard)  # type: ignore[arg-type]
+        socket = AgentSocket(self.transport, on_closed=self.connections.discard)
         self.connections.discard(self)
         self.connections.add(socket)  # type: ignore[arg-type]
         self.transport.set_protocol(socket)

@@ -19,7 +19,6 @@ from controller.domain.evaluate import subject_of_device
 from controller.domain.log import Change, Head, Resync
 from controller.domain.losses import Loss
 from controller.domain.model import PublicKey
-from controller.domain.withheld import withheld_names
 from controller.publish.attachment import AgentKind, Attachment, refresh_after
 from controller.publish.cutoffs import KEEP_S, PER_CONFIG, CutoffLedger, Noted
 from controller.publish.enforcement import EnforcementTable
@@ -371,9 +370,7 @@ class Hub:
         if isinstance(subject, Deny):
             attachment.end(Revoked(subject.reason.code))
             return None
-        source = self._watch.place_of(subject.device, now)
-        token = self._signer.snapshot(head, subject, now, source=source)
-        return PushSnapshot(token, withheld_names(head.state, subject, now, source=source))
+        return self._signer.snapshot(head, subject, now, source=self._watch.place_of(subject.device, now))
 
     def _config(self, attachment: Attachment, head: Head, now: float) -> PushConfig | None:
         connector = head.state.connectors.get(ConnectorId(attachment.agent))

@@ -14,8 +14,10 @@ from controller.domain.evaluate import Subject, acl_for_device, config_acl
 from controller.domain.log import Head
 from controller.domain.model import Connector, Relay, SubjectKind
 from controller.domain.state import PolicyState
+from controller.domain.withheld import withheld_names
+from controller.publish.shared_lists import SharedLists
 from protocol.acl.model import Acl
-from protocol.control import Cutoff
+from protocol.control import Cutoff, PushSnapshot
 from protocol.errors import RefusedError
 from protocol.ids import GrantId, ResourceId, Revision, SessionId, SpkiPin, relay_hash
 from protocol.limits import (
@@ -76,12 +78,12 @@ class Signer:
         self._ring = ring
         self._new_jti = new_jti
         self._access_life_s = min(access_life_s, ACCESS_LIFE_S)
+        self._lists = SharedLists()
 
-    def snapshot(self, head: Head, subject: Subject, now: float, *, source: Source = None) -> str:
+    def snapshot(self, head: Head, subject: Subject, now: float, *, source: Source = None) -> PushSnapshot:
         """Signs the whitelist of a device in good standing, which is at ``source`` (C7). It never outlives the session."""
         state = head.state
-        acl = acl_for_device(state, subject.device, now, source=source)
-        networks = {entry.resource.network for entry in acl.entries}
+        whitelist = self._lists.of(state, subject, now, source)
         claims = Snapshot(
             issuer=state.issuer,
             device=subject.device,
@@ -92,11 +94,12 @@ class Signer:
             revision=head.position,
             issued_at=int(now),
             not_after=_bounded(int(now) + SNAPSHOT_LIFE_S, subject.session_expires),
-            acl=acl,
-            networks={network: state.networks[network].name for network in sorted(networks)},
+            acl=whitelist.acl,
+            networks=whitelist.networks,
             log_head=head.log_head,
         )
-        return issue.issue_snapshot(claims, self._ring.active(state))
+        token = issue.issue_snapshot(claims, self._ring.active(state), whitelist=whitelist.encoded)
+        return PushSnapshot(token, () if whitelist.plain else withheld_names(state, subject, now, source=source))
 
     def config(
         self, head: Head, connector: Connector, cutoffs: Sequence[Cutoff], now: float, *, checkpoint: str = ""

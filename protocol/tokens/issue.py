@@ -3,9 +3,13 @@
 Every function raises LocalError(LIMIT_EXCEEDED) when the token would be larger than verifiers take.
 """
 
+from collections.abc import Mapping
+
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocol.acl.codec import acl_to_json
+from protocol.acl.model import Acl
+from protocol.ids import NetworkId
 from protocol.tokens.claims import (
     LOG_AUDIENCE,
     Access,
@@ -18,12 +22,18 @@ from protocol.tokens.claims import (
     Snapshot,
     Ticket,
 )
-from protocol.tokens.jws import Kind, sign
+from protocol.tokens.jws import Kind, encode_members, sign
 from protocol.tokens.keys import SigningKey, public_jwk, thumbprint
 
 
-def issue_snapshot(claims: Snapshot, key: SigningKey) -> str:
-    """Signs a client's whitelist (C7)."""
+def encode_whitelist(acl: Acl, networks: Mapping[NetworkId, str]) -> str:
+    """Returns the claims that the snapshots of all devices with this whitelist share, for ``issue_snapshot``."""
+    return encode_members({"acl": acl_to_json(acl), "networks": dict(networks)})
+
+
+def issue_snapshot(claims: Snapshot, key: SigningKey, *, whitelist: str = "") -> str:
+    """Signs a client's whitelist (C7). ``whitelist``: what ``encode_whitelist`` made of the claims, if that is known."""
+    whitelist = whitelist or encode_whitelist(claims.acl, claims.networks)
     return sign(
         Kind.SNAPSHOT,
         {
@@ -36,11 +46,9 @@ def issue_snapshot(claims: Snapshot, key: SigningKey) -> str:
             "sid": claims.session,
             "epoch": claims.epoch,
             "rev": claims.revision,
-            "acl": acl_to_json(claims.acl),
-            "networks": dict(claims.networks),
-            "head": claims.log_head,
         },
         key,
+        encoded=f"{whitelist},{encode_members({'head': claims.log_head})}",
     )
 
 

@@ -53,7 +53,7 @@ class Signed(Office):
         """A device's snapshot."""
         subject = subject_of_device(self.world.state, device, NOW)
         assert isinstance(subject, Subject)
-        return self.signer.snapshot(self.head, subject, NOW)
+        return self.signer.snapshot(self.head, subject, NOW).token
 
 
 def test_a_snapshot_is_the_evaluators_answer() -> None:
