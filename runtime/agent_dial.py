@@ -20,6 +20,7 @@ from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
 from protocol.reasons import Reason, reason_from_code
 from protocol.rendezvous import REASON_HEADER
 from protocol.version import SOFTWARE
+from runtime.addresses import AddressMemory
 from runtime.http import check_url, refusal
 from runtime.sockets import connect_socket
 
@@ -38,12 +39,14 @@ class Dialler:
         assertion: makes a fresh assertion for each attempt (RFC 7523).
         on_hint: takes the seconds for which a refusing controller asks us to wait.
         sock_mark: SO_MARK of the socket.
+        addresses: those that the controller's names had lately.
     """
 
     context: ssl.SSLContext | None
     assertion: Callable[[], str]
     on_hint: Callable[[float], None]
     sock_mark: int | None = None
+    addresses: AddressMemory | None = None
 
     async def dial(self, url: str) -> ClientConnection:
         """Connects to the controller at ``url``.
@@ -63,8 +66,9 @@ class Dialler:
         parts = check_url(url)
         host = parts.hostname or ""
         tls = parts.scheme == "https"
+        port = parts.port or (443 if tls else 80)
         sock = await connect_socket(
-            host, parts.port or (443 if tls else 80), mark=self.sock_mark, deadline_s=CONNECT_DEADLINE_S
+            host, port, mark=self.sock_mark, deadline_s=CONNECT_DEADLINE_S, known=self.addresses
         )
         address = f"{'wss' if tls else 'ws'}://{parts.netloc}{parts.path.rstrip('/')}{AGENT_PATH}"
         try:
@@ -72,6 +76,9 @@ class Dialler:
         except BaseException as exc:
             # On success the transport owns the socket; on failure it may never have taken it.
             sock.close()
+            if self.addresses is not None and isinstance(exc, ssl.SSLError | InvalidHandshake):
+                # Somebody else may have that address now.
+                self.addresses.forget(host)
             if isinstance(exc, InvalidStatus):
                 raise self._refused(exc) from exc
             if isinstance(exc, ssl.SSLCertVerificationError):

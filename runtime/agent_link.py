@@ -29,6 +29,7 @@ from protocol.limits import (
 )
 from protocol.reasons import Reason, reason_from_code
 from protocol.version import OLDEST_SUPPORTED
+from runtime.addresses import AddressMemory
 from runtime.agent_dial import HINT_MAX_S, Dialler
 from runtime.backoff import Backoff
 from runtime.clock import Clock
@@ -86,6 +87,7 @@ class AgentLink:
         on_lost: is called after the end of each connection, and each refused attempt.
         sock_mark: SO_MARK of the socket.
         known: the addresses of the controller, ``url`` among them; by default it alone, until others are announced.
+        resolved: what their names resolved to lately.
     """
 
     url: str
@@ -99,6 +101,7 @@ class AgentLink:
     on_lost: Callable[[OstiaryError], None] | None = None
     sock_mark: int | None = None
     known: InitVar[Controllers | None] = None
+    resolved: InitVar[AddressMemory | None] = None
     backoff: Backoff = field(default_factory=Backoff)
     state: LinkState = field(default_factory=LinkState, init=False)
     controllers: Controllers = field(init=False)
@@ -116,9 +119,9 @@ class AgentLink:
     _interval_s: float = field(default=HEARTBEAT_INTERVAL_S, init=False)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
-    def __post_init__(self, known: Controllers | None) -> None:
+    def __post_init__(self, known: Controllers | None, resolved: AddressMemory | None) -> None:
         self.controllers = known or Controllers(self.url)
-        self._dialler = Dialler(self.context, self.assertion, self._take_hint, self.sock_mark)
+        self._dialler = Dialler(self.context, self.assertion, self._take_hint, self.sock_mark, resolved)
 
     async def run(self) -> None:
         """Connects for ever; ends only by cancellation."""

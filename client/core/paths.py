@@ -5,11 +5,11 @@ The order is the controller's (best first), but paths that failed a moment ago c
 another relay *and* another connector when there is one: what broke the first is then not in its way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.ids import ConnectorId, RelayId
+from protocol.ids import ConnectorId, NetworkId, RelayId
 from protocol.limits import PATH_RACE_DELAY_S
 from protocol.reasons import Reason
 from protocol.tokens.claims import Path
@@ -26,10 +26,34 @@ def path_key(path: Path) -> PathKey:
 
 
 class PathMemory:
-    """Which paths failed lately."""
+    """Which paths the controller named last, by remote network, and which of them failed lately."""
 
     def __init__(self) -> None:
         self._failed: dict[PathKey, float] = {}
+        self._named: dict[NetworkId, tuple[Path, ...]] = {}
+        self.relay_names: set[str] = set()
+        """FQDNs of relays that were ever named."""
+
+    def store(self, network: NetworkId, paths: tuple[Path, ...]) -> None:
+        """Takes the paths of an authorisation."""
+        self._named.pop(network, None)
+        self._named[network] = paths
+        self.relay_names.update(path.fqdn.lower() for path in paths)
+
+    def of(self, network: NetworkId) -> tuple[Path, ...]:
+        """Returns what led into ``network`` last, best first."""
+        return self._named.get(network, ())
+
+    def likely(self, network: NetworkId, now: float) -> Path | None:
+        """Returns the path to try first if those into ``network`` have stayed the same.
+
+        Where none is known it is the first of the paths named last into another one: most networks share their relays.
+        """
+        named = self.of(network) or next(reversed(self._named.values()), ())
+        return next(iter(self.order(named, now)), None)
+
+    def __iter__(self) -> Iterator[Path]:
+        return (path for paths in self._named.values() for path in paths)
 
     def failed(self, path: Path, now: float) -> None:
         """Remembers a failure."""

@@ -46,6 +46,7 @@ from protocol.tokens.claims import Access, Authorisation, Snapshot
 from protocol.tokens.keys import VerificationKeys, public_jwk
 from protocol.tokens.verify import verify_access, verify_authorisation, verify_snapshot
 from protocol.version import PROTOCOL, SOFTWARE
+from runtime.addresses import AddressMemory
 from runtime.agent_link import AgentLink, LinkState
 from runtime.controller_clock import ControllerClock as ControllerClock
 from runtime.controllers import Controllers
@@ -89,6 +90,7 @@ class ControlLink:
         on_standing: the controller ended this device's standing for this reason.
         sock_mark: SO_MARK of our sockets.
         known: the addresses of the controller.
+        resolved: what their names resolved to lately.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class ControlLink:
         flow_count: Callable[[], tuple[int, int]],
         sock_mark: int | None,
         known: Controllers | None = None,
+        resolved: AddressMemory | None = None,
     ) -> None:
         self.clock = clock
         self.keys = identity.keys
@@ -138,6 +141,7 @@ class ControlLink:
             on_lost=self._lost,
             sock_mark=sock_mark,
             known=known,
+            resolved=resolved,
         )
 
     @property

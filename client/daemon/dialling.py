@@ -1,12 +1,15 @@
 """From an authorisation to a proven tunnel: the paths race, and the first opening need not wait for the verdict.
 
+Nothing that can travel together travels in turns: TCP and TLS to the relay that was named last are set up while the
+controller is asked, and the inner ClientHello is in the head of the request to the relay. What is left of a cold path is two
+round trips to the relay and two to the connector.
+
 ``Dialling.current`` is done as soon as some path's inner TLS is complete and its proof is sent: streams opened then travel
 right behind the proof. If that path fails after all, the openings on it fail with a lost
 tunnel, are begun again, and find the path that won.
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,20 +20,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.core.paths import CancelPath, PathMemory, PathRace, PathWon, RaceLost, StartPath
 from client.daemon.connector_tunnel import ConnectorTunnel
+from client.daemon.relay_lines import RelayDialler, RelayLines, RelayName
 from protocol.errors import OstiaryError, RefusedError, RemoteError
 from protocol.ids import NetworkId
+from protocol.limits import PARKED_LEGS_DEFAULT
 from protocol.reasons import Reason
-from protocol.rendezvous import CONNECT_PATH
+from protocol.tls import TunnelTls
 from protocol.tokens.claims import Access, Authorisation, Path
 from runtime.clock import Clock
-from runtime.leg import dial_leg
+from runtime.leg import Leg
 from runtime.tasks import TaskScope
 from runtime.tunnel import Tunnel
 
 RACE_DEADLINE_S: Final = 10.0
-LEG_DEADLINE_S: Final = 8.0
-"""TCP, TLS, and waiting for the pair."""
 HANDSHAKE_DEADLINE_S: Final = 5.0
+LEGS_TRIED: Final = PARKED_LEGS_DEFAULT + 1
 
 _log = structlog.get_logger(__name__)
 
@@ -39,10 +43,9 @@ _log = structlog.get_logger(__name__)
 class DialContext:
     """What every attempt needs."""
 
-    context: ssl.SSLContext
+    relays: RelayDialler
     key: ec.EllipticCurvePrivateKey
     clock: Clock
-    mark: int | None
     access: Callable[[Path], Awaitable[Access]]
     """Gives an access token that is worth using on a path, from the book or from the controller."""
     on_lost: Callable[[ConnectorTunnel, Reason], None]
@@ -62,15 +65,25 @@ class Dialling:
         self._outcomes: deque[tuple[Path, ConnectorTunnel | OstiaryError]] = deque()
         self._wake = asyncio.Event()
 
-    async def run(self, authorise: Awaitable[Authorisation]) -> ConnectorTunnel:
+    async def run(self, authorise: Awaitable[Authorisation], likely: RelayName | None = None) -> ConnectorTunnel:
         """Races the paths of the authorisation; returns the proven tunnel.
+
+        Args:
+            authorise: asks the controller, or has its answer.
+            likely: the relay that the first path most likely leads to; dialled while the controller is asked.
 
         Raises:
             OstiaryError: the controller's refusal, or the most telling failure of the paths.
         """
         try:
-            authorisation = await authorise
-            winner = await self._race(authorisation)
+            async with TaskScope("dialling") as scope:
+                lines = RelayLines(self._parts.relays, scope)
+                if likely is not None:
+                    lines.begin(likely)
+                try:
+                    winner = await self._race(await authorise, lines)
+                finally:
+                    lines.close()
         except BaseException as error:
             reason = error if isinstance(error, OstiaryError) else RemoteError(Reason.CANCELLED)
             if self.current.done():
@@ -81,7 +94,7 @@ class Dialling:
         self._offer(winner)
         return winner
 
-    async def _race(self, authorisation: Authorisation) -> ConnectorTunnel:
+    async def _race(self, authorisation: Authorisation, lines: RelayLines) -> ConnectorTunnel:
         clock = self._parts.clock
         paths = self._memory.order(authorisation.paths, clock.monotonic())
         race = PathRace(paths, clock.monotonic(), deadline_s=RACE_DEADLINE_S)
@@ -94,7 +107,7 @@ class Dialling:
                     while (command := race.next_command()) is not None:
                         match command:
                             case StartPath(path):
-                                tasks[id(path)] = scope.spawn(self._attempt(path), name=f"path-{path.relay}")
+                                tasks[id(path)] = scope.spawn(self._attempt(path, lines), name=f"path-{path.relay}")
                             case CancelPath(path):
                                 tasks[id(path)].cancel()
                             case PathWon(path):
@@ -131,11 +144,11 @@ class Dialling:
                 race.failed(path, outcome.reason, clock.monotonic())
         race.tick(clock.monotonic())
 
-    async def _attempt(self, path: Path) -> None:
+    async def _attempt(self, path: Path, lines: RelayLines) -> None:
         """One path, to its end; the outcome is queued. A cancelled attempt leaves nothing open."""
         outcome: ConnectorTunnel | OstiaryError
         try:
-            outcome = await self._connect(path)
+            outcome = await self._connect(path, lines)
         except OstiaryError as error:
             _log.info(
                 "path.failed",
@@ -148,31 +161,24 @@ class Dialling:
         self._outcomes.append((path, outcome))
         self._wake.set()
 
-    async def _connect(self, path: Path) -> ConnectorTunnel:
+    async def _connect(self, path: Path, lines: RelayLines) -> ConnectorTunnel:
         parts = self._parts
         link: ConnectorTunnel | None = None
         async with TaskScope("access") as scope:
             # The controller is asked while the relay is dialled.
             asked = scope.spawn(_settled(parts.access(path)), name="access")
-            leg = await dial_leg(
-                host=path.fqdn,
-                port=path.port,
-                path=CONNECT_PATH,
-                ticket=path.ticket,
-                context=parts.context,
-                local_mark=parts.mark,
-                deadline=LEG_DEADLINE_S,
-            )
-            local = leg.local_address
-            tunnel = Tunnel.client(
-                leg,
-                path.pins,
-                parts.clock,
-                on_lost=lambda reason: parts.on_lost(link, reason) if link is not None else None,
-                on_gone_away=lambda reason: parts.on_gone_away(link, reason) if link is not None else None,
+            tunnel, local = await _meet(
+                path,
+                lines,
+                lambda leg, tls: Tunnel.client(
+                    leg,
+                    tls,
+                    parts.clock,
+                    on_lost=lambda reason: parts.on_lost(link, reason) if link is not None else None,
+                    on_gone_away=lambda reason: parts.on_gone_away(link, reason) if link is not None else None,
+                ),
             )
             try:
-                await tunnel.handshake(HANDSHAKE_DEADLINE_S)
                 access = _granted(await asked)
                 link = ConnectorTunnel(
                     tunnel, path, self.network, parts.key, since=parts.clock.monotonic(), local=local
@@ -200,6 +206,29 @@ class Dialling:
         if self.current.done():
             self.current = asyncio.get_running_loop().create_future()
         self.current.set_result(link)
+
+
+async def _meet(path: Path, lines: RelayLines, make: Callable[[Leg, TunnelTls], Tunnel]) -> tuple[Tunnel, str | None]:
+    """Returns a tunnel after its handshake, and our own address on the way.
+
+    The relay may hold legs of a connector that has moved and not said so: only their use tells. Each that is used up so is
+    gone, and when none is left the relay asks the connector for a fresh one.
+    """
+    for left in reversed(range(LEGS_TRIED)):
+        tls = TunnelTls.client(path.pins)
+        tls.start()
+        leg = await lines.leg(path, tls.data_to_send())
+        local = leg.local_address
+        tunnel = make(leg, tls)
+        try:
+            await tunnel.handshake(HANDSHAKE_DEADLINE_S)
+        except RemoteError as error:
+            if error.reason is not Reason.TUNNEL_LOST or not left:
+                raise
+            _log.info("leg.dead", relay=path.relay, connector=path.connector)
+        else:
+            return tunnel, local
+    raise RemoteError(Reason.TUNNEL_LOST, "no leg of the connector was alive")
 
 
 async def _settled(work: Awaitable[Access]) -> Access | OstiaryError:

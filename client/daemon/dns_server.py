@@ -14,7 +14,7 @@ import structlog
 
 from client.core.dns import Answer, AskConnector, DnsDecider, ForwardDns, ForwardUpstream, Ignore
 from client.daemon.gateway import Gateway
-from client.daemon.tunnels import Wanted
+from client.daemon.wanted import Wanted
 from client.host.upstream import forward_query
 from protocol.acl.model import Entry, IPAddress
 from protocol.errors import LocalError, OstiaryError, RemoteError, RemoteProtocolError

@@ -11,7 +11,8 @@ from client.daemon.denials import Denials
 from client.daemon.flows import FlowRegistry, OpenFlow
 from client.daemon.opening import ConnectorRefusedError, Opened
 from client.daemon.policy import Policy
-from client.daemon.tunnels import Begun, Tunnels, Wanted
+from client.daemon.tunnels import Tunnels
+from client.daemon.wanted import Begun, Wanted
 from protocol.acl.model import Transport
 from protocol.errors import OstiaryError, RefusedError, RemoteError
 from protocol.ids import FlowId

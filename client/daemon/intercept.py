@@ -31,7 +31,7 @@ from client.daemon.connector_tunnel import DOUBT_AFTER_S, ConnectorTunnel
 from client.daemon.datagrams import DatagramStream
 from client.daemon.gateway import Gateway
 from client.daemon.opening import Opened
-from client.daemon.tunnels import Begun
+from client.daemon.wanted import Begun
 from client.host.tun import TunDevice
 from protocol.acl.model import Transport
 from protocol.errors import OstiaryError

@@ -11,6 +11,9 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
+from client.daemon.control import ControllerClock
 from client.host.network_events import NetworkEvents
 
 GAP_S: Final = 4.0
@@ -22,6 +25,8 @@ SETTLE_S: Final = 0.05
 """After the kernel's word: an address is configured in several steps."""
 _ELSEWHERE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 """RFC 5737, RFC 3849: nobody lives there, and nothing is sent."""
+
+_log = structlog.get_logger(__name__)
 
 
 class NetworkWatch:
@@ -62,6 +67,18 @@ class NetworkWatch:
         if seen != known and any(seen):
             return "own addresses"
         return None
+
+
+async def follow(clock: ControllerClock, mark: int | None, *moved: Callable[[], None]) -> None:
+    """Calls each of ``moved`` when this host is elsewhere, for ever."""
+
+    def changed(what: str) -> None:
+        _log.info("network.changed", what=what)
+        for tell in moved:
+            tell()
+
+    addresses = lambda: own_addresses(mark)  # noqa: E731 - looked up anew each time
+    await watch(NetworkWatch(clock.counter, addresses, clock.monotonic), changed)
 
 
 async def watch(network: NetworkWatch, changed: Callable[[str], None]) -> None:

@@ -1,19 +1,19 @@
 """Keeps a tunnel into each remote network that was used lately, so that the next connection finds it warm (F-1, F-4, F-17)."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
 from typing import Final
 
 import structlog
 
 from client.core.warmth import Warmth
+from client.daemon.control import ControlLink
 from client.daemon.policy import Policy
 from client.daemon.tunnels import Tunnels
 from protocol.acl.model import Entry
 from protocol.errors import OstiaryError
 from protocol.ids import NetworkId
 from protocol.limits import HOLD_DEADLINE_S
-from runtime.clock import Clock
 
 LOOK_S: Final = 1.0
 
@@ -21,27 +21,30 @@ _log = structlog.get_logger(__name__)
 
 
 class Prewarmer:
-    """Looks every second; makes what is missing one by one.
+    """Looks every second, and when a policy comes into force; makes what is missing one by one.
 
     Args:
         tunnels: of this identity.
         policy: what may be reached, and which flows there were.
-        connected: whether the controller is there; without it no tunnel can be made that is not asked for.
-        clock: monotonic time.
+        link: to the controller; without it no tunnel can be made that is not asked for.
+        warmth: which networks were used; also before this identity's last ``down``.
     """
 
-    def __init__(self, tunnels: Tunnels, policy: Policy, connected: Callable[[], bool], clock: Clock) -> None:
+    def __init__(self, tunnels: Tunnels, policy: Policy, link: ControlLink, warmth: Warmth) -> None:
         self._tunnels = tunnels
         self._policy = policy
-        self._connected = connected
-        self._clock = clock
-        self._warmth = Warmth()
+        self._link = link
+        self._clock = link.clock
+        self._warmth = warmth
 
     async def run(self) -> None:
         """For ever."""
         while True:
             await self.look()
-            await asyncio.sleep(LOOK_S)
+            self._tunnels.policy_moved.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._tunnels.policy_moved.wait()
 
     async def look(self) -> None:
         """Notes what is in use, and makes the tunnels that are missing."""
@@ -52,7 +55,7 @@ class Prewarmer:
         for tunnel in usable:
             if tunnel.tunnel.stream_count > 1:  # more than that of its proofs
                 self._warmth.used(tunnel.network, now)
-        if not self._connected() or self._policy.classifier.blocked is not None:
+        if not self._link.connected or self._policy.classifier.blocked is not None:
             return
         for network in self._warmth.due(now, warm={tunnel.network for tunnel in usable}):
             entry = self._any_resource(network)

@@ -14,7 +14,7 @@ from client.daemon.control import ControllerClock, ControlLink
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.identity import WATERMARK_FILE, Controller, Identity, IdentityStore
-from client.daemon.network_watch import NetworkWatch
+from client.daemon.known import Known
 from client.daemon.ownership import Asker
 from client.daemon.policy import Newest, Policy
 from client.daemon.posture import Posture
@@ -25,7 +25,7 @@ from client.daemon.up_arguments import parse_up
 from client.host.keys import load_or_create_key, remove_key
 from protocol.control import Welcome
 from protocol.enrolment import EnrolmentToken
-from protocol.errors import LocalError, OstiaryError, RefusedError
+from protocol.errors import LocalError, RefusedError
 from protocol.ids import SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys
@@ -83,6 +83,7 @@ class Session:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._began = clock.monotonic()
+        self._known = Known(clock.monotonic)
         self.notice = renewal.Notice(clock)
         self._state = ""
         self._state_since = clock.base.wall()
@@ -296,6 +297,7 @@ class Session:
     async def _live(self, controller: Controller, identity: Identity) -> None:
         """One identity's link and tunnels, until it is cancelled."""
         key = load_or_create_key(self._store.state.path)
+        known = self._known = self._known.for_identity(identity)
         newest = Newest()  # this link's alone: what waits in it was verified for its identity
         link = ControlLink(
             controller,
@@ -311,6 +313,7 @@ class Session:
             flow_count=lambda: (len(self._policy.flows), 0 if tunnels is None else len(tunnels.live)),
             sock_mark=self._mark,
             known=load_controllers(self._store.state, controller.url),
+            resolved=known.addresses,
         )
         tunnels: Tunnels | None = None
         if self._policy.load(link.verify_snapshot):
@@ -318,7 +321,7 @@ class Session:
         posture = Posture(self._clock.monotonic)
         await posture.tell(link)
         async with TaskScope("session") as scope:
-            tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark)
+            tunnels = Tunnels(link, self._policy, key, self._clock, scope, sock_mark=self._mark, known=known)
             self.link, self._gateway.tunnels = link, tunnels
             captive = self.captive = self._captive_watch(controller, link)
             try:
@@ -327,10 +330,10 @@ class Session:
                 scope.spawn_supervised(lambda: posture.keep_telling(link), name="posture")
                 scope.spawn_supervised(lambda: self._apply(link, tunnels, newest), name="snapshots")
                 scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")
-                scope.spawn_supervised(lambda: self._follow_network(link, tunnels), name="network")
+                moved = link.network_changed, tunnels.doubt
+                scope.spawn_supervised(lambda: network_watch.follow(self._clock, self._mark, *moved), name="network")
                 scope.spawn_supervised(captive.run, name="captive")
-                prewarmer = Prewarmer(tunnels, self._policy, lambda: link.connected, self._clock)
-                scope.spawn_supervised(prewarmer.run, name="prewarm")
+                scope.spawn_supervised(Prewarmer(tunnels, self._policy, link, known.warmth).run, name="prewarm")
                 await scope.join()
             finally:
                 self.link, self._gateway.tunnels, self.captive = None, None, None
@@ -344,20 +347,8 @@ class Session:
                 link.confirm(snapshot)
                 _ = self.state
 
-    async def _follow_network(self, link: ControlLink, tunnels: Tunnels) -> None:
-        def changed(what: str) -> None:
-            _log.info("network.changed", what=what)
-            link.network_changed()
-            tunnels.doubt()
-
-        clock = self._clock
-        addresses = lambda: network_watch.own_addresses(self._mark)  # noqa: E731 - looked up anew each time
-        await network_watch.watch(NetworkWatch(clock.counter, addresses, clock.monotonic), changed)
-
     def _captive_watch(self, controller: Controller, link: ControlLink) -> CaptiveWatch:
-        def away() -> OstiaryError | None:
-            return None if link.connected else link.state.error
-
+        away = lambda: None if link.connected else link.state.error  # noqa: E731 - looked up anew each time
         host = check_url(controller.url).hostname or ""
         return CaptiveWatch(host, away, link.network_changed, mark=self._mark)
 

@@ -5,25 +5,25 @@ connections wait for it. Tokens are fetched ahead of use: for the next flow the 
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.core.access import AccessBook, AuthorisationBook
-from client.core.paths import PathMemory
 from client.daemon.connector_tunnel import PROBE_AFTER_MOVE_S, ConnectorTunnel
 from client.daemon.control import ControlLink
 from client.daemon.dialling import DialContext, Dialling
+from client.daemon.known import Known
 from client.daemon.network_watch import is_here
-from client.daemon.opening import ConnectorRefusedError, Opened, Opening
+from client.daemon.opening import ConnectorRefusedError, Opened
 from client.daemon.policy import Policy
-from protocol.acl.model import Entry, IPAddress, Request, Transport
+from client.daemon.relay_lines import RelayDialler, RelayName
+from client.daemon.wanted import Begun, Wanted
+from protocol.acl.model import Entry
 from protocol.errors import OstiaryError, RefusedError, RemoteError
-from protocol.ids import ConnectorId, FlowId, NetworkId, ResourceId
+from protocol.ids import ConnectorId, FlowId, NetworkId
 from protocol.reasons import Reason
-from protocol.streams import StreamHeader, StreamKind
 from protocol.tokens.claims import Access, Authorisation, Path
 from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import signed_by_one_of
@@ -49,45 +49,6 @@ _LOST: Final = frozenset({Reason.TUNNEL_LOST, Reason.PEER_SILENT, Reason.CANCELL
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A stream that somebody wants. ``port`` is None for icmp, resolve and dns."""
-
-    kind: StreamKind
-    host: str | IPAddress
-    port: int | None
-    entry: Entry
-
-    @property
-    def resource(self) -> ResourceId:
-        """What it is for."""
-        return self.entry.resource.id
-
-    @property
-    def network(self) -> NetworkId:
-        """Where that lies."""
-        return self.entry.resource.network
-
-    @property
-    def request(self) -> Request | None:
-        """What the access token has to permit; None for questions about names."""
-        if self.kind in ("resolve", "dns"):
-            return None
-        return Request(self.host, Transport(self.kind), self.port)
-
-    def header(self, flow: FlowId) -> StreamHeader:
-        """As it is sent."""
-        return StreamHeader(self.kind, str(self.host), self.port, flow, self.resource)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A stream whose answer is still to come."""
-
-    opening: Opening
-    tunnel: ConnectorTunnel
-
-
 class Tunnels:
     """All tunnels of one identity; ends with its scope.
 
@@ -98,6 +59,7 @@ class Tunnels:
         clock: the controller's time.
         scope: owns the diallings.
         sock_mark: SO_MARK of the legs.
+        known: ways that were good before.
     """
 
     def __init__(
@@ -109,6 +71,7 @@ class Tunnels:
         scope: TaskScope,
         *,
         sock_mark: int | None,
+        known: Known,
     ) -> None:
         self._link = link
         self._policy = policy
@@ -116,19 +79,18 @@ class Tunnels:
         self._scope = scope
         self._access = AccessBook()
         self._authorisations = AuthorisationBook()
-        self._memory = PathMemory()
+        self._memory = known.paths
+        self._addresses = known.addresses
         self._tunnels: list[ConnectorTunnel] = []
         self._dialling: dict[NetworkId, Dialling] = {}
         self._renewing: dict[ConnectorTunnel, asyncio.Task[OstiaryError | None]] = {}
         self._fetching: dict[ConnectorId, asyncio.Task[Access | OstiaryError]] = {}
-        self._paths: dict[NetworkId, tuple[Path, ...]] = {}
-        self.relay_names: set[str] = set()
-        """FQDNs of relays seen: never answered by synthetic addresses, whatever the resources are called."""
+        self.policy_moved = asyncio.Event()
+        """Set by each policy that comes into force; who waits for it clears it."""
         self._parts = DialContext(
-            context=link.relay_context,
+            relays=RelayDialler(link.relay_context, clock, sock_mark, known.addresses),
             key=key,
             clock=clock,
-            mark=sock_mark,
             access=self._usable_access,
             on_lost=self._lost,
             on_gone_away=self._gone_away,
@@ -140,9 +102,14 @@ class Tunnels:
         return tuple(tunnel for tunnel in self._tunnels if tunnel.tunnel.lost is None)
 
     @property
+    def relay_names(self) -> frozenset[str]:
+        """FQDNs of relays seen: never answered by synthetic addresses, whatever the resources are called."""
+        return frozenset(self._memory.relay_names)
+
+    @property
     def relays(self) -> tuple[tuple[str, int], ...]:
         """FQDN and port of the relays in use, then of those that the controller named last, reached or not."""
-        paths = (*(tunnel.path for tunnel in self.live), *(path for named in self._paths.values() for path in named))
+        paths = (*(tunnel.path for tunnel in self.live), *self._memory)
         return tuple(dict.fromkeys((path.fqdn, path.port) for path in paths))
 
     def find(self, network: NetworkId) -> ConnectorTunnel | None:
@@ -195,6 +162,7 @@ class Tunnels:
 
     def policy_changed(self) -> None:
         """A new snapshot is in force: tokens are asked for anew, tunnels without a purpose end."""
+        self.policy_moved.set()
         self._authorisations.clear()
         networks = self._policy.networks()
         for tunnel in self.live:
@@ -225,6 +193,7 @@ class Tunnels:
 
         Those from an address that this host has no more are given up unasked.
         """
+        self._addresses.clear()
         for tunnel in self.live:
             if tunnel.local is not None and not is_here(tunnel.local):
                 tunnel.close(Reason.TUNNEL_LOST)
@@ -281,7 +250,7 @@ class Tunnels:
 
     async def _run(self, dialling: Dialling, wanted: Wanted) -> None:
         try:
-            tunnel = await dialling.run(self._authorise(wanted))
+            tunnel = await dialling.run(self._authorise(wanted), self._likely_relay(wanted))
         except OstiaryError as error:
             _log.info("tunnel.failed", network=wanted.network, reason=error.reason.code, detail=error.detail)
             self._authorisations.drop(wanted.resource)
@@ -293,20 +262,26 @@ class Tunnels:
         finally:
             del self._dialling[wanted.network]
 
+    def _likely_relay(self, wanted: Wanted) -> RelayName | None:
+        """Where the paths led last, while the controller has to be asked: most likely they lead there again."""
+        if self._authorisations.usable(wanted.resource, self._clock.wall()) is not None or not self._link.connected:
+            return None
+        best = self._memory.likely(wanted.network, self._clock.monotonic())
+        return None if best is None else (best.fqdn, best.port)
+
     async def _authorise(self, wanted: Wanted) -> Authorisation:
         known = self._authorisations.usable(wanted.resource, self._clock.wall())
         if known is not None:
             return known
-        last = self._paths.get(wanted.network)
-        if last is not None and self._access.usable(last[0].connector, self._clock.wall()) is None:
+        last = self._memory.of(wanted.network)
+        if last and self._access.usable(last[0].connector, self._clock.wall()) is None:
             # Both answers in one round trip: most likely it is the same connector as last time.
             self._fetch(last[0].connector)
         found = await self._link.authorise(wanted.resource)
         if not found.paths:
             raise RefusedError(Reason.NO_CONNECTOR, f"of the remote network {wanted.network}")
         self._authorisations.store(found)
-        self._paths[wanted.network] = found.paths
-        self.relay_names.update(path.fqdn.lower() for path in found.paths)
+        self._memory.store(wanted.network, found.paths)
         return found
 
     # Access tokens

@@ -50,6 +50,10 @@ class Edge:
         targets: where (host, port) is really dialled.
         early: how many streams came before the first proof was answered.
         delay_proof_s: before a proof is judged.
+        lines: TLS connections that were made, whatever was asked on them.
+        open_lines: those that are open.
+        firsts: the size of the first bytes of each request.
+        dead_legs: how many of the next legs lead to a connector that is gone.
     """
 
     keys: VerificationKeys
@@ -69,6 +73,10 @@ class Edge:
     targets: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
     early: int = 0
     delay_proof_s: float = 0.0
+    lines: int = 0
+    open_lines: int = 0
+    firsts: list[int] = field(default_factory=list)
+    dead_legs: int = 0
     port: int = 0
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
@@ -96,6 +104,7 @@ class Edge:
     def requested(self, acceptor: LegAcceptor, request: UpgradeRequest) -> None:
         """A client's upgrade."""
         self.tickets.append(request.ticket)
+        self.firsts.append(len(request.first))
         if self.refuse_leg is not None or request.path != CONNECT_PATH:
             acceptor.refuse(503, self.refuse_leg or Reason.NOT_FOUND)
             return
@@ -103,6 +112,10 @@ class Edge:
             return
         leg = acceptor.accept()
         if leg is None or self.dead:
+            return
+        if self.dead_legs:
+            self.dead_legs -= 1
+            leg.close(Reason.TUNNEL_LOST)
             return
         tunnel = Tunnel.server(leg, self.key_pem, self.certificate_pem, SystemClock())
         served = _Served(self, tunnel)
@@ -248,12 +261,28 @@ class _Echo:
     def resume_writing(self) -> None: ...
 
 
+class _Line(LegAcceptor):
+    """Counts itself."""
+
+    def __init__(self, edge: Edge) -> None:
+        super().__init__(on_request=edge.requested, on_closed=self._gone)
+        self._edge = edge
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._edge.lines += 1
+        self._edge.open_lines += 1
+        super().connection_made(transport)
+
+    def _gone(self) -> None:
+        self._edge.open_lines -= 1
+
+
 @asynccontextmanager
 async def serve_edge(edge: Edge) -> AsyncIterator[Edge]:
     """Listens on loopback."""
     material = tls_material("localhost")
     server = await asyncio.get_running_loop().create_server(
-        lambda: LegAcceptor(on_request=edge.requested, on_closed=lambda: None),
+        lambda: _Line(edge),
         "127.0.0.1",
         0,
         ssl=server_context(material.cert_pem, material.key_pem),

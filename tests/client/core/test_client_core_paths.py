@@ -16,6 +16,7 @@ from client.core.paths import (
     StartPath,
     path_key,
 )
+from protocol.ids import NetworkId
 from protocol.limits import PATH_RACE_DELAY_S
 from protocol.reasons import Reason
 from protocol.tokens.claims import Path
@@ -153,3 +154,27 @@ def test_every_race_ends_once_and_stops_what_it_started(count: int, inputs: list
         drain()
     assert len(results) == 1
     assert running == []
+
+
+def test_the_likely_path_is_the_best_of_those_named_last_that_did_not_fail() -> None:
+    memory = PathMemory()
+    here, there = NetworkId("net_here"), NetworkId("net_there")
+    assert memory.likely(here, 0.0) is None
+    memory.store(here, (A1, B2))
+    assert memory.likely(here, 0.0) == A1
+    memory.failed(A1, 0.0)
+    assert memory.likely(here, 1.0) == B2
+    assert memory.of(here) == (A1, B2)
+    assert memory.of(there) == ()
+
+
+def test_a_network_of_which_nothing_is_known_most_likely_has_the_relay_that_was_named_last() -> None:
+    memory = PathMemory()
+    first, second, third = (NetworkId(f"net_{name}") for name in ("a", "b", "c"))
+    memory.store(first, (A1,))
+    memory.store(second, (B2,))
+    assert memory.likely(third, 0.0) == B2
+    memory.store(first, (A2,))
+    assert memory.likely(third, 0.0) == A2
+    assert set(memory) == {A2, B2}
+    assert memory.relay_names == {each.fqdn.lower() for each in (A1, A2, B2)}

@@ -20,7 +20,7 @@ from client.daemon import dns_server
 from client.daemon.dns_server import DnsServer
 from client.daemon.gateway import Gateway
 from client.daemon.opening import Opened
-from client.daemon.tunnels import Wanted
+from client.daemon.wanted import Wanted
 from protocol.acl.model import IPAddress
 from protocol.errors import LocalError, RefusedError, RemoteError
 from protocol.reasons import Reason

@@ -26,7 +26,7 @@ from client.daemon.flows import FlowRegistry
 from client.daemon.gateway import Gateway
 from client.daemon.intercept import Interception
 from client.daemon.opening import Opened
-from client.daemon.tunnels import Begun
+from client.daemon.wanted import Begun
 from client.host.tun import TunDevice
 from client.packet.model import Echo, PacketDrop, TcpFlag, TcpSegment, UdpDatagram
 from client.packet.parse import parse
