@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 from lab.hosts import IP, NFT
 from lab.processes import wait_for
@@ -23,7 +22,7 @@ def host_settings(product: Product) -> dict[str, str]:
         "nft": (NFT, "list", "ruleset"),
     }
     found = {name: laptop.run(*command).stdout for name, command in commands.items()}
-    found["resolv.conf"] = (Path("/etc/netns") / laptop.argv([])[3] / "resolv.conf").read_text()
+    found["resolv.conf"] = laptop.run("/usr/bin/cat", "/etc/resolv.conf").stdout
     return found
 
 

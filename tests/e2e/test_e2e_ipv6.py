@@ -81,7 +81,7 @@ def everything_works(product: Product) -> None:
     assert python(product, BANNER, "shell.corp.internal").startswith("SSH-2.0")
     assert python(product, ECHO, "echo.corp.internal") == "datagram"
     assert "public web" in fetch(product, "http://public.example/")
-    assert product.client("ping", "wiki.corp.internal", "--count", "1", check=False)
+    product.client("ping", "wiki.corp.internal:80")
 
 
 def test_f17_a_laptop_comes_to_a_network_with_ipv6_only(product: Product, families: Families) -> None:

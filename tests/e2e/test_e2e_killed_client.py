@@ -31,10 +31,14 @@ class Kills:
         self.random = random.Random(seed)
         self.laptop = product.lab["laptop"]
         stop_client(product, signal.SIGTERM)
-        self.before = host_settings(product)
+        self.before = self.settings()
         self.files = self._files()
         self.internet_s: list[float] = []
         self.start_s: list[float] = []
+
+    def settings(self) -> dict[str, str]:
+        """What the host has to be given back."""
+        return host_settings(self.product)
 
     def round(self) -> None:
         """One life and death."""
@@ -58,7 +62,7 @@ class Kills:
         killed = time.monotonic()
         wait_for("the internet by name", self._internet, 20)
         self.internet_s.append(time.monotonic() - killed)
-        wait_for("the host as it was found", lambda: host_settings(self.product) == self.before, 20)
+        wait_for("the host as it was found", lambda: self.settings() == self.before, 20)
         wait_for("the guards to end", lambda: not self._guards(), 20)
         assert self._files() == self.files, "something is left beside resolv.conf"
 

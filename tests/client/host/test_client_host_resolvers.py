@@ -16,7 +16,8 @@ pytestmark = pytest.mark.xdist_group("lab")
 
 OURS, THEIRS = "100.96.0.9", "203.0.113.9"
 RESOURCE, OTHER = "wiki.corp.internal", "public.example"
-DOMAINS = [RESOURCE, "96.100.in-addr.arpa"]
+SHORT, SEARCH = "desk", "office.test"
+DOMAINS = [RESOURCE, f"{SHORT}.{SEARCH}", "96.100.in-addr.arpa"]
 CONNECTION = f"""[connection]
 id=uplink
 uuid=6b3f2d1e-0000-4000-8000-000000000001
@@ -49,7 +50,7 @@ def running(kind: str, folder: Path) -> Iterator[tuple[Host, World]]:
 
     def prepare(etc: Path) -> None:
         if kind == "systemd-resolved":
-            (etc / "resolv.conf").write_text("nameserver 127.0.0.53\noptions edns0\n")
+            (etc / "resolv.conf").write_text(f"nameserver 127.0.0.53\noptions edns0\nsearch {SEARCH}\n")
             (etc / "systemd/resolved.conf").write_text(f"[Resolve]\nDNS={UPSTREAM}\nFallbackDNS=\nDNSSEC=no\n")
         elif kind == "NetworkManager":
             (etc / "NetworkManager/NetworkManager.conf").write_text(
@@ -96,6 +97,9 @@ def test_c9_the_way_is_chosen_used_and_given_back(kind: str, tmp_path: Path) -> 
         assert taken["upstreams"] == [UPSTREAM]
         host.wait(lambda: OURS in host.dig(RESOURCE))
         assert not upstream.asked(RESOURCE)
+        # Programs ask by the C library, which adds the host's own search domain.
+        host.wait(lambda: OURS in host.run("getent", "ahostsv4", SHORT, check=False).stdout)
+        assert not upstream.asked(f"{SHORT}.{SEARCH}")
         if kind == "systemd-resolved":
             assert host.resolv_conf() == before
             assert THEIRS in host.dig("another.example")
