@@ -35,6 +35,7 @@ from protocol.rendezvous import (
 from protocol.tokens.keys import VerificationKeys
 from protocol.version import SOFTWARE
 from relay.admission import Admission, Admitted, status_of
+from relay.clock_doubt import ClockDoubt
 from relay.control import ControlLegs, KeysStored
 from relay.core.gate import Gate
 from relay.core.registry import Accept, AskLegs, Close, Command, ConnectionNumber, Pair, Refuse, Registry, SayGoodbye
@@ -107,6 +108,7 @@ class RelayServer:
         self._admission = admission
         self._keep_keys = keep_keys
         self._clock = clock
+        self._clock_doubt = ClockDoubt(clock)
         self._gate = gate or Gate(clock.monotonic())
         self._registry = registry or Registry()
         self._control = ControlLegs(
@@ -223,6 +225,7 @@ class RelayServer:
             admitted = self._admit(connection, request)
         except RefusedError as exc:
             _log.debug("relay.refused", address=connection.address, reason=exc.reason.code, detail=exc.detail)
+            self._clock_doubt.hear(exc)
             self._refuse(connection, exc.reason)
             return
         self._enrol(connection, admitted)
