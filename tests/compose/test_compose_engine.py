@@ -40,5 +40,72 @@ def test_one_command_brings_the_stack_up_and_proves_the_path(engine: Engine, che
         engine.compose(*stack, "down", "--volumes", "--timeout", "3", check=False)
 
 
+OVERRIDE = """
+x-demo: &demo
+  environment: {SSL_CERT_FILE: /trust/root.crt}
+  volumes: ["trust:/trust:ro"]
+services:
+  client: *demo
+  client-rootless: *demo
+networks: {default: {name: ostiary-demo_edge, external: true}}
+volumes: {trust: {name: ostiary-demo_trust, external: true}}
+"""
+"""What the demo's controller needs besides: its network, and the proxy's own CA."""
+ADMIN = """
+set -e
+export HOME=/tmp
+ostiary admin login "https://$DOMAIN" --email "$OWNER_EMAIL" --password-file /owner/password >&2
+ostiary admin service-account create NAME --json
+ostiary admin grant create --to service-account:NAME --resource web >&2
+"""
+PAGE = "import urllib.request, sys; print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode(), end='')"
+
+
+@pytest.mark.soak
+def test_the_sidecar_recipe_serves_its_application(engine: Engine, checkout: Path, tmp_path: Path) -> None:
+    stack = (
+        *("--project-directory", str(checkout), "--env-file", str(checkout / "docker/demo.env")),
+        *("--profile", "demo"),
+    )
+    override = tmp_path / "override.yaml"
+    override.write_text(OVERRIDE)
+    files = ("-f", str(checkout / "docker/sidecar.yaml"), "-f", str(override))
+    try:
+        engine.compose(*stack, "up", "--detach", "--wait", "--wait-timeout", "300")
+        for app, client, url, profile in (
+            ("app", "client", "http://web.demo.internal/", ()),
+            ("app-rootless", "client-rootless", "http://127.0.0.1:15432/", ("--profile", "rootless")),
+        ):
+            made = engine.compose(
+                *stack, "run", "--rm", "--no-deps", "demo-setup", "sh", "-c", ADMIN.replace("NAME", client)
+            ).stdout
+            token = tmp_path / client
+            token.write_text(json.loads(made[made.index("{") :])["enrolment_token"])
+            token.chmod(0o444)
+            env = {"TOKEN_FILE": str(token), "FORWARDS": "15432=web.demo.internal:80"}
+            up = ("up", "--detach", "--wait", "--wait-timeout", "120")
+            engine.compose(*files, *profile, *up, app, env=env)
+            ask = ("exec", "-T", app, "python3", "-c", PAGE, url)
+            assert engine.compose(*files, *profile, *ask, env=env).stdout == "hello from the private network\n"
+            assert restarts(engine, (*files, *profile), client, env) == 0
+            # Made anew, as after an upgrade: the identity is in the volume, and the used-up token is not needed.
+            token.write_text("used up")
+            engine.compose(*files, *profile, *up, "--force-recreate", "--timeout", "3", client, app, env=env)
+            assert engine.compose(*files, *profile, *ask, env=env).stdout == "hello from the private network\n"
+            assert restarts(engine, (*files, *profile), client, env) == 0
+    except BaseException:
+        print(engine.compose(*files, "--profile", "rootless", "logs", "--no-color", "--tail", "40", check=False).stdout)
+        raise
+    finally:
+        engine.compose(*files, "--profile", "rootless", "down", "--volumes", "--timeout", "3", check=False)
+        engine.compose(*stack, "down", "--volumes", "--timeout", "3", check=False)
+
+
+def restarts(engine: Engine, files: tuple[str, ...], service: str, env: dict[str, str]) -> int:
+    """How often the engine had to start this container again."""
+    container = engine.compose(*files, "ps", "-q", service, env=env).stdout.strip()
+    return int(engine.docker("inspect", "-f", "{{.RestartCount}}", container).stdout)
+
+
 def _proof(engine: Engine, stack: tuple[str, ...]) -> str:
     return engine.compose(*stack, "exec", "-T", "demo", "cat", "/tmp/proved").stdout

@@ -1,6 +1,6 @@
 """docker/sidecar.yaml as written: an application beside a client, with a TUN device or without any capability.
 
-The network that both share, and the client in it, run on an engine in ``test_compose_engine.py``: the demo is such a pair.
+On an engine it runs in ``test_compose_engine.py``: the long way under ``make soak``; the demo's client and its application are such a pair, too.
 """
 
 import json
