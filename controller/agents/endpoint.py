@@ -24,7 +24,7 @@ from controller.agents.journal import Journal
 from controller.agents.names import Names
 from controller.agents.presence import Presence
 from controller.agents.replay import ReplayCache
-from controller.agents.sharing import SharedReplays
+from controller.agents.shared_replays import SharedReplays
 from controller.agents.tally import Tally
 from controller.domain.evaluate import Subject, subject_of_device
 from controller.domain.state import PolicyState

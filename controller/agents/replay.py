@@ -13,7 +13,7 @@ CAPACITY: Final = 100_000
 
 
 class ReplayCache:
-    """Remembers until expiry plus leeway. This replica's; ``sharing.SharedReplays`` asks the others'."""
+    """Remembers until expiry plus leeway. This replica's; ``shared_replays.SharedReplays`` asks the others'."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity

@@ -7,7 +7,6 @@ connection here would end it (T-20's rule). A replica that falls silent takes it
 Without the database nobody learns anything new, and what is known stays: agents' connections do not need it (C24).
 """
 
-import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,10 +20,7 @@ from controller.publish import AgentKind, Hub
 from controller.store import Store, replicas
 from controller.store.replicas import Held
 from protocol.acl.model import IPAddress
-from protocol.errors import LocalError, RefusedError
 from protocol.ids import DeviceId, RelayId, SpkiPin
-from protocol.reasons import Reason
-from protocol.tokens.claims import Assertion
 from protocol.version import SOFTWARE
 from runtime.clock import Clock
 
@@ -35,8 +31,6 @@ LOAD_EVERY_S: Final = 10.0
 """How often an agent's load alone is worth telling: flows, tunnels, clock."""
 CLAIMS_MAX: Final = 2_000
 """Agents told in one transaction."""
-SPEND_DEADLINE_S: Final = 1.0
-"""An agent waits five seconds for its connection: a database that is away must not use them up."""
 
 _log = structlog.get_logger(__name__)
 
@@ -143,31 +137,6 @@ class Sharing:
             if told is not None and line is not None and line.since == told[0].since:
                 _log.info("agent.moved", agent=agent)
                 self._hub.moved(agent)
-
-
-class SharedReplays:
-    """Assertions spent at any replica (D7). Without the database this replica's own memory must do (C24).
-
-    What that leaves: while the database is away, an assertion that somebody took out of a TLS connection within the minute
-    that it lives would be good once more at each other replica.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def spend(self, assertion: Assertion, expires: float) -> None:
-        """Uses the assertion up everywhere. Raises RefusedError(TOKEN_REVOKED) when another replica has seen it."""
-        if not self._store.shared:
-            return
-        try:
-            async with asyncio.timeout(SPEND_DEADLINE_S), self._store.transact() as connection:
-                fresh = await replicas.spend_assertion(connection, assertion.agent, assertion.jti, expires)
-        except (LocalError, TimeoutError) as error:
-            detail = error.detail if isinstance(error, LocalError) else "the database does not answer in time"
-            _log.warning("agent.assertion_not_shared", agent=assertion.agent, detail=detail)
-            return
-        if not fresh:
-            raise RefusedError(Reason.TOKEN_REVOKED, "the assertion was used before")
 
 
 def _attachment(line: AgentPresence) -> str:

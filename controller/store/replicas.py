@@ -120,6 +120,28 @@ async def spend_assertion(connection: AsyncConnection, agent: str, jti: str, exp
     return (await connection.execute(statement.returning(SPENT_ASSERTIONS.c.jti))).scalar_one_or_none() is not None
 
 
+async def spend_assertions(
+    connection: AsyncConnection, spent: Sequence[tuple[str, str, float]]
+) -> frozenset[tuple[str, str]]:
+    """Spends many (agent, jti, expires) in one statement; returns the (agent, jti) that were not spent before (D7)."""
+    # In order, as above: replicas that are shown the same assertions wait for each other in no circle.
+    ordered = sorted(spent)
+    if connection.dialect.name != "postgresql":
+        return frozenset(
+            [(agent, jti) for agent, jti, ends in ordered if await spend_assertion(connection, agent, jti, ends)]
+        )
+    agents, jtis, expires = (list(column) for column in zip(*ordered, strict=True))
+    rows = await connection.exec_driver_sql(_SPEND_MANY, (agents, jtis, expires))
+    return frozenset((row[0], row[1]) for row in rows)
+
+
+_SPEND_MANY: Final = """
+    INSERT INTO spent_assertions (agent, jti, expires)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::float8[])
+    ON CONFLICT DO NOTHING RETURNING agent, jti
+"""
+
+
 async def purge(connection: AsyncConnection, now: float) -> None:
     """Forgets assertions that no verifier takes any more at ``now``, and replicas that are long gone."""
     await connection.execute(sa.delete(SPENT_ASSERTIONS).where(SPENT_ASSERTIONS.c.expires < now))

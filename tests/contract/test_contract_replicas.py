@@ -1,5 +1,6 @@
 """What replicas tell each other: who lives, who holds which agent, what is spent (D7; T-20's rule across replicas)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,7 +9,8 @@ from policy_world import START
 from store_steps import give, new_network, raw_connection
 
 from controller.agents.presence import Presence
-from controller.agents.sharing import FULL_EVERY, SharedReplays, Sharing
+from controller.agents.shared_replays import SharedReplays
+from controller.agents.sharing import FULL_EVERY, Sharing
 from controller.publish import AgentKind
 from controller.store import Store, replicas
 from protocol.control import Heartbeat, Hello
@@ -191,6 +193,36 @@ async def test_d7_an_assertion_is_spent_everywhere(url: str, store: Store, backe
         await replicas.purge(connection, START + 91)
         assert await replicas.spend_assertion(connection, "dev_y", "jti", START + 90)
     await other.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_d7_agents_that_come_together_are_told_apart(url: str, store: Store) -> None:
+    other = await Store.open(url)
+    here, there = SharedReplays(store), SharedReplays(other)
+    many = [Assertion(f"dev_{number}", "ctl_x", "jti", START, START + 60) for number in range(300)]
+    # Each at both replicas at once, in opposite order: each is good once.
+    spends = [here.spend(one, START + 90) for one in many] + [there.spend(one, START + 90) for one in reversed(many)]
+    async with asyncio.timeout(60):
+        outcomes = await asyncio.gather(*spends, return_exceptions=True)
+    refused = [outcome for outcome in outcomes if outcome is not None]
+    assert len(refused) == len(many)
+    assert all(isinstance(error, RefusedError) and error.reason is Reason.TOKEN_REVOKED for error in refused)
+    first, second = outcomes[: len(many)], list(reversed(outcomes[len(many) :]))
+    assert all((a is None) is not (b is None) for a, b in zip(first, second, strict=True))
+    await other.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_d7_what_no_database_holds_spoils_nobody_elses_coming(store: Store) -> None:
+    shared = SharedReplays(store)
+    bad = Assertion("dev_x", "ctl_x", "j\0", START, START + 60)
+    good = Assertion("dev_y", "ctl_x", "jti", START, START + 60)
+    outcomes = await asyncio.gather(
+        shared.spend(bad, START + 90), shared.spend(good, START + 90), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], RefusedError)
+    assert outcomes[0].reason is Reason.TOKEN_MALFORMED
+    assert outcomes[1] is None
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
