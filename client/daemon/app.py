@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -17,7 +16,6 @@ from client.core.synthetic import SyntheticPool
 from client.daemon import metrics
 from client.daemon.access_control import group_id
 from client.daemon.accounts import Accounts
-from client.daemon.control import ControllerClock
 from client.daemon.denials import Denials
 from client.daemon.dns_verbs import dns_verbs
 from client.daemon.doctor import Doctor, HostCheck
@@ -43,6 +41,7 @@ from protocol.reasons import Reason
 from protocol.version import SOFTWARE
 from runtime import upstream_proxy
 from runtime.clock import SystemClock
+from runtime.controller_clock import ControllerClock, boot_seconds
 from runtime.files import StateDir
 from runtime.http import check_url
 from runtime.lifecycle import Lifecycle
@@ -64,7 +63,7 @@ class Daemon:
     def __init__(self, settings: ClientSettings, logs: LogBuffer) -> None:
         self._settings = settings
         self._logs = logs
-        self._clock = ControllerClock(SystemClock(), lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._clock = ControllerClock(SystemClock(), boot_seconds)
 
     async def run(self, lifecycle: Lifecycle) -> None:
         """Runs until ``lifecycle.stop``. Raises LocalError when it cannot start; whatever was changed is undone."""

@@ -48,7 +48,7 @@ from protocol.tokens.verify import verify_access, verify_authorisation, verify_s
 from protocol.version import PROTOCOL, SOFTWARE
 from runtime.addresses import AddressMemory
 from runtime.agent_link import AgentLink, LinkState
-from runtime.controller_clock import ControllerClock as ControllerClock
+from runtime.controller_clock import ControllerClock
 from runtime.controllers import Controllers
 from runtime.enrolment import make_assertion
 

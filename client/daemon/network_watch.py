@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from client.daemon.control import ControllerClock
 from client.host.network_events import NetworkEvents
+from runtime.controller_clock import ControllerClock
 
 GAP_S: Final = 4.0
 """Looks come every second: a gap is a host that slept, or a process that was stopped."""

@@ -14,7 +14,6 @@ from client.core.classify import Classifier
 from client.core.network_names import SUFFIX, NetworkNames
 from client.core.reevaluate import Ending, beyond_lease, reevaluate
 from client.core.snapshot_store import SnapshotGuard
-from client.daemon.control import ControllerClock
 from client.daemon.denials import Denials
 from client.daemon.flows import FlowRegistry, OpenFlow
 from client.daemon.identity import IdentityStore
@@ -24,6 +23,7 @@ from protocol.errors import OstiaryError
 from protocol.ids import NO_REVISION, NetworkId, ResourceId, Revision
 from protocol.reasons import Reason
 from protocol.tokens.claims import Snapshot
+from runtime.controller_clock import ControllerClock
 
 _NOT_IN_FORCE: Final = AclIndex(Acl())
 

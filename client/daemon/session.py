@@ -10,7 +10,7 @@ import structlog
 
 from client.daemon import network_watch, renewal
 from client.daemon.captive import CaptiveWatch
-from client.daemon.control import ControllerClock, ControlLink
+from client.daemon.control import ControlLink
 from client.daemon.denials import Denials
 from client.daemon.gateway import Gateway
 from client.daemon.identity import WATERMARK_FILE, Controller, Identity, IdentityStore
@@ -29,6 +29,7 @@ from protocol.errors import LocalError, RefusedError
 from protocol.ids import SpkiPin
 from protocol.reasons import Reason
 from protocol.tokens.keys import VerificationKeys
+from runtime.controller_clock import ControllerClock
 from runtime.controllers import load_controllers
 from runtime.http import check_url
 from runtime.tasks import TaskScope, cancel_and_wait

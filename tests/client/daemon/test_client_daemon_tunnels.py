@@ -10,13 +10,13 @@ from proxy_user import close, connect, exchange, service, socks
 
 from client.core.classify import Denial
 from client.daemon import connector_tunnel, network_watch
-from client.daemon.control import ControllerClock
 from client.daemon.denials import Denials
 from protocol.acl.model import Transport
 from protocol.control import AccessTokenRequest, Hello, Records
 from protocol.ids import Revision
 from protocol.reasons import Reason
 from runtime.clock import ManualClock
+from runtime.controller_clock import ControllerClock
 
 WIKI = ("wiki.corp.internal", 80)
 
