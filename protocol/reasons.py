@@ -162,6 +162,7 @@ class Reason(Enum):
     NOT_ENROLLED = (142, "This component is not enrolled.", "Run its `enroll` command with an enrolment token.")
     SELF_TEST_FAILED = (143, "Traffic through the TUN device is blocked.", "Check firewall rules and rp_filter.")
     NOT_SET_UP = (144, "The controller is not set up.", "Run `ostiary-controller init`.")
+    NO_RESOLVER = (145, "The proxy mode has no resolver.", "Ask `ostiary explain NAME`.")
     BACKUP_INVALID = (148, "The backup or export is damaged or incomplete.", "Use another one.")
     RESTORE_PENDING = (
         149,

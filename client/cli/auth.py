@@ -11,6 +11,7 @@ from protocol.reasons import Reason
 from runtime.console import OK, SIGN_IN, exit_on_error, print_json, print_lines
 
 SOON: Final = "1d"
+_NOBODY: Final = frozenset({"sign_in_required", "not_configured"})
 
 
 def auth(*, check: bool, within: str | None, timeout: str, browser: bool, as_json: bool) -> int:
@@ -35,7 +36,7 @@ def _check(within_s: float, *, as_json: bool) -> int:
     status = call("status")
     now = time.time()
     ends = status.get("session_expires")
-    answer: dict[str, Any] = {"signed_in": status.get("state") != "sign_in_required", "session_expires": ends}
+    answer: dict[str, Any] = {"signed_in": status.get("state") not in _NOBODY, "session_expires": ends}
     if not answer["signed_in"]:
         said, due = "not signed in", True
     elif isinstance(ends, int | float):

@@ -65,8 +65,8 @@ def wait(what: str, name: str | None, *, timeout: str, as_json: bool) -> int:
 
 
 def _wait(what: str, name: str, deadline: float) -> dict[str, Any]:
-    why = "the daemon did not answer"
     while True:
+        step = "ostiary doctor"
         try:
             done, why, result = _look(what, name)
             if done:
@@ -75,8 +75,10 @@ def _wait(what: str, name: str, deadline: float) -> dict[str, Any]:
             if error.reason not in _PASSING or isinstance(error, AdviceError):
                 raise
             why = str(error)
+            if error.reason is Reason.DAEMON_NOT_RUNNING:
+                step = error.reason.next_step
         if time.monotonic() >= deadline:
-            raise RefusedError(Reason.TIMEOUT, why)
+            raise AdviceError(Reason.TIMEOUT, why, next_step=step)
         time.sleep(POLL_S)
 
 
@@ -102,7 +104,7 @@ def netcheck(url: str | None, *, as_json: bool) -> int:
     """Checks the network: by the daemon, or for ``url`` by this process when none runs or another one is meant."""
     with exit_on_error(as_json=as_json):
         if url is None:
-            result = call("netcheck", deadline_s=NETCHECK_DEADLINE_S)
+            result = _netcheck_by_daemon()
         else:
             result = _netcheck_here(url)
     if as_json:
@@ -111,6 +113,16 @@ def netcheck(url: str | None, *, as_json: bool) -> int:
         print_lines(*describe_network(result))
     failures = [item for item in result.get("checks") or () if render.outcome(item) == "fail"]
     return (exit_code(render.reason_of(failures[0])) or FAILED) if failures else OK
+
+
+def _netcheck_by_daemon() -> dict[str, Any]:
+    try:
+        return call("netcheck", deadline_s=NETCHECK_DEADLINE_S)
+    except LocalError as error:
+        if error.reason is not Reason.DAEMON_NOT_RUNNING:
+            raise
+        step = "Start it, or name the controller: ostiary netcheck https://CONTROLLER"
+        raise AdviceError(error.reason, error.detail, next_step=step) from error
 
 
 def _netcheck_here(url: str) -> dict[str, Any]:

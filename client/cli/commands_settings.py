@@ -14,14 +14,25 @@ def set_command(
     setting: Annotated[str, typer.Argument(metavar="KEY=VALUE", help="KEY=default takes a setting back.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Change a setting of the running daemon, at once and for good.
+    """Change a setting of the daemon for good; it counts at once where not said otherwise.
 
     \b
-      log-level    debug, info, warning or error
-      check-every  off, or 15s to 1h: check every network through to a connector by itself
+      check-every       off, or 15s to 1h: check every network through to a
+                        connector by itself
+      connect-at-start  on, or off: stay down after a start until `ostiary up`
+      log-level         debug, info, warning or error
+      notifications     all, sign-in or off: what `ostiary notify` shows
+      prewarm           on, or off: make tunnels only when they are needed
+      strict-dns        on, or off (needs root): names of resources never reach
+                        another resolver
+      udp-idle          10s to 24h: how long a quiet UDP association lives
+      proxy-listen      ADDRESS:PORT on loopback, for the proxy mode; needs root
+      mtu               1280 to 65535, after a restart; needs root
+      pool-v4           auto, or an IPv4 network for names, after a restart;
+                        needs root
 
-    What needs a restart (mode, addresses, strict DNS, proxy) is in /etc/ostiary/client.toml;
-    `ostiaryd check-config` shows it.
+    `ostiary get` shows what they are now. What else there is (mode, forwards, group, upstream proxy, metrics) is in
+    /etc/ostiary/client.toml and needs a restart; `ostiaryd check-config` shows it.
 
     \b
     Examples:

@@ -46,6 +46,10 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
         return
     if result.get("mode") == "off":
         lines = ["questions   this host's own resolver has them all: the client is not up"]
+    elif result.get("mode") == "proxy":
+        strict = f"on: {result.get('guarded')} names are never looked up elsewhere" if result.get("strict") else "off"
+        print_lines(f"questions   none: {result.get('explanation')}", f"strict      {strict}")
+        return
     else:
         which = "those about the domains below" if result.get("splits") else "all; what is no resource is passed on"
         lines = [

@@ -17,7 +17,7 @@ from client.cli import render
 from client.cli.control_socket import socket_path
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
-from runtime.console import OK, exit_on_error, printable, say
+from runtime.console import OK, AdviceError, exit_on_error, printable, say
 
 SAME_WITHIN_S: Final = 60.0
 """The same trouble again within this time is not shown again."""
@@ -27,6 +27,7 @@ BURST_S: Final = 60.0
 RETRY_S: Final = 5.0
 BUS_DEADLINE_S: Final = 5.0
 _SEEN_MAX: Final = 200
+SETTING: Final = "notifications"
 _STATES: Final = {
     "sign_in_required": ("Sign-in needed", "You are signed out of your company's network.", "ostiary login"),
     "sign_in_ending": ("Sign-in ends soon", "What is open stays open if you sign in before.", "ostiary auth"),
@@ -105,7 +106,12 @@ def bus_address(env: Mapping[str, str]) -> str:
 
 async def _run(*, once: bool) -> None:
     if os.geteuid() == 0 and "DBUS_SESSION_BUS_ADDRESS" not in os.environ:
-        raise LocalError(Reason.INVALID_INPUT, "run it as yourself, without sudo: the desktop is yours")
+        raise AdviceError(
+            Reason.INVALID_INPUT,
+            "root has no desktop",
+            sentence="Notifications are shown on your own desktop.",
+            next_step="Run it as yourself, without sudo.",
+        )
     async with _Desktop(bus_address(os.environ)) as desktop:
         if once:
             await desktop.show(Bubble("Ostiary", "Notifications work: you are told here what is refused, and why."))
@@ -128,8 +134,9 @@ async def follow(socket: Path, show: Show) -> None:
 
     async def show_all() -> None:
         while True:
-            bubble = chooser.choose(await queue.get(), loop.time())
-            if bubble is not None:
+            item = await queue.get()
+            bubble = chooser.choose(item, loop.time())
+            if bubble is not None and is_wanted(item, await _setting(socket)):
                 await show(bubble)
 
     async def listen() -> None:
@@ -145,6 +152,23 @@ async def follow(socket: Path, show: Show) -> None:
         scope.spawn(show_all(), name="show")
         scope.spawn(listen(), name="listen")
         await scope.join()
+
+
+def is_wanted(item: Mapping[str, Any], setting: str) -> bool:
+    """Whether a happening is shown under the setting ``notifications`` (`ostiary set`)."""
+    return setting == "all" or (setting == "sign-in" and item.get("kind") == "state")
+
+
+async def _setting(socket: Path) -> str:
+    """Returns what the daemon's setting ``notifications`` says now; an older daemon has none, and a dead one says nothing."""
+    from runtime.status_socket import call
+
+    try:
+        answer = await call(socket, "get")
+    except OstiaryError:
+        return "all"
+    found = (item for item in answer.get("settings") or () if isinstance(item, dict))
+    return next((str(item.get("value")) for item in found if item.get("key") == SETTING), "all")
 
 
 class _Desktop:

@@ -1,11 +1,11 @@
-"""`ostiary set` and `ostiary get`: settings of the daemon that count at once."""
+"""`ostiary set` and `ostiary get`: settings of the running daemon."""
 
 from typing import Any
 
 from client.cli.control_socket import call
 from protocol.errors import LocalError
 from protocol.reasons import Reason
-from runtime.console import OK, exit_on_error, print_json, print_lines, print_table
+from runtime.console import OK, exit_on_error, print_json, print_lines, print_table, say
 
 
 def put(setting: str, *, as_json: bool) -> int:
@@ -19,6 +19,8 @@ def put(setting: str, *, as_json: bool) -> int:
         print_json(found)
     else:
         print_lines(f"{found['key']} = {found['value']}")
+        if found.get("restart_needed"):
+            say("It counts from the daemon's next start on.", "next: Restart the daemon, for example by `sudo systemctl restart ostiaryd`.")
     return OK
 
 
@@ -32,12 +34,15 @@ def get(key: str | None, *, as_json: bool) -> int:
     elif found is not None:
         print_lines(str(found["value"]))
     else:
-        rows = [
-            (item.get("key"), item.get("value"), "set" if item.get("set") else "default", item.get("help"))
-            for item in _settings(result)
-        ]
+        rows = [(item.get("key"), item.get("value"), _source(item), item.get("help")) for item in _settings(result)]
         print_table(("KEY", "VALUE", "FROM", "MEANS"), rows)
     return OK
+
+
+def _source(item: dict[str, Any]) -> str:
+    if item.get("restart_needed"):
+        return "after a restart"
+    return "set" if item.get("set") else "default"
 
 
 def _find(result: dict[str, Any], key: str) -> dict[str, Any]:

@@ -48,6 +48,13 @@ class AssociationTable:
     def __len__(self) -> int:
         return len(self._by_key)
 
+    def set_idle(self, idle_s: float) -> None:
+        """Associations end after this long from here on, those that are open as well."""
+        self._idle_s = idle_s
+        living = (each for _, each in self._checks if each.state is not AssociationState.ENDED)
+        due = ((each.last_used + idle_s, each) for each in living)
+        self._checks = deque(sorted(due, key=lambda check: check[0]))
+
     def find(self, key: bytes) -> Association | None:
         """Returns the association with this key (``client.packet.model.endpoints``)."""
         return self._by_key.get(key)

@@ -34,6 +34,7 @@ import dns.rdatatype
 
 from client.core import dns_answers
 from client.core.classify import Classifier
+from client.core.dns_cache import AnswerCache
 from client.core.dns_guard import NameGuard
 from client.core.network_names import SUFFIX, is_network_name
 from client.core.synthetic import SyntheticPool
@@ -41,6 +42,7 @@ from protocol.acl.dns_names import match_question, reverse_address
 from protocol.acl.model import Entry, IPAddress, NamePattern
 from protocol.acl.names import is_canonical_name
 from protocol.errors import LocalError
+from protocol.ids import ConnectorId
 from protocol.limits import DNS_NEGATIVE_TTL_S, DNS_TTL_S
 from protocol.reasons import Reason
 
@@ -126,6 +128,7 @@ class DnsDecider:
         self._pool = pool
         self._guard = guard or NameGuard(strict=False)
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._answers = AnswerCache()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -166,6 +169,7 @@ class DnsDecider:
     def clear(self) -> None:
         """Forgets what connectors said, because names may lie in other networks (a new snapshot)."""
         self._known.clear()
+        self._answers.clear()
 
     def failure(self, query: bytes, reason: Reason, *, tcp: bool) -> bytes:
         """Returns SERVFAIL for a query that was decided about and could not be served."""
@@ -174,12 +178,25 @@ class DnsDecider:
             return dns_answers.format_error(query)
         return dns_answers.failure(parsed, reason, tcp=tcp)
 
-    def filtered(self, query: bytes, reply: bytes, *, tcp: bool) -> bytes:
-        """Returns the answer to a query after ForwardDns. Raises RemoteProtocolError when ``reply`` is none to it."""
+    def filtered(
+        self, query: bytes, reply: bytes, *, tcp: bool, connector: ConnectorId | None = None, now: float = 0.0
+    ) -> bytes:
+        """Returns the answer to a query after ForwardDns. Raises RemoteProtocolError when ``reply`` is none to it.
+
+        ``connector``: it is kept for those who ask again while they would be sent to the same one.
+        """
         parsed = dns_answers.parse_query(query)
         if parsed is None:
             return dns_answers.format_error(query)
+        if connector is not None:
+            self._answers.keep(parsed, dns_answers.without_addresses(parsed, reply, tcp=True), connector, now)
         return dns_answers.without_addresses(parsed, reply, tcp=tcp)
+
+    def remembered(self, query: bytes, connector: ConnectorId, now: float, *, tcp: bool) -> bytes | None:
+        """Returns the answer to a query after ForwardDns that ``connector`` gave lately; None: it is to be asked."""
+        parsed = dns_answers.parse_query(query)
+        found = None if parsed is None else self._answers.find(parsed, connector, now)
+        return None if parsed is None or found is None else dns_answers.again(parsed, found, tcp=tcp)
 
     def _decide_ours(
         self, raw: bytes, question: _Question, entries: tuple[Entry, ...], now: float, *, tcp: bool

@@ -110,6 +110,11 @@ def without_addresses(query: dns.message.Message, reply: bytes, *, tcp: bool) ->
         raise RemoteProtocolError("the connector's DNS reply is malformed") from exc
     if not theirs.flags & dns.flags.QR or theirs.question != query.question:
         raise RemoteProtocolError("the connector's DNS reply is to another question")
+    return again(query, theirs, tcp=tcp)
+
+
+def again(query: dns.message.Message, theirs: dns.message.Message, *, tcp: bool) -> bytes:
+    """Returns ``theirs`` as an answer to ``query``, without the records that hold addresses."""
     response = _response(query)
     response.set_rcode(theirs.rcode())
     response.answer = _visible(theirs.answer)

@@ -32,10 +32,10 @@ def withheld_patterns(texts: Iterable[str]) -> tuple[NamePattern, ...]:
 
 
 class NameGuard:
-    """The names that strict DNS keeps on this host. Not ``strict``: guards nothing."""
+    """The names that strict DNS keeps on this host. Not ``strict``: guards nothing; after a change ``keep`` says what."""
 
     def __init__(self, *, strict: bool) -> None:
-        self.strict: Final = strict
+        self.strict = strict
         self.patterns: frozenset[NamePattern] = frozenset()
         self._exact: frozenset[str] = frozenset()
         self._suffixes: frozenset[str] = frozenset()

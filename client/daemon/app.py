@@ -1,10 +1,10 @@
 """The composition of the client daemon: what is made in which order, and taken back in reverse (F-14, T-50)."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -13,7 +13,7 @@ from client.core.addresses import POOL_V6, POOLS_V4, AddressPlan
 from client.core.classify import Classifier
 from client.core.dns_guard import NameGuard
 from client.core.synthetic import SyntheticPool
-from client.daemon import metrics
+from client.daemon import known_preferences, metrics
 from client.daemon.access_control import group_id
 from client.daemon.accounts import Accounts
 from client.daemon.denials import Denials
@@ -22,12 +22,16 @@ from client.daemon.doctor import Doctor, HostCheck
 from client.daemon.flows import FlowRegistry
 from client.daemon.forwards import Forwards, parse_forward
 from client.daemon.gateway import Gateway
+from client.daemon.host_dns import HostDns
+from client.daemon.identity import IdentityStore
+from client.daemon.known_preferences import Knobs
 from client.daemon.log_buffer import LogBuffer
 from client.daemon.netcheck import netcheck_verb
 from client.daemon.ping import Pinger
 from client.daemon.policy import Policy
-from client.daemon.preferences import OFF, Preference, Preferences, one_of, parse_every
+from client.daemon.preferences import Preferences
 from client.daemon.proxy import Proxy
+from client.daemon.proxy_names import ProxyNames
 from client.daemon.proxy_ways import Ways
 from client.daemon.reach import Reach
 from client.daemon.report import Reporter
@@ -37,6 +41,7 @@ from client.daemon.strict_names import StrictNames
 from client.daemon.tun_mode import TunMode
 from client.daemon.verbs import Desk, Verbs
 from client.host.cleanup import claim, open_journal
+from protocol.errors import LocalError
 from protocol.reasons import Reason
 from protocol.version import SOFTWARE
 from runtime import upstream_proxy
@@ -79,13 +84,14 @@ class Daemon:
         _log.info("daemon.stopped")
 
     async def _run(self, lifecycle: Lifecycle, state: StateDir, undo: AsyncExitStack, scope: TaskScope) -> None:
-        settings, clock = self._settings, self._clock
-        tun: TunMode | None = None
+        clock, tun = self._clock, None
+        # First of all, and before anything asks a resolver: what a dead daemon has left behind (F-14).
+        journal = await asyncio.to_thread(open_journal, state.path) if self._settings.mode == "tun" else None
+        chosen = await asyncio.to_thread(known_preferences.chosen, self._settings, state)
+        settings = chosen.settings
         pool = SyntheticPool(AddressPlan(POOLS_V4[0], POOL_V6))
-        if settings.mode == "tun":
-            # First of all, and before anything asks a resolver: what a dead daemon has left behind (F-14).
-            journal = await asyncio.to_thread(open_journal, state.path)
-            tun = TunMode(settings, journal, clock, scope)
+        if journal is not None:
+            tun = TunMode(settings, journal, clock, scope, wanted_pool=chosen.pool_v4)
             undo.push_async_callback(tun.stop)
             pool = await tun.prepare()
         classifier = Classifier(pool)
@@ -99,15 +105,16 @@ class Daemon:
         session = Session(store, policy, gateway, denials, clock, scope, sock_mark=settings.mark)
         reporter = Reporter(session, policy, gateway, denials, clock, mode=settings.mode, pool=pool)
         checks: dict[str, HostCheck] = {}
+        names: HostDns | ProxyNames
         if tun is None:
-            names = StrictNames(state, NameGuard(strict=settings.strict_dns))
-            await asyncio.to_thread(names.load)
-            policy.on_change.append(lambda: asyncio.to_thread(names.follow, policy.current))
-            ways = Ways(classifier, clock, names.guard)
-            proxy = Proxy(*settings.proxy_address(), ways, gateway, clock, scope, udp_idle_s=settings.udp_idle_s)
-            await proxy.start()
+            stored = StrictNames(state, NameGuard(strict=settings.strict_dns))
+            await asyncio.to_thread(stored.load)
+            names = ProxyNames(stored, policy)
+            policy.on_change.append(names.follow)
+            proxy = await self._start_proxy(settings, Ways(classifier, clock, stored.guard), gateway, scope)
             undo.callback(proxy.stop)
-            reporter.proxy = proxy.address
+            reporter.proxy = lambda: proxy.address
+            knobs = Knobs(proxy.set_udp_idle, names.set_strict, proxy.move)
             checks["proxy"] = lambda: _said(f"SOCKS5 and HTTP CONNECT on {proxy.address}.")
         else:
             policy.on_change.append(tun.follow_policy)
@@ -117,6 +124,7 @@ class Daemon:
             reporter.dns, reporter.warnings = tun.dns.status, tun.warnings
             tun.spared = lambda: _infrastructure(session, gateway)
             checks |= tun.checks()
+            names, knobs = tun.dns, Knobs(tun.set_udp_idle, tun.dns.set_strict)
         # Only root can give the socket to a group; a user's own daemon is that user's alone.
         gid = group_id(settings.group) if os.geteuid() == 0 else None
         desk = self._desk(session, gateway, reporter, checks, accounts, scope)
@@ -124,7 +132,12 @@ class Daemon:
         desk.more["forward"] = forwards.verb
         undo.push_async_callback(forwards.stop)
         await forwards.keep(tuple(map(parse_forward, settings.forwards)))
-        desk.more.update(dns_verbs(None if tun is None else tun.dns))
+        desk.more.update(dns_verbs(names))
+        preferences = Preferences(state, known_preferences.known(self._settings, knobs, policy, desk.reach))
+        await preferences.load()
+        desk.more.update(preferences.verbs())
+        if not chosen.connect:
+            await asyncio.to_thread(_stay_down, accounts.store)
         verbs = Verbs(desk, gid=gid)
         mode = 0o600 if gid is None else 0o660
         shown = metrics.source(session, policy, reporter, denials)
@@ -163,34 +176,23 @@ class Daemon:
         )
         session.notice.on_ending = lambda: desk.activity.state("sign_in_ending", Reason.SIGN_IN_ENDING)
         scope.spawn_supervised(reach.keep_checking, name="reach")
-        preferences = Preferences(accounts.root, self._preferences(reach))
-        preferences.load()
-        desk.more.update(preferences.verbs() | accounts.verbs(session))
+        desk.more.update(accounts.verbs(session))
         desk.more["netcheck"] = netcheck_verb(session, gateway, SystemClock(), mark=mark)
         return desk
 
-    def _preferences(self, reach: Reach) -> dict[str, Preference]:
-        """What `ostiary set` can set."""
-
-        def check_every(text: str) -> None:
-            reach.check_every(parse_every(text))
-
-        levels = one_of("debug", "info", "warning", "error")
-        return {
-            "log-level": Preference(
-                self._settings.log_level,
-                "Verbosity of the daemon's log: debug, info, warning or error. Debug names hosts and addresses.",
-                levels,
-                lambda text: logging.getLogger().setLevel(text.upper()),
-            ),
-            "check-every": Preference(
-                OFF,
-                "How often every network is checked through to a connector by itself: off, or 15s to 1h. It keeps a "
-                "tunnel into each network open.",
-                parse_every,
-                check_every,
-            ),
-        }
+    async def _start_proxy(self, settings: ClientSettings, ways: Ways, gateway: Gateway, scope: TaskScope) -> Proxy:
+        """Listens where `ostiary set` says; else where the configuration says. Raises LocalError(PORT_IN_USE)."""
+        configured, wanted = self._settings.proxy_address(), settings.proxy_address()
+        proxy = Proxy(*configured, ways, gateway, self._clock, scope, udp_idle_s=settings.udp_idle_s)
+        if wanted != configured:
+            try:
+                await proxy.move(*wanted)
+            except LocalError as error:
+                _log.error("proxy.not_moved", reason=error.reason.code, detail=error.detail)
+            else:
+                return proxy
+        await proxy.start()
+        return proxy
 
     async def _serve(self, lifecycle: Lifecycle, session: Session, reporter: Reporter) -> None:
         _log.info("daemon.started", version=SOFTWARE, mode=self._settings.mode, state=session.state)
@@ -214,6 +216,13 @@ class Daemon:
             if session.state != shown:
                 shown = session.state
                 lifecycle.status(shown)
+
+
+def _stay_down(store: IdentityStore) -> None:
+    """As after `ostiary down`: nobody wants us to come up by ourselves."""
+    controller = store.controller()
+    if controller is not None and controller.enabled:
+        store.store_controller(replace(controller, enabled=False))
 
 
 def _infrastructure(session: Session, gateway: Gateway) -> frozenset[str]:

@@ -18,6 +18,7 @@ from client.daemon.wanted import Wanted
 from client.host.upstream import forward_query
 from protocol.acl.model import Entry, IPAddress
 from protocol.errors import LocalError, OstiaryError, RemoteError, RemoteProtocolError
+from protocol.ids import ConnectorId
 from protocol.limits import RESOLVE_DEADLINE_S
 from protocol.reasons import Reason
 from runtime.clock import Clock
@@ -188,15 +189,27 @@ class DnsServer:
             del self._asking[name]
 
     async def _pass_on(self, query: bytes, name: str, entry: Entry, *, tcp: bool) -> bytes:
+        connector = self._connector(entry)
+        if connector is not None:
+            known = self._decider.remembered(query, connector, self._clock.monotonic(), tcp=tcp)
+            if known is not None:
+                return known
         try:
             async with asyncio.timeout(_WAIT_S):
                 opened = await self._gateway.ask(Wanted("dns", name, None, entry))
                 reply = await _Exchange(opened.stream).ask(query)
-            return self._decider.filtered(query, reply, tcp=tcp)
+            connector, now = self._connector(entry), self._clock.monotonic()
+            return self._decider.filtered(query, reply, tcp=tcp, connector=connector, now=now)
         except TimeoutError:
             return self._decider.failure(query, Reason.TIMEOUT, tcp=tcp)
         except OstiaryError as error:
             return self._decider.failure(query, error.reason, tcp=tcp)
+
+    def _connector(self, entry: Entry) -> ConnectorId | None:
+        """The connector that would be asked, while there is a tunnel to it: what others said does not count."""
+        tunnels = self._gateway.tunnels
+        tunnel = None if tunnels is None else tunnels.find(entry.resource.network)
+        return None if tunnel is None else tunnel.path.connector
 
     def _is_spared(self, query: bytes) -> bool:
         spared = self._spared()

@@ -5,6 +5,7 @@ they stay in force when the daemon ends: the names of resources then have no ans
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -62,7 +63,7 @@ class HostDns:
         spared: Callable[[], frozenset[str]],
     ) -> None:
         self._settings = settings
-        self._journal = journal
+        self._plain_journal = self._journal = journal
         self._clock = clock
         self._scope = scope
         self._spared = spared
@@ -81,7 +82,7 @@ class HostDns:
     @property
     def strict(self) -> bool:
         """Whether strict DNS is on."""
-        return self._settings.strict_dns
+        return self._names.guard.strict
 
     @property
     def server_address(self) -> IPAddress:
@@ -150,6 +151,20 @@ class HostDns:
             self._upstreams = await asyncio.to_thread(self._resolver.upstreams)
             return repaired
 
+    async def set_strict(self, strict: bool) -> None:
+        """Turns strict DNS on or off while we run. Raises LocalError: then it is as it was."""
+        if strict == self.strict:
+            return
+        await self._switch(strict)
+        try:
+            await self._follow_again()
+        except LocalError:
+            await self._switch(not strict)
+            with contextlib.suppress(LocalError):
+                await self._follow_again()
+            raise
+        _log.info("dns.strict_changed", strict=strict)
+
     async def stop(self) -> None:
         """Stops answering; gives the host's settings back, or leaves them closed."""
         await self._undo.aclose()
@@ -215,9 +230,7 @@ class HostDns:
             self._decider.clear()
         if forget:
             await asyncio.to_thread(self._names.forget)
-            if self._followed is not None:
-                policy, active = self._followed
-                await self.follow(policy, active=active)
+            await self._follow_again()
         async with self._lock:
             resolver = self._resolver
             if resolver is not None:
@@ -241,6 +254,23 @@ class HostDns:
         return f"Questions about resources come to {resolver.server} ({why}).{strict}"
 
     # The host's settings
+
+    async def _switch(self, strict: bool) -> None:
+        """What is in force goes back as it was made; what comes next is made the other way, in the other journal."""
+        directory = self._settings.state_dir
+        journal = await asyncio.to_thread(strict_journal.open_strict, directory) if strict else self._plain_journal
+        await self._give_back()
+        self._journal, self._names.guard.strict = journal, strict
+        if strict:
+            await asyncio.to_thread(self._names.load)
+        else:
+            self._names.guard.keep(())
+            await asyncio.to_thread(strict_journal.release, directory)
+
+    async def _follow_again(self) -> None:
+        if self._followed is not None:
+            policy, active = self._followed
+            await self.follow(policy, active=active)
 
     async def _take(self, domains: tuple[str, ...], networks: tuple[IPNetwork, ...]) -> None:
         assert self._plan is not None

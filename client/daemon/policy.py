@@ -68,6 +68,8 @@ class Policy:
     ) -> None:
         self.classifier = classifier
         self.flows = flows
+        self.prewarm = True
+        """Whether tunnels may be made ahead of use."""
         self._store = store
         self._denials = denials
         self._clock = clock

@@ -57,6 +57,8 @@ class Prewarmer:
                 self._warmth.used(tunnel.network, now)
         if not self._link.connected or self._policy.classifier.blocked is not None:
             return
+        if not self._policy.prewarm:
+            return
         for network in self._warmth.due(now, warm={tunnel.network for tunnel in usable}):
             entry = self._any_resource(network)
             if entry is not None:

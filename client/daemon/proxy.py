@@ -85,6 +85,26 @@ class Proxy:
             raise LocalError(Reason.PORT_IN_USE, f"proxy on {self._host}:{self._port}: {exc}") from exc
         self._port = self._server.sockets[0].getsockname()[1]
 
+    async def move(self, host: str, port: int) -> None:
+        """Listens there instead; who is connected stays. Raises LocalError(PORT_IN_USE): then it listens where it did."""
+        before, was = self._server, (self._host, self._port)
+        if (host, port) == was:
+            return
+        self._host, self._port = host, port
+        try:
+            await self.start()
+        except LocalError:
+            self._host, self._port = was
+            raise
+        if before is not None:
+            before.close()
+
+    def set_udp_idle(self, idle_s: float) -> None:
+        """What UDP associations reach is forgotten after this many quiet seconds from here on."""
+        self._udp_idle_s = idle_s
+        for relay in self._relays:
+            relay.set_idle(idle_s)
+
     def stop(self) -> None:
         """Listens no more, and ends what was dialled directly."""
         if self._server is not None:

@@ -101,6 +101,13 @@ class UdpRelay(asyncio.DatagramProtocol):
         self._destinations: OrderedDict[bytes, _Destination] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
+    def set_idle(self, idle_s: float) -> None:
+        """Destinations are forgotten after this long from here on."""
+        self.idle_s = idle_s
+        if self._timer is not None:
+            self._timer.cancel()
+            self._sweep_later()
+
     @property
     def address(self) -> tuple[str, int]:
         """Where the program is to send its datagrams."""

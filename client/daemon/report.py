@@ -54,7 +54,7 @@ class Reporter:
         self.dns: Callable[[], dict[str, str]] = lambda: {"mode": "off", "server": ""}
         self.reach: Reach | None = None
         """What is known about the way into each remote network."""
-        self.proxy: str | None = None
+        self.proxy: Callable[[], str | None] = lambda: None
         """Where the proxy mode listens."""
         self.warnings: dict[str, LocalError] = {}
         self.local_networks: Callable[[], tuple[IPNetwork, ...]] = tuple
@@ -86,7 +86,7 @@ class Reporter:
             "flows": len(self._policy.flows),
             "dns": self.dns(),
             "mode": self._mode,
-            "proxy": self.proxy,
+            "proxy": self.proxy(),
             "denials": [refusal.as_json() for refusal in self._denials.recent(SHOWN_DENIALS)],
             "warnings": self._warnings(),
         }

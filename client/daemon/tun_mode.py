@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from ipaddress import IPv4Network
 from typing import Final
 
 import structlog
@@ -40,10 +41,22 @@ _log = structlog.get_logger(__name__)
 
 
 class TunMode:
-    """The TUN mode of a running daemon. ``prepare`` chooses addresses; ``start`` changes the host; ``stop`` undoes it."""
+    """The TUN mode of a running daemon. ``prepare`` chooses addresses; ``start`` changes the host; ``stop`` undoes it.
 
-    def __init__(self, settings: ClientSettings, journal: Journal, clock: Clock, scope: TaskScope) -> None:
+    ``wanted_pool`` is taken for synthetic addresses when nobody uses it, before those of the settings.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        journal: Journal,
+        clock: Clock,
+        scope: TaskScope,
+        *,
+        wanted_pool: IPv4Network | None = None,
+    ) -> None:
         self._settings = settings
+        self._wanted_pool = wanted_pool
         self._journal = journal
         self._clock = clock
         self._scope = scope
@@ -78,6 +91,8 @@ class TunMode:
         await self._network.open()
         self._undo.push_async_callback(self._network.close)
         pools_v4, pool_v6 = self._settings.pools()
+        if self._wanted_pool is not None:
+            pools_v4 = (self._wanted_pool, *pools_v4)
         in_use = await self._network.in_use()
         owners = await self._network.owners()
         pool_v6 = pool_v6 if ipv6_available() else None
@@ -134,6 +149,11 @@ class TunMode:
             self.warnings["host"] = LocalError(error.reason, error.detail)
         else:
             self.warnings.pop("host", None)
+
+    def set_udp_idle(self, idle_s: float) -> None:
+        """UDP associations end after this many quiet seconds from here on."""
+        if self.interception is not None:
+            self.interception.interceptor.udp.set_idle(idle_s)
 
     def checks(self) -> dict[str, HostCheck]:
         """What ``doctor`` looks at on this host."""

@@ -119,6 +119,13 @@ def test_wait_without_a_daemon_waits_and_then_says_so(ostiary: CommandLine) -> N
     ran = ostiary("wait", "--for", "live", "--timeout", "0s")
     assert ran.code == 7
     assert "not running" in ran.err
+    assert ran.err.splitlines()[-1].startswith("next: Start it")
+
+
+def test_netcheck_without_a_daemon_names_the_other_way(ostiary: CommandLine) -> None:
+    ran = ostiary("netcheck")
+    assert ran.code == 5
+    assert "ostiary netcheck https://" in ran.err.splitlines()[-1]
 
 
 def network_check(name: str, status: str = "ok", **more: Any) -> dict[str, Any]:

@@ -89,3 +89,13 @@ def test_reset_forgets_names_only_when_told(run: Callable[..., tuple[int, str]])
 
 def test_a_refusal_keeps_its_exit_code(run: Callable[..., tuple[int, str]]) -> None:
     assert run("reset", "--forget", result=RefusedError(Reason.NEEDS_ROOT, "x"))[0] == 6
+
+
+def test_the_proxy_mode_says_that_it_has_no_questions(run: Callable[..., tuple[int, str]]) -> None:
+    shown = STATUS | {"mode": "proxy", "explanation": "programs hand names to the proxy", "domains": []}
+    code, out = run("status", result=shown)
+    assert code == 0
+    assert out.splitlines() == [
+        "questions   none: programs hand names to the proxy",
+        "strict      on: 4 names are never looked up elsewhere",
+    ]

@@ -14,7 +14,17 @@ from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 from fake_daemon import FakeDaemon
 
-from client.cli.notifying import BURST, BURST_S, SAME_WITHIN_S, Bubble, Chooser, _Desktop, bus_address, follow
+from client.cli.notifying import (
+    BURST,
+    BURST_S,
+    SAME_WITHIN_S,
+    Bubble,
+    Chooser,
+    _Desktop,
+    bus_address,
+    follow,
+    is_wanted,
+)
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 
@@ -121,3 +131,11 @@ def test_without_a_session_bus_it_ends_and_says_so(
     ran = ostiary("notify", "--test")
     assert ran.code == 3
     assert "D-Bus" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown"), [("all", [True, True]), ("sign-in", [False, True]), ("off", [False] * 2)]
+)
+def test_people_choose_what_is_shown(setting: str, shown: list[bool]) -> None:
+    items = [denied(), {"kind": "state", "state": "sign_in_required"}]
+    assert [is_wanted(item, setting) for item in items] == shown

@@ -25,3 +25,15 @@ def test_get_teaches(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     wrong = ostiary("get", "loudness")
     assert wrong.code == 2
     assert "there are log-level" in wrong.err
+
+
+def test_what_waits_for_a_restart_is_said(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    waiting = {"key": "mtu", "value": "1400", "default": "65500", "set": True, "restart_needed": True, "help": "MTU."}
+    daemon.results |= {"set": {"settings": [waiting]}, "get": {"settings": [waiting]}}
+    ran = ostiary("set", "mtu=1400")
+    assert (ran.code, ran.out) == (0, "mtu = 1400\n")
+    assert ran.err.splitlines() == [
+        "It counts from the daemon's next start on.",
+        "next: Restart the daemon, for example by `sudo systemctl restart ostiaryd`.",
+    ]
+    assert "after a restart" in ostiary("get").out

@@ -9,6 +9,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.reversename
+import dns.rrset
 import pytest
 from client_policy import WALL, entry, index
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from client.core.addresses import AddressPlan, plan_addresses
 from client.core.classify import Classifier
 from client.core.dns import KNOWN_NAMES_MAX, Answer, AskConnector, DnsDecider, ForwardDns, ForwardUpstream, Ignore
 from client.core.synthetic import SyntheticPool
+from protocol.ids import ConnectorId
 from protocol.limits import DNS_NEGATIVE_TTL_S, DNS_TTL_S
 from protocol.reasons import Reason
 
@@ -268,6 +270,26 @@ def test_answers_of_forwarded_questions_are_filtered(resolver: Resolver) -> None
     answer = dns.message.from_wire(resolver.dns.filtered(asked.to_wire(), theirs.to_wire(), tcp=False))
     assert answer.id == asked.id
     assert dns.message.from_wire(resolver.dns.filtered(bytes(12) + b"x", b"", tcp=False)).rcode() == dns.rcode.FORMERR
+
+
+def test_t54_a_remembered_answer_holds_no_addresses_and_goes_with_the_policy(resolver: Resolver) -> None:
+    asked = dns.message.make_query(NAME, "MX")
+    theirs = dns.message.make_response(asked)
+    theirs.answer.append(dns.rrset.from_text(asked.question[0].name, 30, "IN", "MX", "10 mail.internal."))
+    theirs.additional.append(dns.rrset.from_text("mail.internal.", 30, "IN", "A", "10.0.0.5"))
+    connector = ConnectorId("con_" + "A" * 22)
+    first = resolver.dns.filtered(asked.to_wire(), theirs.to_wire(), tcp=False, connector=connector, now=1.0)
+    again = dns.message.make_query(NAME.upper(), "MX")
+    found = resolver.dns.remembered(again.to_wire(), connector, 11.0, tcp=False)
+    assert found is not None
+    answer = dns.message.from_wire(found)
+    assert (answer.id, answer.question) == (again.id, again.question)
+    assert answer.question[0].name.to_text() == NAME.upper() + ".", "spelt as asked (0x20)"
+    assert (answer.answer[0].ttl, answer.additional) == (20, dns.message.from_wire(first).additional)
+    assert answer.additional == []
+    resolver.dns.clear()
+    assert resolver.dns.remembered(again.to_wire(), connector, 11.0, tcp=False) is None
+    assert resolver.dns.remembered(b"nonsense", connector, 11.0, tcp=False) is None
 
 
 def test_failure_of_a_forwarded_question(resolver: Resolver) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
+from types import SimpleNamespace
 from typing import Any, cast
 
 import dns.message
@@ -51,15 +52,20 @@ class FakeStream:
 
 
 class FakeGateway:
-    """Answers ``ask`` as a connector would; ``error`` refuses."""
+    """Answers ``ask`` as a connector would; ``error`` refuses. ``connector``: there is a tunnel to it."""
 
     def __init__(self) -> None:
+        self.connector: str | None = None
+        self.tunnels = SimpleNamespace(find=self._find)
         self.asked: list[Wanted] = []
         self.answer = StreamAnswer(None, 0, 30, ("v4",))
         self.error: RemoteError | None = None
         self.reply = b""
         self.delay = asyncio.Event()
         self.delay.set()
+
+    def _find(self, _network: object) -> Any:
+        return None if self.connector is None else SimpleNamespace(path=SimpleNamespace(connector=self.connector))
 
     async def ask(self, wanted: Wanted) -> Opened:
         self.asked.append(wanted)
@@ -276,3 +282,30 @@ async def test_t58_rubbish_is_answered_or_ignored_and_the_server_lives(monkeypat
         for rubbish in (b"", b"\x00", b"\x12\x34\x01\x00" + b"\xff" * 30, bytes(12), b"\x00\x00\x80\x00" + bytes(8)):
             assert await server.answer(rubbish, tcp=False) is None or len(rubbish) >= 12
         assert await ask_udp(server, question("wiki.corp.internal"))
+
+
+async def test_an_answer_of_a_connector_is_asked_for_once_while_it_is_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = dns.message.make_query("wiki.internal", "TXT")
+    reply = dns.message.make_response(query)
+    reply.answer.append(dns.rrset.from_text(query.question[0].name, 50, "IN", "TXT", '"v=1"'))
+    async with serving(monkeypatch, "wiki.internal") as (world, server):
+        gateway = world.gateway
+        gateway.reply = reply.to_wire()
+
+        async def count(times: int) -> int:
+            for _ in range(times):
+                answer = await server.answer(query.to_wire(), tcp=False)
+                assert answer is not None
+                assert dns.message.from_wire(answer).answer == reply.answer
+            asked, gateway.asked = len(gateway.asked), []
+            return asked
+
+        assert await count(2) == 2, "without a tunnel nobody knows whom it would be asked of"
+        gateway.connector = "con_A"
+        assert await count(3) == 1
+        gateway.connector = "con_B"
+        assert await count(2) == 1
+        world.classifier.use(index())
+        world.classifier.use(index(entry("other.internal")))
+        world.upstream_reply = dns.message.make_response(query).to_wire()
+        assert await server.answer(query.to_wire(), tcp=False) == world.upstream_reply, "the policy decides first"

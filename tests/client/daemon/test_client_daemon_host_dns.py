@@ -205,5 +205,46 @@ async def test_a_question_that_makes_no_sense_is_refused(
         with pytest.raises(LocalError) as caught:
             await dns_verbs(world.dns)["dns_query"](args, Peer(pid=1, uid=0, gid=0), emit)
         assert caught.value.reason is Reason.INVALID_INPUT
-    with pytest.raises(LocalError, match="proxy mode"):
-        await dns_verbs(None)["dns_status"]({}, Peer(pid=1, uid=0, gid=0), emit)
+
+
+async def test_t55_strict_dns_is_turned_on_and_off_while_the_host_asks_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+    async with host(tmp_path, monkeypatch) as world:
+
+        def choosing(journal: Journal, *rest: Any, **how: Any) -> Any:
+            made.append({"journal": journal, "servers": rest[1], **how})
+            return world.settings
+
+        monkeypatch.setattr(host_dns, "choose_resolver_settings", choosing)
+        await world.follow()
+        await world.dns.set_strict(True)
+        await world.dns.set_strict(True)
+        assert (world.dns.describe()["strict"], world.dns.describe()["guarded"]) == (True, 2)
+        world.policy.current = None
+        await world.follow(active=False)
+        assert world.settings.domains is not None, "names stay closed while the client is down"
+        await world.dns.set_strict(False)
+        assert world.dns.describe()["guarded"] == 0
+        assert world.dns.status()["mode"] == "off", "the host's settings are its own again"
+    assert [item["strict"] for item in made] == [False, True]
+    assert made[0]["journal"] is not made[1]["journal"], "what is to stay closed is not what a clean-up takes back"
+    assert made[0]["servers"] != made[1]["servers"], "the address of strict DNS outlives the device"
+
+
+async def test_strict_dns_that_cannot_be_turned_on_leaves_all_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host(tmp_path, monkeypatch) as world:
+
+        def refusing(*_: Any, strict: bool) -> Any:
+            if strict:
+                raise LocalError(Reason.DNS_SETUP_FAILED, "no link")
+            return world.settings
+
+        monkeypatch.setattr(host_dns, "choose_resolver_settings", refusing)
+        await world.follow()
+        with pytest.raises(LocalError, match="no link"):
+            await world.dns.set_strict(True)
+        assert (world.dns.strict, world.dns.status()["mode"]) == (False, "test")
