@@ -5,7 +5,7 @@ import pty
 import re
 import select
 import shutil
-import signal
+import subprocess
 import termios
 import time
 from collections.abc import Iterator
@@ -58,16 +58,23 @@ def terminal(path: str, options: tuple[str, ...], folder: Path) -> Iterator[Term
         "TERM": "xterm",
         "LANG": "C.UTF-8",
     }
-    pid, fd = pty.fork()
-    if pid == 0:  # pragma: no cover - another process
-        os.chdir(work)
-        os.execve(path, [path, *options], environment)
+    fd, inner = pty.openpty()
+    termios.tcsetwinsize(fd, (24, 200))
+    # A session whose terminal this is, as a terminal's program makes one.
+    process = subprocess.Popen(
+        ("/usr/bin/setsid", "--ctty", path, *options),
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        cwd=work,
+        env=environment,
+    )
+    os.close(inner)
     try:
-        termios.tcsetwinsize(fd, (24, 200))
         yield Terminal(fd)
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        process.kill()
+        process.wait(30)
         os.close(fd)
 
 
