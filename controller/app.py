@@ -41,7 +41,7 @@ from controller.store.retention import close_orphans, purge_acknowledgements, pu
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
 from protocol.ids import RelayId
-from protocol.limits import LEASE_MAX_S
+from protocol.limits import CLOCK_LEEWAY_S, LEASE_MAX_S
 from protocol.reasons import Reason
 from runtime.backoff import Backoff
 from runtime.clock import Clock, SystemClock
@@ -135,7 +135,8 @@ async def run_agents(services: Services, *, worker: int = 0) -> AsyncIterator[Ag
     """Runs what serves agents and relays, and the controller's own upkeep."""
     store, clock = services.store, services.clock
     presence = Presence()
-    signer = Signer(services.keyring, token_text, access_life_s=services.settings.access_token_s)
+    settings = services.settings
+    signer = Signer(services.keyring, token_text, access_life_s=settings.access_token_s)
     lag_s = REPLICA_LAG_S if store.shared else 0.0
     hub = Hub(store.feed, signer, clock, jitter=lambda most: random.uniform(0.0, most), lag_s=lag_s)  # noqa: S311 - spreads load
     services.presence = ShownPresence(presence, hub, clock)
@@ -147,6 +148,7 @@ async def run_agents(services: Services, *, worker: int = 0) -> AsyncIterator[Ag
         clock=clock,
         audiences=lambda: (services.state.issuer, *services.audiences),
         addresses=services.announced_urls,
+        announce_s=settings.connector_key_wait_s or settings.access_token_s + 2 * CLOCK_LEEWAY_S,
     )
     await endpoint.journal.restore()
     links = RelayLinks(store.feed, signer, presence, clock, client_context(services.ca.pem))

@@ -109,6 +109,15 @@ class Settings:
             "max": ACCESS_LIFE_S,
         },
     )
+    connector_key_wait_s: int = field(
+        default=0,
+        metadata={
+            "help": "Seconds from the announcement of a connector's next key to its use; 0: as long as an access token lasts, and "
+            "a minute for clocks that differ. With less, clients may have to ask twice.",
+            "min": 0,
+            "max": 3600,
+        },
+    )
     signing_key_days: float = field(
         default=30.0,
         metadata={"help": "Days after which another key signs tokens, by itself; 0: never.", "min": 0, "max": 3650},

@@ -1,4 +1,5 @@
-"""A download outlives its tokens and the sign-in that it began with; it ends when the policy says so, and says why (C15, C24)."""
+"""A download outlives its tokens, the connector's key and certificate, and the sign-in that it began with; it ends when the policy
+says so, and says why (C5, C15, C24)."""
 
 import json
 import re
@@ -16,6 +17,8 @@ from lab.product import BIN, Product
 ACCESS_TOKEN_S = 10
 SIGN_IN_S = 20
 """Of which a sign-in takes about three; the rest is for machines under load."""
+KEY_WAIT_S = ACCESS_TOKEN_S + 1
+"""All hosts have one clock: a second is enough for what is on its way."""
 URL = "http://wiki.corp.internal/drip"
 
 
@@ -23,7 +26,12 @@ URL = "http://wiki.corp.internal/drip"
 def short_lives(product: Product) -> Iterator[Product]:
     """The controller with short lives, and a sign-in that has one; afterwards both are as they were."""
     restart_controller(
-        product, {"OSTIARY_ACCESS_TOKEN_S": str(ACCESS_TOKEN_S), "OSTIARY_SIGN_IN_DAYS": str(SIGN_IN_S / 86_400)}
+        product,
+        {
+            "OSTIARY_ACCESS_TOKEN_S": str(ACCESS_TOKEN_S),
+            "OSTIARY_SIGN_IN_DAYS": str(SIGN_IN_S / 86_400),
+            "OSTIARY_CONNECTOR_KEY_WAIT_S": str(KEY_WAIT_S),
+        },
     )
     # Its way back must not be taken out of the short sign-in.
     wait_for("the client to be back", lambda: is_connected(product), 60)
@@ -68,14 +76,16 @@ def check(product: Product, within: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("to_the_end", [False, pytest.param(True, marks=pytest.mark.soak)])
-def test_c15_c24_a_download_outlives_tokens_and_sign_in(short_lives: Product, to_the_end: bool) -> None:
+def test_f23_c15_c24_a_download_outlives_tokens_key_and_sign_in(short_lives: Product, to_the_end: bool) -> None:
     product, lab = short_lives, short_lives.lab
     sign_in(product, "login")
     first_end = int(product.client("status", check=False)["session_expires"])
     (lab.folder / "outliving.log").unlink(missing_ok=True)
     download = lab.daemon("laptop", "outliving", "/usr/bin/curl", "-sSN", URL)
     wait_for("the download", lambda: "tick" in lab.log("outliving"), 20)
-    began = tunnel(product)["since"]
+    (first,) = product.client("status", check=False)["tunnels"]
+    began = first["since"]
+    former_pin = connector_key(product, "rotate-key")["pin"]
     assert check(product, "0s").returncode == 0
     assert check(product, "1h").returncode == 4
     sign_in(product, "auth", "--within", "1h")
@@ -93,7 +103,14 @@ def test_c15_c24_a_download_outlives_tokens_and_sign_in(short_lives: Product, to
     wait_for("the first sign-in's end", beyond_the_first_end, 60)
     assert download.poll() is None
     assert len(tokens) >= 2
-    assert tunnel(product)["since"] == pytest.approx(began, abs=1.0)
+    # The connector shows another certificate; the download goes on where it is, what is new goes over another tunnel.
+    wait_for("the new key", lambda: connector_key(product, "status")["pin"] != former_pin, 60)
+    fetch = lab["laptop"].run("/usr/bin/curl", "-sS", "-m", "20", "http://wiki.corp.internal/", check=False)
+    assert fetch.returncode == 0, fetch.stderr
+    assert download.poll() is None
+    tunnels = product.client("status", check=False)["tunnels"]
+    assert min(item["since"] for item in tunnels) == pytest.approx(began, abs=1.0)
+    assert any(item["since"] > began + 2 for item in tunnels)
     assert warned[0]["next"].startswith("Run `ostiary auth`")
     if not to_the_end:
         lab.stop(download)
@@ -109,6 +126,7 @@ def test_c15_c24_a_download_outlives_tokens_and_sign_in(short_lives: Product, to
     assert json.loads(check(product, "1h").stdout)["due"] is True
 
 
-def tunnel(product: Product) -> Any:
-    (found,) = product.client("status", check=False)["tunnels"]
-    return found
+def connector_key(product: Product, verb: str) -> Any:
+    """What the connector says of its key."""
+    said = json.loads(product.command("office", "connector", "ostiary-connector", verb, "--json"))
+    return said["key"] if verb == "status" else said
