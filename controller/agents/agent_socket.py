@@ -276,6 +276,8 @@ class AgentUpgrade(WebSocketsSansIOProtocol):
         if not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[_TAKE_OVER] = self._take_over
+            # As ASGI has them; the request may not have been through h11, which does it too.
+            self.scope["headers"] = [(name.lower(), value) for name, value in self.scope["headers"]]
 
     def data_received(self, data: bytes) -> None:
         """Nothing may follow the request before its answer (RFC 6455 section 4.1)."""

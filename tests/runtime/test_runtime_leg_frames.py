@@ -189,3 +189,43 @@ def test_any_bytes_are_read_or_refused(masked: bool, data: bytes, cuts: list[int
     except FrameError:
         return
     assert len(payload) <= len(data)
+
+
+@given(
+    payload=st.one_of(st.text(max_size=200).map(str.encode), st.binary(max_size=200), st.just(b"x" * 70_000)),
+    mask=st.sampled_from([MASK, b"\0\0\0\0", b""]),
+    opcode=st.sampled_from([TEXT, BINARY, PING]),
+    behind=st.binary(max_size=3),
+    flip=st.none() | st.tuples(st.integers(0, 9), st.integers(1, 255)),
+)
+def test_the_fast_path_for_texts_never_differs_from_the_slow_one(
+    payload: bytes, mask: bytes, opcode: int, behind: bytes, flip: tuple[int, int] | None
+) -> None:
+    wire = bytearray(encode_frame(opcode, payload[: 125 if opcode == PING else None], mask) + behind)
+    if flip is not None and flip[0] < len(wire):
+        wire[flip[0]] ^= flip[1]
+    data = bytes(wire)
+    refused = 0
+    quick = None
+    try:
+        quick = FrameReader(masked=True).only_text(data)
+    except FrameError as error:
+        refused = error.close_code
+    if refused:
+        assert close_code(True, data) == refused
+    if quick is not None:
+        assert read(FrameReader(masked=True), data) == (b"", [TextReceived(quick)])
+
+
+def test_the_fast_path_leaves_a_message_in_progress_alone() -> None:
+    whole = encode_frame(TEXT, b"a whole message", MASK)
+    assert FrameReader(masked=True).only_text(whole) == "a whole message"
+    for begun in (whole[:1], whole[:9], bytes((TEXT, 0x80)) + MASK):
+        reader = FrameReader(masked=True)
+        reader.receive_data(begun)
+        assert reader.only_text(whole) is None
+    bounded = FrameReader(masked=True, text_max=8)
+    assert bounded.only_text(whole) is None
+    with pytest.raises(FrameError):
+        bounded.receive_data(whole)
+    assert FrameReader(masked=False).only_text(whole) is None
