@@ -5,6 +5,7 @@ learns about a connector (design step C3, threat T-22).
 """
 
 import base64
+import functools
 import hashlib
 import re
 from typing import Final, NewType
@@ -79,6 +80,7 @@ def is_id(text: str, kind: str) -> bool:
     return text.startswith(PREFIXES[kind] + "_") and _ID.match(text) is not None
 
 
+@functools.lru_cache(maxsize=4096)
 def relay_hash(connector: ConnectorId) -> ConnectorHash:
     """Returns the name under which relays know ``connector``."""
     digest = hashlib.sha256(b"ostiary connector v1\x00" + connector.encode()).digest()

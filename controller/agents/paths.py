@@ -32,8 +32,9 @@ def paths_to(
     """Returns at most PATHS_MAX paths; none when no connector of the network is attached to any relay."""
     connectors = [state.connectors[connector] for connector in state.connectors_in.get(network, ())]
     enrolled = [connector for connector in connectors if connector.key is not None]
-    ranked = sorted(enrolled, key=lambda connector: _rank(presence, connector, device))
-    ways = [list(_hops(state, presence, connector, device, now)) for connector in ranked]
+    if len(enrolled) > 1:
+        enrolled.sort(key=lambda connector: _rank(presence, connector, device))
+    ways = [list(_hops(state, presence, connector, device, now)) for connector in enrolled]
     rounds = zip_longest(*(hops for hops in ways if hops))
     return tuple(hop for one in rounds for hop in one if hop is not None)[:PATHS_MAX]
 
@@ -42,7 +43,7 @@ def _rank(presence: Presence, connector: Connector, device: DeviceId) -> tuple[b
     line = presence.connector(connector.id)
     load = line.flows // LOAD_STEP if line is not None else 0
     # One that is attached to no replica is the last resort: it is cut off from the controller.
-    return line is None, load, hashlib.sha256(f"{device} {connector.id}".encode()).digest()
+    return line is None, load, _spread(device, connector.id)
 
 
 def _hops(state: PolicyState, presence: Presence, connector: Connector, device: DeviceId, now: float) -> Iterator[Hop]:
@@ -50,13 +51,18 @@ def _hops(state: PolicyState, presence: Presence, connector: Connector, device: 
     hashed = relay_hash(connector.id)
     claimed = line.relays if line is not None else ()
     pins = pins_of(connector, now)
-    usable: list[tuple[bool, int, bytes, Relay]] = []
+    usable: list[tuple[bool, int, Relay]] = []
     for relay in state.relays.values():
         seen = presence.relay(relay.id, now)
         reported = seen is not None and hashed in seen.attachments
         if relay.key is not None and pins and (reported or relay.id in claimed):
-            spread = hashlib.sha256(f"{device} {relay.id}".encode()).digest()
             pairs = seen.report.pairs if seen is not None and seen.report is not None else 0
-            usable.append((not reported, pairs // RELAY_LOAD_STEP, spread, relay))
-    for *_, relay in sorted(usable, key=lambda item: item[:3]):
+            usable.append((not reported, pairs // RELAY_LOAD_STEP, relay))
+    if len(usable) > 1:
+        usable.sort(key=lambda item: (*item[:2], _spread(device, item[2].id)))
+    for *_, relay in usable:
         yield Hop(connector, pins, relay)
+
+
+def _spread(device: DeviceId, other: str) -> bytes:
+    return hashlib.sha256(f"{device} {other}".encode()).digest()
