@@ -16,9 +16,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from controller.agents.agent_socket import AgentUpgrade
 from controller.api.middleware import HEADERS_MAX_BYTES
+from controller.cli.listening import BACKLOG
 from controller.cli.tls import ServerTls
 from controller.identity.rate_limit import address_key
 from controller.settings import Settings
+from protocol.control import AGENT_PATH
 from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
 
 HANDSHAKE_DEADLINE_S: Final = 10.0
@@ -26,10 +28,10 @@ HEAD_DEADLINE_S: Final = 10.0
 """From the handshake to a whole request head; idle kept-alive connections have their own, shorter limit."""
 KEEP_ALIVE_S: Final = 5
 GRACE_S: Final = 5
-BACKLOG: Final = 1024
 HTTP_PER_ADDRESS: Final = 256
 """Open HTTP connections from one address (or IPv6 /64); the agents' WebSockets do not count."""
 
+_AGENT_LINE: Final = f"GET {AGENT_PATH} HTTP/1.1\r\n".encode()
 _log = structlog.get_logger(__name__)
 
 
@@ -108,6 +110,8 @@ class BoundedProtocol(H11Protocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     _counted_as: str | None = None
+    _untouched = True
+    """Nothing was received yet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Counts the connection and starts the clock."""
@@ -127,6 +131,31 @@ class BoundedProtocol(H11Protocol):
         self._release()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """An agent's upgrade that came in one piece goes straight to the WebSocket's own parser, which would read it again anyway."""
+        first, self._untouched = self._untouched, False
+        if first and _is_upgrade_of_agent(data):
+            self._upgrade_agent(data)
+        else:
+            super().data_received(data)
+
+    def _upgrade_agent(self, head: bytes) -> None:
+        self.connections.discard(self)
+        self._release()
+        protocol = AgentUpgrade(self.config, self.server_state, self.app_state)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        # ASGI's names of headers are in lower case; h11 would have seen to that.
+        lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+        protocol.data_received(_AGENT_LINE + b"\r\n".join(name.lower() + colon + rest for name, colon, rest in lines))
+        self._end_without_handshake()
+
+    def _end_without_handshake(self) -> None:
+        """The WebSocket's parser refuses without an answer what is no request to it, and would wait for ever."""
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, AgentUpgrade) and not protocol.handshake_initiated:
+            self.transport.abort()
+
     def handle_events(self) -> None:
         """Stops the clock when a request has begun; the body has its own deadline in ``Bounds``."""
         super().handle_events()
@@ -137,6 +166,7 @@ class BoundedProtocol(H11Protocol):
         """Another protocol takes the connection over."""
         super().handle_websocket_upgrade(event)
         self._release()
+        self._end_without_handshake()
 
     def _release(self) -> None:
         self._stop_head_timer()
@@ -160,3 +190,13 @@ class BoundedProtocol(H11Protocol):
 def protocol_class(per_address: int | None) -> type[BoundedProtocol]:
     """Returns the protocol of one server, with counters of its own."""
     return type("ServerProtocol", (BoundedProtocol,), {"per_address": per_address, "open_from": Counter()})
+
+
+def _is_upgrade_of_agent(data: bytes) -> bool:
+    """Whether this is the whole head of an agent's upgrade request, and no byte more; everything else is h11's to judge."""
+    return (
+        data.startswith(_AGENT_LINE)
+        and len(data) <= HEADERS_MAX_BYTES
+        and data.find(b"\r\n\r\n") == len(data) - 4
+        and b"\r\nupgrade: websocket\r\n" in data.lower()
+    )

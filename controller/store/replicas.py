@@ -130,9 +130,9 @@ async def spend_assertions(
         return frozenset(
             [(agent, jti) for agent, jti, ends in ordered if await spend_assertion(connection, agent, jti, ends)]
         )
-    agents, jtis, expires = (list(column) for column in zip(*ordered, strict=True))
-    rows = await connection.exec_driver_sql(_SPEND_MANY, (agents, jtis, expires))
-    return frozenset((row[0], row[1]) for row in rows)
+    columns = tuple(list(column) for column in zip(*ordered, strict=True))
+    rows = await connection.exec_driver_sql(_SPEND_MANY, columns)
+    return frozenset((str(row.agent), str(row.jti)) for row in rows)
 
 
 _SPEND_MANY: Final = """

@@ -31,6 +31,9 @@ from controller.store import Store
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
 from protocol.reasons import Reason
+from protocol.tokens.claims import Assertion
+from protocol.tokens.issue import issue_assertion
+from protocol.tokens.keys import generate_key
 from runtime.clock import ManualClock, SystemClock
 from runtime.lifecycle import Lifecycle
 from runtime.trust import client_context
@@ -351,3 +354,82 @@ def test_the_installed_command_serves_says_ready_and_ends(tmp_path: Path, enviro
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert {"serving"} <= {line["event"] for line in lines}
     assert not [line for line in lines if line["level"] in ("error", "critical")]
+
+
+def _upgrade(*more: str) -> bytes:
+    lines = (
+        f"GET {AGENT_PATH} HTTP/1.1",
+        "Host: localhost",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        *more,
+    )
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def _bearer() -> str:
+    """Of an agent that nobody knows: that it is, only who has read the header can tell."""
+    now = int(SystemClock().wall())
+    claims = Assertion("dev_AAAAAAAAAAAAAAAAAAAAAA", "https://localhost", "jti", now, now + 60)
+    return f"Authorization: Bearer {issue_assertion(claims, generate_key())}"
+
+
+@pytest.mark.parametrize("cut", [0, 40])
+async def test_an_agents_headers_are_read_however_its_upgrade_comes(tmp_path: Path, cut: int) -> None:
+    async with _serving(tmp_path) as serving:
+        reader, writer = await asyncio.open_connection("localhost", serving.port, ssl=client_context(serving.ca))
+        head = _upgrade(_bearer())
+        writer.write(head[:cut])
+        await writer.drain()
+        writer.write(head[cut:])
+        async with asyncio.timeout(60):
+            answer = await reader.read()
+        writer.transport.abort()
+        assert answer.startswith(b"HTTP/1.1 401")
+        assert b"ostiary-reason: token_key_unknown" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answer"),
+    [
+        ([_upgrade()], b"401"),
+        ([_upgrade()[:40], _upgrade()[40:]], b"401"),
+        ([_upgrade().replace(b"Upgrade: w", b"UPGRADE: w")], b"401"),
+        # Refused before anybody looks at it; by whom depends on what is wrong.
+        ([_upgrade(*(f"X-{number}: y" for number in range(65)))], b"403"),
+        ([_upgrade("Authorization: Bearer " + "x" * 10_000)], b""),
+        ([_upgrade("Authorization: Bearer " + "x" * 18_000)], b""),
+        ([_upgrade("no header at all")], b""),
+        ([_upgrade().replace(b"Key: dGhl", b"Key: d")], b"400"),
+        ([_upgrade().replace(b"Connection: Upgrade\r\n", b"")], b"4"),
+    ],
+    ids=[
+        "whole",
+        "in two pieces",
+        "capitals",
+        "many headers",
+        "long line",
+        "long head",
+        "no header",
+        "wrong key",
+        "no connection",
+    ],
+)
+async def test_d10_an_agents_upgrade_is_bounded_however_it_comes(
+    tmp_path: Path, pieces: list[bytes], answer: bytes
+) -> None:
+    async with _serving(tmp_path) as serving:
+        reader, writer = await asyncio.open_connection("localhost", serving.port, ssl=client_context(serving.ca))
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        async with asyncio.timeout(60):
+            line = b""
+            with contextlib.suppress(ConnectionResetError, ssl.SSLError):
+                line = await reader.readline()
+                await reader.read()
+        writer.transport.abort()
+        assert line.removeprefix(b"HTTP/1.1 ").startswith(answer)
+        assert not line.startswith(b"HTTP/1.1 101")
