@@ -29,6 +29,7 @@ def test_auth_asks_the_daemon_to_extend_the_sign_in(ostiary: CommandLine, daemon
         ({"state": "online", "session_expires": 20 * HOUR}, ("--within", "1h"), 0, "in 20 h"),
         ({"state": "offline", "session_expires": HOUR / 2}, ("--within", "1h"), 4, "in 30 min"),
         ({"state": "sign_in_required", "session_expires": None}, (), 4, "not signed in"),
+        ({"state": "not_configured", "session_expires": None}, (), 4, "not signed in"),
         ({"state": "online", "session_expires": None}, (), 0, "does not end by time"),
     ],
 )

@@ -70,6 +70,21 @@ def test_policy_refusal_is_reported() -> None:
     assert report.denial.reason is Reason.PROTOCOL_NOT_ALLOWED
 
 
+def test_another_idle_time_counts_for_open_associations_too(world: World) -> None:
+    udp = world.interceptor.udp
+    quiet = opened(world.send_udp(b"one")).association
+    world.now += 50
+    busy = opened(world.send_udp(b"one", port=1001)).association
+    udp.set_idle(60.0)
+    assert udp.deadline() == (quiet.last_used + 60, "udp_idle")
+    world.now += 10
+    assert udp.tick(world.now) == [CloseAssociation(quiet, Reason.NORMAL)]
+    udp.set_idle(600.0)
+    world.now += 500
+    assert udp.tick(world.now) == []
+    assert busy.state is not AssociationState.ENDED
+
+
 def test_closed_association_opens_anew(world: World) -> None:
     association = opened(world.send_udp(b"one")).association
     world.interceptor.udp.close(association, world.now)
