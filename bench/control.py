@@ -82,6 +82,8 @@ class Run:
         self.figures.add("authorisation: p99", times[int(len(times) * 0.99) - 1] * 1000, "ms")
         self._cores("authorising", took, used)
 
+        each = (self.controller.cpu_seconds() - used) / len(times)
+        self.figures.add("CPU for each authorisation: controller", each * 1e6, "us")
     def edit(self) -> None:
         """A new grant for one person, for a hundred, for everybody."""
         world, api = self.world, Api(self.world.port)
@@ -109,6 +111,8 @@ class Run:
                 if label.startswith("all"):
                     self._cores("an edit for all", took, used)
 
+                    each = (self.controller.cpu_seconds() - used) / len(touched)
+                    self.figures.add("CPU for each agent of an edit for all: controller", each * 1e6, "us")
     def kill(self) -> None:
         """Kills the controller, starts it again at once, and waits for everybody."""
         lost = self.swarm.order("report")["lost"]
