@@ -1,7 +1,9 @@
 """The world of ``bench.control``: a controller with people and devices in its log, its process, its API, and a swarm of agents."""
 
+import contextlib
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -43,11 +45,16 @@ PORTS: Final = Ports(tcp=(PortRange(443, 443),))
 
 @dataclass
 class World:
-    """A controller's state directory, its agents and what they are allowed. ``keys``: the connector's, then the devices'."""
+    """A controller's state directory, its agents and what they are allowed. ``keys``: the connector's, then the devices'.
+
+    ``database_url`` None is SQLite in the state directory; ``workers`` are the processes that serve, each a replica.
+    """
 
     folder: Path
     port: int
     devices: list[DeviceId]
+    database_url: str | None = None
+    workers: int = 1
     connector: ConnectorId = field(default_factory=lambda: ConnectorId(new_id("connector")))
     relay: RelayId = field(default_factory=lambda: RelayId(new_id("relay")))
     network: NetworkId = field(default_factory=lambda: NetworkId(new_id("network")))
@@ -71,6 +78,8 @@ class World:
             "OSTIARY_LISTEN_PORT": str(self.port),
             "OSTIARY_LOG_LEVEL": "warning",
             "OSTIARY_CONNECTIONS_MAX": "20000",
+            "OSTIARY_WORKERS": str(self.workers),
+            **({"OSTIARY_DATABASE_URL": self.database_url} if self.database_url is not None else {}),
         }
 
     @property
@@ -91,7 +100,7 @@ async def build(world: World) -> None:
         check=True,
         capture_output=True,
     )
-    store = await Store.open(f"sqlite:///{world.folder / 'controller.db'}")
+    store = await Store.open(world.database_url or f"sqlite:///{world.folder / 'controller.db'}")
     try:
         world.issuer = store.feed.state.issuer
         world.keys += [generate_key() for _ in range(len(world.devices) + 1)]
@@ -149,7 +158,7 @@ async def _give(store: Store, commands: list[c.Command], now: float) -> None:
 
 
 class Controller:
-    """The controller's process; ``started_s`` is how long it took from its start to its first right answer."""
+    """The controller's processes; ``started_s`` is how long it took from their start to the first right answer."""
 
     def __init__(self, world: World) -> None:
         began = time.monotonic()
@@ -161,7 +170,7 @@ class Controller:
                 stderr=log,
                 start_new_session=True,
             )
-        while not _answers(world.port):
+        while not (_answers(world.port) and len(self._workers()) == (world.workers if world.workers > 1 else 0)):
             if self.process.poll() is not None or time.monotonic() - began > START_DEADLINE_S:
                 self.kill()
                 raise SystemExit(f"the controller does not start:\n{world.log}")
@@ -169,19 +178,38 @@ class Controller:
         self.started_s = time.monotonic() - began
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """As a power cut would: a parent's workers too."""
+        workers = self._workers()
         self.process.kill()
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def rss_kib(self) -> int:
-        """Resident memory."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+        """Resident memory of all its processes."""
+        return sum(self._rss_kib(pid) for pid in (self.process.pid, *self._workers()))
 
     def cpu_seconds(self) -> float:
-        """Of its whole life."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Of the whole life of all its processes."""
+        return sum(_cpu_seconds(pid) for pid in (self.process.pid, *self._workers()))
+
+    def _workers(self) -> list[int]:
+        pid = self.process.pid
+        try:
+            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        except OSError:
+            return []
+
+    @staticmethod
+    def _rss_kib(pid: int) -> int:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _answers(port: int) -> bool:
