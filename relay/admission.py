@@ -4,7 +4,6 @@ The relay believes nothing but a signature by a controller that it was enrolled 
 hash inside it; a request names nothing itself. Limits come first: see ``relay.core.gate``.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +12,7 @@ from protocol.ids import ConnectorHash, RelayId
 from protocol.reasons import Reason
 from protocol.rendezvous import ATTACH_PATH, CONNECT_PATH, CONTROL_PATH, LEG_PATH
 from protocol.tokens.claims import Ticket
+from protocol.tokens.digests import token_key
 from protocol.tokens.jws import Kind, unverified_key_id
 from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import verify_keyset, verify_ticket
@@ -97,8 +97,7 @@ class Admission:
     def _admit(self, path: str, role: str, ticket: Ticket, token: str) -> Admitted:
         if ticket.role != role:
             raise RefusedError(Reason.FORBIDDEN, f"a ticket of role {ticket.role}")
-        key = hashlib.blake2b(token.encode(), digest_size=16).hexdigest()
-        return Admitted(path, ticket.connector_hash, key, unverified_key_id(Kind.TICKET, token))
+        return Admitted(path, ticket.connector_hash, token_key(token), unverified_key_id(Kind.TICKET, token))
 
 
 def status_of(reason: Reason) -> int:

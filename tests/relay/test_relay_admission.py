@@ -11,7 +11,10 @@ from protocol.limits import CLOCK_LEEWAY_S
 from protocol.reasons import Reason
 from protocol.rendezvous import ATTACH_PATH, CONNECT_PATH, CONTROL_PATH, LEG_PATH
 from protocol.tokens.keys import VerificationKeys
+from protocol.tokens.strict import b64url_decode_untrusted, b64url_encode
 from relay.admission import Admission, status_of
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def admission() -> Admission:
@@ -83,9 +86,29 @@ def test_the_same_ticket_has_the_same_key_and_the_key_is_no_ticket() -> None:
     ticket = make_ticket("client")
     found = {admission().check(CONNECT_PATH, ticket, time.time()).ticket_key for _ in range(3)}
     assert len(found) == 1
-    assert found.pop() not in ticket
+    assert not any(key in ticket for key in found)
     other = admission().check(CONNECT_PATH, make_ticket("client", connector_id(2)), time.time())
     assert other.ticket_key not in found
+
+
+def test_t25_a_second_text_of_one_ticket_is_the_same_ticket() -> None:
+    """With (r, s) also (r, n - s) verifies, and anybody can compute it: it must not count as another ticket."""
+    ticket = make_ticket("client", connector_id(7))
+    signed, _, signature = ticket.rpartition(".")
+    raw = b64url_decode_untrusted(signature)
+    mirrored = P256_ORDER - int.from_bytes(raw[32:], "big")
+    twin = f"{signed}.{b64url_encode(raw[:32] + mirrored.to_bytes(32, 'big'))}"
+    assert twin != ticket
+    keys = {admission().check(CONNECT_PATH, text, time.time()).ticket_key for text in (ticket, twin)}
+    assert len(keys) == 1
+
+
+def test_t25_tickets_of_one_second_are_counted_apart() -> None:
+    """Nothing in them but the signature tells two clients' tickets for one connector apart."""
+    tickets = [make_ticket("client", connector_id(7), wall=1_000_000) for _ in range(4)]
+    assert len({ticket.rpartition(".")[0] for ticket in tickets}) == 1
+    keys = {admission().check(CONNECT_PATH, ticket, 1_000_001).ticket_key for ticket in tickets}
+    assert len(keys) == 4
 
 
 def test_every_refusal_has_an_http_status() -> None:
