@@ -194,7 +194,8 @@ class Session:
             asker.admit()
             if self.link is not None:
                 await self.link.sign_out()
-            await self._end_standing(Reason.SESSION_ENDED)
+            self._end_standing(Reason.SESSION_ENDED)
+            await self._disconnect(Reason.SESSION_ENDED)
             asker.signed_out()
 
     async def reopen(self, admit: Callable[[], None], change: Callable[[], None]) -> None:
@@ -290,10 +291,11 @@ class Session:
         self._task = self._scope.spawn_supervised(lambda: self._live(controller, identity), name="session")
 
     async def _disconnect(self, reason: Reason) -> None:
-        task, self._task = self._task, None
+        task = self._task
         if task is not None:
             self._policy.end_flows(reason)
-            await cancel_and_wait(task)
+            await cancel_and_wait(task)  # whoever comes while it ends waits as well
+            self._task = None if self._task is task else self._task
 
     async def _live(self, controller: Controller, identity: Identity) -> None:
         """One identity's link and tunnels, until it is cancelled."""
@@ -381,12 +383,13 @@ class Session:
         if self.identity is None or not self.identity.signed_in:
             return  # said twice: by the message, and by the end of the connection
         _log.warning("standing.lost", reason=reason.code)
-        self._scope.spawn(self._end_standing(reason), name="standing")
+        # At once, also while a verb holds the lock for as long as somebody takes to sign in, and never after that sign-in.
+        self._end_standing(reason)
+        self._scope.spawn(self._disconnect(reason), name="standing")
 
-    async def _end_standing(self, reason: Reason) -> None:
+    def _end_standing(self, reason: Reason) -> None:
         """Nobody is signed in any more: everything is cut; names stay recognised, so that nothing leaks (T-55)."""
         self._policy.end_flows(reason)
         self._policy.block(Reason.SIGN_IN_REQUIRED)
         self._store.sign_out()
         self.identity = self._store.identity()
-        await self._disconnect(reason)
