@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from client.cli.admin_session import Api
+from client.cli.sign_in import open_page
 from protocol.device_grant import GRANT_TYPE, first_interval, life, next_interval
 from protocol.enrolment import ENROLMENT_AGENT
 from protocol.errors import RefusedError, RemoteError, RemoteProtocolError
@@ -54,6 +55,7 @@ def sign_in(api: Api) -> str:
         "",
         f"Check that it shows the code {user_code[:32]}.",
     )
+    open_page(page)
     return _wait(api, lambda: proven({"grant_type": GRANT_TYPE, "device_code": code}), begun)
 
 

@@ -6,7 +6,7 @@ Things are named as people name them; an id works everywhere too, and saves the 
 import difflib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from client.cli.admin_output import Item, Output, show_one
-from client.cli.admin_session import Api, Json, ProblemError, escape, load
+from client.cli.admin_session import Api, Json, ProblemError, SignedIn, escape, load
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 from runtime.console import FAILED, AdviceError, complain, error_object, exit_code, exit_on_error, print_json, say
@@ -96,8 +96,22 @@ def administrator(output: Output = Output.TABLE) -> Iterator[Api]:
     """Gives the API in the name of whoever signed in with `ostiary admin login`, or of the API token in the environment."""
     with exit_on_problem(output):
         signed_in = load()
-        with Api(signed_in.url, signed_in.ca, signed_in.token) as api:
+        with Api(signed_in.url, signed_in.ca, signed_in.token, again=_again(signed_in, output)) as api:
             yield api
+
+
+def _again(signed_in: SignedIn, output: Output) -> Callable[[], str] | None:
+    """How to sign in anew within a command; None where nobody can, and for an API token, whose rights are its own."""
+    person = signed_in.browser or signed_in.email != ""
+    if output is not Output.TABLE or not person or not can_ask():
+        return None
+
+    def again() -> str:
+        from client.cli.admin_again import sign_in_again
+
+        return sign_in_again(signed_in)
+
+    return again
 
 
 def find(api: Api, noun: Noun, text: str) -> Json:

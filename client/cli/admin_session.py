@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -136,8 +136,12 @@ def forget() -> None:
 class Api:
     """The controller's REST API for one command. Use it in a ``with``; every request has a deadline."""
 
-    def __init__(self, url: str, ca: str | None, token: str | None = None) -> None:
+    def __init__(
+        self, url: str, ca: str | None, token: str | None = None, *, again: Callable[[], str] | None = None
+    ) -> None:
+        """``again`` signs in anew and returns the token, for what an old sign-in is not enough for."""
         self.url = url.rstrip("/")
+        self._again = again
         self._context = _tls(ca) if self.url.startswith("https:") else None
         self._token = token
         self._runner = asyncio.Runner()
@@ -187,6 +191,24 @@ class Api:
                 return
 
     def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
+        try:
+            return self._ask(method, path, body, query=query, headers=headers)
+        except ProblemError as problem:
+            if problem.reason is not Reason.SIGN_IN_NOT_RECENT or self._again is None:
+                raise
+            again, self._again = self._again, None
+            self._token = again()
+            return self._ask(method, path, body, query=query, headers=headers)
+
+    def _ask(
         self,
         method: str,
         path: str,

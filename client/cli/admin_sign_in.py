@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from client.cli.admin_again import by_password
 from client.cli.admin_common import (
     JsonOption,
     OutputOption,
@@ -13,7 +14,6 @@ from client.cli.admin_common import (
     administrator,
     chosen,
     exit_on_problem,
-    read_secret,
 )
 from client.cli.admin_output import Output, show_one
 from client.cli.admin_session import Api, SignedIn, forget, go_by_proxy, load_stored, save
@@ -68,12 +68,8 @@ def login(
             _by_browser(base, ca, output)
             return
         who = email or _known_email() or _ask("E-mail address")
-        password = read_secret(password_file, f"Password of {who}")
         with Api(base, ca) as api:
-            made = api.post("sessions", {"email": who, "password": password})
-            if made.get("second_factor"):
-                code = read_secret(code_file, "One-time code, or a recovery code")
-                made = api.post("sessions/second-factor", {"pending": made["pending"], "code": code})
+            made = by_password(api, who, password_file=password_file, code_file=code_file)
         path = save(SignedIn(base, ca, who, str(made.pop("token"))))
         body = {"url": base, "email": who, "user": made["user"], "role": made["role"], "expires_at": made["expires_at"]}
         sentence = f"signed in at {base} as {who} ({made['role']}) until {made['expires_at']}"

@@ -163,8 +163,8 @@ def _on_event(event: Event, shown: set[str], how: _Showing) -> None:
     say("To sign in, open this page and approve:", "", f"    {complete}", "", f"Check that it shows the code {code}.")
     if how.qr and _PAGE.match(complete):
         _draw(complete)
-    if how.browser and has_desktop():
-        _open_browser(complete)
+    if how.browser:
+        open_page(complete)
 
 
 def _draw(page: str) -> None:
@@ -177,9 +177,9 @@ def _draw(page: str) -> None:
     sys.stderr.flush()
 
 
-def _open_browser(page: str) -> None:
-    """Opens the page in the user's browser; what the daemon said goes to it only when it is a web address."""
-    if _PAGE.match(page) is None or not XDG_OPEN.exists():
+def open_page(page: str) -> None:
+    """Opens the page in the user's browser if there is a desktop; what others said goes to it only when it is a web address."""
+    if not has_desktop() or _PAGE.match(page) is None or not XDG_OPEN.exists():
         return
     import subprocess
 

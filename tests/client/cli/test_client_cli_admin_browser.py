@@ -7,6 +7,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -153,6 +154,21 @@ def test_s9_it_does_not_wait_longer_than_the_code_lives(monkeypatch: pytest.Monk
         admin_browser.sign_in(api)
     assert refused.value.reason is Reason.SIGN_IN_EXPIRED
     assert api.asked <= 6
+
+
+def test_the_page_is_opened_on_a_desktop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[list[str]] = []
+    opener = tmp_path / "xdg-open"
+    opener.touch()
+    monkeypatch.setattr("client.cli.sign_in.XDG_OPEN", opener)
+    monkeypatch.setattr("subprocess.Popen", lambda argv, **_: opened.append(argv))
+    monkeypatch.setattr(admin_browser.time, "sleep", lambda _: None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    for display in ("", ":0"):
+        monkeypatch.setenv("DISPLAY", display)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        assert admin_browser.sign_in(SlowApi(BEGUN, {"access_token": "ost_x"})) == "ost_x"
+    assert opened == [[str(opener), BEGUN["verification_uri_complete"]]]
 
 
 @pytest.mark.parametrize("page", ["javascript:alert(1)", "https://c.example/\x1b[2J", 7])
