@@ -121,7 +121,7 @@ class AgentLink:
 
     def __post_init__(self, known: Controllers | None, resolved: AddressMemory | None) -> None:
         self.controllers = known or Controllers(self.url)
-        self._dialler = Dialler(self.context, self.assertion, self._take_hint, self.sock_mark, resolved)
+        self._dialler = Dialler(self.context, lambda: self.assertion(), self._take_hint, self.sock_mark, resolved)
 
     async def run(self) -> None:
         """Connects for ever; ends only by cancellation."""

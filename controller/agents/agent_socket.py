@@ -33,7 +33,8 @@ PER_TURN: Final = 16
 """Messages of one agent that are handled in one go."""
 CLOSE_DEADLINE_S: Final = 10.0
 """How long a closed connection waits for the agent's own close: what was sent last is to arrive."""
-_TAKE_OVER: Final = "ostiary.take_over"
+TAKE_OVER: Final = "ostiary.take_over"
+"""The ASGI extension under which the server offers it."""
 
 
 class Listener(Protocol):
@@ -275,7 +276,7 @@ class AgentUpgrade(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[_TAKE_OVER] = self._take_over
+            extensions[TAKE_OVER] = self._take_over
             # As ASGI has them; the request may not have been through h11, which does it too.
             self.scope["headers"] = [(name.lower(), value) for name, value in self.scope["headers"]]
 
@@ -303,5 +304,5 @@ def take_over(websocket: WebSocket) -> AgentSocket:
 
     The server's WebSocket protocol must be AgentUpgrade. Raises ConnectionResetError when the agent is already gone.
     """
-    take: Callable[[], AgentSocket] = websocket.scope["extensions"][_TAKE_OVER]
+    take: Callable[[], AgentSocket] = websocket.scope["extensions"][TAKE_OVER]
     return take()

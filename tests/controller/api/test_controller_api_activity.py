@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgi_agents import with_agents
 from controller_api import CHEAP, Agent, Controller, set_up
 from flow_records import stored_record
 from starlette.testclient import TestClient, WebSocketDenialResponse
@@ -83,7 +84,9 @@ async def test_an_agent_over_the_websocket_shows_up(tmp_path: Path) -> None:
     """The application as a server would run it: enrol, connect, enforce, and look."""
     clock = ManualClock()
     settings = await set_up(tmp_path, now=clock.wall())
-    with TestClient(build_app(settings, clock=clock, hasher=CHEAP), base_url="https://controller.example") as client:
+    with TestClient(
+        with_agents(build_app(settings, clock=clock, hasher=CHEAP)), base_url="https://controller.example"
+    ) as client:
         with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect(AGENT_PATH):
             pass
         assert denied.value.status_code == 401

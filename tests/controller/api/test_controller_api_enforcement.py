@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from asgi_agents import with_agents
 from controller_api import CHEAP, Agent, set_up
 from starlette.testclient import TestClient
 
@@ -47,7 +48,9 @@ def attached(client: TestClient, agent: Agent, connector: str) -> Any:
 async def test_a_change_is_true_when_its_agents_said_so_and_after_a_restart(tmp_path: Path) -> None:
     clock = ManualClock()
     settings = await set_up(tmp_path, now=clock.wall())
-    with TestClient(build_app(settings, clock=clock, hasher=CHEAP), base_url="https://controller.example") as client:
+    with TestClient(
+        with_agents(build_app(settings, clock=clock, hasher=CHEAP)), base_url="https://controller.example"
+    ) as client:
         signed_in(client)
         network, connector, agent = enrolled(client, clock)
         with attached(client, agent, connector) as socket:
@@ -74,7 +77,9 @@ async def test_a_change_is_true_when_its_agents_said_so_and_after_a_restart(tmp_
         made_at = shown["made_at"]
         deleted = client.get("/api/v1/resources").json()["items"][0]["id"]
         assert client.delete(f"/api/v1/resources/{deleted}").status_code == 204
-    with TestClient(build_app(settings, clock=clock, hasher=CHEAP), base_url="https://controller.example") as client:
+    with TestClient(
+        with_agents(build_app(settings, clock=clock, hasher=CHEAP)), base_url="https://controller.example"
+    ) as client:
         signed_in(client)
         shown = client.get(f"/api/v1/enforcement/{revision}").json()
         (item,) = shown["items"]
