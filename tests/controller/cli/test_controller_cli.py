@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -72,6 +73,13 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     for name in [name for name in os.environ if name.startswith("OSTIARY_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("OSTIARY_STATE_DIR", str(tmp_path / "state"))
+    # `serve` takes its port before it looks at anything else, and 8443 may be a neighbour's: another worker of this run, or a
+    # controller that lives on this host. Nobody else is at this address.
+    number = os.getpid()
+    host = f"127.{64 + number // 65025 % 64}.{number // 255 % 255}.{number % 255 + 1}"
+    with socket.create_server((host, 0)) as probe:
+        monkeypatch.setenv("OSTIARY_LISTEN_PORT", str(probe.getsockname()[1]))
+    monkeypatch.setenv("OSTIARY_LISTEN_HOST", host)
     # `serve` sets up the logging of its process, and this is not its process.
     monkeypatch.setattr(logging, "configure", lambda *_: None)
     mask = os.umask(0o022)
