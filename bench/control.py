@@ -32,11 +32,7 @@ NOTES: Final = (
     "its certificate nor signatures. They are one process on the same two cores: CPU of both is given as cores (CPU seconds per second).",
     "An edit is a `POST /api/v1/grants`; it ends when the last agent that it touches sends its acknowledgement.",
     "A start ends with the first 200 of `/healthz/ready`; agents are back when the last one has a token that it can enforce.",
-    "Where the controller's time goes (py-spy, 600 agents). Authorising: the one ES256 signature 13 %, JSON 11 %, WebSocket, TLS and "
-    "socket 25 %, evaluating and finding paths 15 %, the rest is Python that moves messages between tasks. Attaching: "
-    "bench/NOTES.md. One process is one core; more is had by workers (`--workers`) and replicas.",
-    "Clients that acknowledged their snapshot before a kill are back without another one; the kill follows the last edit at once, so that "
-    "acknowledgements of its last quarter of a second may not be stored yet.",
+    "What the controller's time is made of, and what made it less: `bench/NOTES.md`.",
 )
 
 
