@@ -11,6 +11,8 @@ from protocol.limits import ACCESS_LIFE_S, CLOCK_LEEWAY_S
 
 KEEP_S: Final = ACCESS_LIFE_S + 2 * CLOCK_LEEWAY_S
 """After this long every access token from before the cut-off has expired, whatever the clocks say within the leeway."""
+AHEAD_MAX_S: Final = CLOCK_LEEWAY_S // 2
+"""By so much tokens of a device may be dated ahead, when it loses something many times in a second; connectors take them."""
 PER_MESSAGE: Final = 1_000
 """Cut-offs in one Revoke; a larger revocation is several messages."""
 PER_CONFIG: Final = 2_000
@@ -34,15 +36,22 @@ class CutoffLedger:
         self._floors: dict[DeviceId, int] = {}
 
     def note(self, losses: Iterable[Loss], at: float) -> tuple[Noted, ...]:
-        """Makes cut-offs of losses at ``at``: tokens issued in that second or before fall under them."""
-        before = int(at) + 1
-        noted = tuple(
-            Noted(Cutoff(loss.device, loss.resource, before, loss.reason.code), loss.networks, at) for loss in losses
-        )
-        for item in noted:
-            self._floors[item.cutoff.device] = before
+        """Makes cut-offs of losses at ``at``: tokens issued in that second or before fall under them.
+
+        A token that was issued since the device's last cut-off may be dated with that cut-off's moment, which is ahead of the
+        clock for a part of a second: the next cut-off of the same second must still hit it.
+        """
+        least = int(at) + 1
+        befores: dict[DeviceId, int] = {}
+        noted = []
+        for loss in losses:
+            before = befores.get(loss.device)
+            if before is None:
+                before = befores[loss.device] = max(least, min(self.floor(loss.device) + 1, least + AHEAD_MAX_S))
+            noted.append(Noted(Cutoff(loss.device, loss.resource, before, loss.reason.code), loss.networks, at))
+        self._floors.update(befores)
         self._noted.extend(noted)
-        return noted
+        return tuple(noted)
 
     def live_in(self, network: NetworkId, now: float) -> tuple[Cutoff, ...]:
         """Returns the cut-offs for a remote network's connectors, newest first."""
