@@ -144,6 +144,11 @@ class AgentLink:
             return self._retry_after_s + random.uniform(0.0, SWITCH_MAX_S)  # noqa: S311 - spreads load
         return self.backoff.next(at_least_s=self._retry_after_s)
 
+    @property
+    def interval_s(self) -> float:
+        """Seconds between heartbeats: longer where very many agents share the controller."""
+        return self._interval_s
+
     def next_id(self) -> int:
         """Returns the id for the next request."""
         self._next_id += 1

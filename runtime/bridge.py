@@ -69,6 +69,10 @@ class SocketBridge(asyncio.Protocol):
         """Bytes towards the client's application."""
         return self.to_socket if self._side == "client" else self.from_socket
 
+    def traffic(self) -> tuple[int, int]:
+        """Returns bytes up and down so far, also behind the end."""
+        return self.bytes_up, self.bytes_down
+
     def abort(self, reason: Reason) -> None:
         """Cuts both sides at once: the peer learns ``reason``, the socket gets a RST (C23)."""
         if self.done is None:

@@ -81,6 +81,13 @@ class RecordQueue:
                 self._waiting.popleft()
                 self.dropped += 1
 
+    def clear(self) -> None:
+        """Forgets everything: it is another's."""
+        self._waiting.clear()
+        self._opened.clear()
+        self._sending = Batch()
+        self._failures = 0
+
     def next_batch(self, limit: int = BATCH_MAX) -> Batch:
         """Returns what to send next: the batch that is on its way if there is one, else the oldest records.
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from client.cli.sizes import size
 from client.cli.times import ago, for_how_long, until
 from protocol.reasons import Reason, reason_from_code
 
@@ -47,7 +48,8 @@ def status(result: Result, now: float) -> list[str]:
     if result.get("user"):
         head += f" as {'service account ' if result.get('service') else ''}{result['user']}"
     head += _WORD_OF_HEALTH.get(str(result.get("health")), "")
-    lines = [head, *_facts(result, now), *_networks(result, now), *_tunnels(result, now), *_denials(result, now)]
+    lines = [head, *_facts(result, now), *_networks(result, now), *_tunnels(result, now)]
+    lines += [*_connections(result, now), *_denials(result, now)]
     lines += [f"warning: {_sentence(item)}" for item in _list(result, "warnings")]
     step = next_step(result)
     return [*lines, f"next: {step}"] if step else lines
@@ -134,6 +136,16 @@ def _tunnels(result: Result, now: float) -> list[str]:
             text += f", access renewed {until(item['access_expires'], now)}"
         rows.append((f"{name} via {relay}" if relay else str(name), text))
     return ["tunnels", *aligned(rows)] if rows else []
+
+
+def _connections(result: Result, now: float) -> list[str]:
+    rows = []
+    for item in _list(result, "connections"):
+        open_for = f", open{for_how_long(item.get('since'), now)}"
+        rows.append(
+            (target_of(item), f"{size(item.get('bytes_up'))} up, {size(item.get('bytes_down'))} down{open_for}")
+        )
+    return ["busiest connections", *aligned(rows)] if rows else []
 
 
 def _denials(result: Result, now: float) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from client.cli import render
 from client.cli.control_socket import call
+from client.cli.sizes import size
 from runtime.console import OK, exit_on_error, print_json, print_lines, say
 
 _VERBS: Final = {
@@ -59,6 +60,12 @@ def describe(item: Mapping[str, Any]) -> list[str]:
     line = f"{head} {render.target_of(item)}{name}"
     if kind not in ("denied", "cut"):
         reason = item.get("reason")
+        line += _moved(item)
         return [line + (f": {item.get('sentence')}" if reason and reason != "normal" else "")]
-    lines = [f"{line}: {item.get('sentence', '')}"]
+    lines = [f"{line}{_moved(item)}: {item.get('sentence', '')}"]
     return [*lines, f"{'':8} next: {item['next']}"] if item.get("next") else lines
+
+
+def _moved(item: Mapping[str, Any]) -> str:
+    """What went through a connection that has ended."""
+    return f", {size(item['bytes_up'])} up, {size(item.get('bytes_down'))} down" if "bytes_up" in item else ""

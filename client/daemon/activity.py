@@ -15,6 +15,7 @@ from protocol.acl.model import IPAddress, Transport
 from protocol.ids import FlowId, ResourceId
 from protocol.reasons import Reason
 from runtime.clock import Clock
+from runtime.open_reports import Traffic
 
 KEPT: Final = 1_000
 FOLLOWER_QUEUE: Final = 1_000
@@ -39,6 +40,8 @@ class Happening(NamedTuple):
     connector: str = ""
     reason: Reason | None = None
     state: str = ""
+    traffic: Traffic | None = None
+    """Bytes up and down of what has ended."""
 
     def as_json(self) -> dict[str, Any]:
         """As ``events`` shows it; members that say nothing are left out."""
@@ -53,6 +56,8 @@ class Happening(NamedTuple):
             "state": self.state,
         }
         body |= {name: value for name, value in named.items() if value}
+        if self.traffic is not None:
+            body["bytes_up"], body["bytes_down"] = self.traffic
         if self.reason is not None:
             body |= {"reason": self.reason.code, "sentence": self.reason.sentence, "next": self.reason.next_step}
         return body
@@ -72,7 +77,14 @@ class Activity:
         self._number = 0
 
     def flow(
-        self, kind: Kind, target: Target, flow: FlowId | None, *, connector: str = "", reason: Reason | None = None
+        self,
+        kind: Kind,
+        target: Target,
+        flow: FlowId | None,
+        *,
+        connector: str = "",
+        reason: Reason | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         """Notes what became of a connection to ``target``."""
         resource = target.entry.resource
@@ -89,6 +101,7 @@ class Activity:
                 flow,
                 connector,
                 reason,
+                traffic=traffic,
             )
         )
 
@@ -101,10 +114,12 @@ class Activity:
         reason: Reason,
         resource: ResourceId | None,
         resource_name: str,
+        traffic: Traffic | None = None,
     ) -> None:
         """Notes a refusal, or that a connection was cut; ``resource`` only where the user may know of it (T-10)."""
         now = self._clock.wall()
-        self._add(Happening(self._next(), now, kind, host, transport, port, resource, resource_name, reason=reason))
+        what = Happening(self._next(), now, kind, host, transport, port, resource, resource_name, reason=reason)
+        self._add(what._replace(traffic=traffic))
 
     def state(self, state: str, reason: Reason | None = None) -> None:
         """Notes that the client as a whole is in another state, for example ``sign_in_required``."""

@@ -129,7 +129,7 @@ class ControlLink:
         self._on_standing = on_standing
         self._flow_count = flow_count
         self._facts: Mapping[str, str] = {}
-        self._link = AgentLink(
+        self._link = self.carrier = AgentLink(
             controller.url,
             controller.context(),
             assertion=lambda: make_assertion(identity.device, controller.url, key, clock.wall()),

@@ -35,6 +35,12 @@ class DatagramStream:
         self._on_end = on_end
         self._reader = DatagramReader()
         self._paused = False
+        self._bytes_up = 0
+        self._bytes_down = 0
+
+    def traffic(self) -> tuple[int, int]:
+        """Returns bytes of datagrams sent and received so far, also behind the end."""
+        return self._bytes_up, self._bytes_down
 
     def start(self) -> None:
         """Takes the stream over and sends what waits."""
@@ -46,7 +52,9 @@ class DatagramStream:
         outgoing, stream = self._outgoing, self._stream
         while outgoing and not self._paused and not stream.paused and not stream.ended:
             datagram = outgoing.popleft()
-            if len(datagram) <= DATAGRAM_MAX_BYTES:
+            size = len(datagram)
+            if size <= DATAGRAM_MAX_BYTES:
+                self._bytes_up += size
                 stream.write(encode_datagram(datagram))
 
     def close(self, reason: Reason) -> None:
@@ -59,6 +67,7 @@ class DatagramStream:
         """From the connector. What the application does not take is lost, as datagrams are."""
         self._stream.consumed(len(data))
         for datagram in self._reader.receive_data(data):
+            self._bytes_down += len(datagram)
             self._deliver(datagram)
 
     def eof_received(self) -> None:

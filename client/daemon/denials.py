@@ -1,6 +1,6 @@
 """Every refusal is remembered once: for the user (``status``, ``explain``) and for the controller's records (F-31).
 
-What a connector refused is in the connector's own record; only what never reached one is reported from here. Records are
+What a connector refused is in the connector's own record as well; the flow's id joins the two. Records are
 sent until the controller says that it has stored them. Both lists are bounded; the oldest is dropped first.
 """
 
@@ -22,6 +22,7 @@ from protocol.ids import NO_REVISION, DeviceId, FlowId, ResourceId, Revision
 from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.entropy import new_id
+from runtime.open_reports import Traffic
 
 RECENT_MAX: Final = 200
 RECORDS_MAX: Final = 2_000
@@ -96,17 +97,23 @@ class Denials:
         return next((item for item in self.recent(RECENT_MAX) if _same(item, host, transport, port)), None)
 
     def refused(self, denial: Denial, *, reached_connector: bool = False, flow: FlowId | None = None) -> None:
-        """Remembers a refused connection. ``reached_connector``: the connector writes the record."""
+        """Remembers a refused connection. ``reached_connector``: the connector has a record of it as well."""
         fresh = self._remember("denied", denial.host, denial.transport, denial.port, denial.reason, denial.resource)
-        if fresh and not reached_connector:
+        if fresh:
             self._unreported.append(self._record(denial, flow))
             self._wake.set()
 
     def cut(
-        self, host: str | IPAddress, transport: Transport, port: int | None, reason: Reason, resource: ResourceId
+        self,
+        host: str | IPAddress,
+        transport: Transport,
+        port: int | None,
+        reason: Reason,
+        resource: ResourceId,
+        traffic: Traffic | None = None,
     ) -> None:
-        """Remembers that an open connection was cut; its record is the connector's."""
-        self._remember("cut", host, transport, port, reason, resource)
+        """Remembers that an open connection was cut; its records are the connector's and ``flow_records``'."""
+        self._remember("cut", host, transport, port, reason, resource, traffic)
 
     async def report(self, link: ControlLink) -> None:
         """Sends records for ever; cancelled with the link that it belongs to."""
@@ -146,6 +153,7 @@ class Denials:
         port: int | None,
         reason: Reason,
         resource: ResourceId | None,
+        traffic: Traffic | None = None,
     ) -> bool:
         self.total += 1
         now = self._clock.wall()
@@ -159,7 +167,7 @@ class Denials:
         self._recent.append(Refusal(now, now, text, transport, port, reason, resource))
         entry = None if resource is None else self._entry(resource)
         name = "" if entry is None else entry.resource.name
-        self.activity.ended(kind, host, transport, port, reason, resource, name)
+        self.activity.ended(kind, host, transport, port, reason, resource, name, traffic)
         _log.info("connection.refused", reason=reason.code, transport=transport.value, port=port, resource=resource)
         return True
 

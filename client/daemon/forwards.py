@@ -166,7 +166,7 @@ class Forwards:
             opened.stream.reset(Reason.CANCELLED)
             return
         bridge = SocketBridge(opened.stream, side="client", on_done=done)
-        self._gateway.begin(number, target, tunnel, bridge.abort)
+        self._gateway.begin(number, target, tunnel, bridge.abort, bridge.traffic)
         accepted.hand_over(bridge)
 
     def _judge(self, forward: Forward) -> Permit | Deny:

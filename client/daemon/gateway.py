@@ -8,7 +8,8 @@ from client.core.classify import Denial, Target
 from client.core.reevaluate import reevaluate
 from client.daemon.connector_tunnel import ConnectorTunnel
 from client.daemon.denials import Denials
-from client.daemon.flows import FlowRegistry, OpenFlow
+from client.daemon.flow_records import FlowRecords
+from client.daemon.flows import NO_TRAFFIC, FlowRegistry, OpenFlow, Via
 from client.daemon.opening import ConnectorRefusedError, Opened
 from client.daemon.policy import Policy
 from client.daemon.tunnels import Tunnels
@@ -21,6 +22,7 @@ from protocol.reasons import Reason
 from protocol.streams import StreamKind
 from runtime.clock import Clock
 from runtime.entropy import new_id
+from runtime.open_reports import Traffic
 
 
 class Gateway:
@@ -30,6 +32,7 @@ class Gateway:
         self.policy = policy
         self.flows = flows
         self.denials = denials
+        self.records = FlowRecords(flows, clock)
         self.tunnels: Tunnels | None = None
         self._clock = clock
 
@@ -72,18 +75,29 @@ class Gateway:
         opened, _ = await self._open(wanted, FlowId(new_id("flow")))
         return opened
 
-    def begin(self, flow: FlowId, target: Target, tunnel: ConnectorTunnel, abort: Callable[[Reason], None]) -> None:
-        """A flow is open from here on."""
-        self.flows.add(OpenFlow(flow, target, tunnel.path.connector, abort))
+    def begin(
+        self,
+        flow: FlowId,
+        target: Target,
+        tunnel: ConnectorTunnel,
+        abort: Callable[[Reason], None],
+        traffic: Callable[[], Traffic] = NO_TRAFFIC,
+    ) -> None:
+        """A flow is open from here on; ``traffic`` reads the counters of what moves its bytes."""
+        started = self._clock.wall()
+        self.flows.add(OpenFlow(flow, target, _via(tunnel), abort, started=started, traffic=traffic))
         self.denials.activity.flow("allowed", target, flow, connector=tunnel.path.connector)
 
     def end(self, flow: FlowId, target: Target, reason: Reason) -> None:
         """A flow has ended; one that policy or tunnel ended is shown to the user."""
-        self.flows.remove(flow)
+        ended = self.flows.remove(flow, reason)
+        traffic = None if ended is None else ended.traffic()
+        if reason.number in _TOLD and ended is None:
+            return  # the policy has ended it, and tells so
         if reason.number in _TOLD:
-            self.denials.cut(target.host, target.transport, target.port, reason, target.resource)
+            self.denials.cut(target.host, target.transport, target.port, reason, target.resource, traffic)
         else:
-            self.denials.activity.flow("closed", target, flow, reason=reason)
+            self.denials.activity.flow("closed", target, flow, reason=reason, traffic=traffic)
 
     async def _open(self, wanted: Wanted, flow: FlowId, begun: Begun | None = None) -> tuple[Opened, ConnectorTunnel]:
         tunnels = self.tunnels
@@ -94,6 +108,13 @@ class Gateway:
                 return await tunnels.open(wanted, flow, begun)
         except TimeoutError as exc:
             raise RemoteError(Reason.TIMEOUT, "nobody accepted in time") from exc
+
+
+def _via(tunnel: ConnectorTunnel) -> Via:
+    path, standing = tunnel.path, tunnel.standing
+    if standing is None:
+        return Via(path.connector, path.relay)
+    return Via(path.connector, path.relay, standing.access.jti, standing.access.revision)
 
 
 def _wanted(target: Target) -> Wanted:

@@ -273,7 +273,7 @@ class Interception:
             self._tcp.closed(flow, self._clock.monotonic())
 
         bridge = _FlowBridge(stream, done, closed)
-        self._gateway.flows.rebind(number, bridge.abort)
+        self._gateway.flows.rebind(number, bridge.abort, bridge.traffic)
         try:
             early = sock.recv(FIRST_READ_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -323,7 +323,7 @@ class Interception:
             stream.close(reason)
             ended(reason)
 
-        self._gateway.begin(number, association.target, tunnel, abort)
+        self._gateway.begin(number, association.target, tunnel, abort, stream.traffic)
         commands = table.opened(association)
         stream.start()
         self._execute(commands)

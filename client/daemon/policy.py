@@ -228,4 +228,4 @@ class Policy:
             if reason is Reason.SHUTTING_DOWN:
                 continue
             target = flow.target
-            self._denials().cut(target.host, target.transport, target.port, reason, target.resource)
+            self._denials().cut(target.host, target.transport, target.port, reason, target.resource, flow.traffic())

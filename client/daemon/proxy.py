@@ -198,7 +198,7 @@ class Proxy:
             opened.stream.reset(Reason.CANCELLED)
             return
         bridge = SocketBridge(opened.stream, side="client", on_done=done)
-        self._gateway.begin(number, target, tunnel, bridge.abort)
+        self._gateway.begin(number, target, tunnel, bridge.abort, bridge.traffic)
         greeting.hand_over(bridge, answer(None))
 
     async def _direct(self, greeting: "_Greeting", answer: "Answer", addresses: tuple[SocketAddress, ...]) -> None:

@@ -260,7 +260,7 @@ class _Destination:
 
         stream = DatagramStream(opened.stream, self._outgoing, self._deliver, ended)
         self._send, self._end = stream.send, end
-        gateway.begin(number, target, tunnel, end)
+        gateway.begin(number, target, tunnel, end, stream.traffic)
         stream.start()
 
     async def _direct(self, address: SocketAddress) -> None:

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from heapq import nlargest
 from typing import Any, Final
 
 from client.core.network_names import is_network_name
@@ -28,6 +29,7 @@ from protocol.version import PROTOCOL, SOFTWARE
 from runtime.clock import Clock
 
 SHOWN_DENIALS: Final = 5
+SHOWN_CONNECTIONS: Final = 10
 
 
 class Reporter:
@@ -84,6 +86,8 @@ class Reporter:
             "networks": networks,
             "tunnels": self._tunnels(),
             "flows": len(self._policy.flows),
+            "connections": self._connections(),
+            "records": {"waiting": len(self._gateway.records.queue), "dropped": self._gateway.records.queue.dropped},
             "dns": self.dns(),
             "mode": self._mode,
             "proxy": self.proxy(),
@@ -198,6 +202,25 @@ class Reporter:
                 }
             )
         return found
+
+    def _connections(self) -> list[dict[str, Any]]:
+        """The open flows that have moved most so far."""
+        counted = [(flow.traffic(), flow) for flow in self._policy.flows]
+        return [
+            {
+                "flow": flow.id,
+                "host": str(flow.target.host),
+                "port": flow.target.port,
+                "transport": flow.target.transport.value,
+                "resource": flow.target.resource,
+                "resource_name": flow.target.entry.resource.name,
+                "connector": flow.via.connector,
+                "since": round(flow.started, 3),
+                "bytes_up": up,
+                "bytes_down": down,
+            }
+            for (up, down), flow in nlargest(SHOWN_CONNECTIONS, counted, key=lambda item: sum(item[0]))
+        ]
 
     def _warnings(self) -> list[dict[str, Any]]:
         found = [_warning(error) for error in self.warnings.values()]

@@ -211,6 +211,8 @@ class Session:
     async def stop(self) -> None:
         """The daemon ends: says goodbye."""
         if self.link is not None:
+            self._policy.end_flows(Reason.SHUTTING_DOWN)
+            await self._gateway.records.flush()
             await self.link.say_goodbye()
         await self._disconnect(Reason.SHUTTING_DOWN)
 
@@ -330,6 +332,7 @@ class Session:
             try:
                 scope.spawn_supervised(link.run, name="link")
                 scope.spawn_supervised(lambda: self._denials.report(link), name="reporter")
+                scope.spawn_supervised(lambda: self._gateway.records.report(link), name="flow-records")
                 scope.spawn_supervised(lambda: posture.keep_telling(link), name="posture")
                 scope.spawn_supervised(lambda: self._apply(link, tunnels, newest), name="snapshots")
                 scope.spawn_supervised(lambda: self._tick(link, tunnels), name="tick")

@@ -33,6 +33,7 @@ class FakeController:
         first: what it says in place of Welcome.
         accept_records: acknowledges records by itself.
         announced: the addresses that it tells in Welcome.
+        lives: what a client said of the beginning of its life; a message that says nothing else is not in ``received``.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class FakeController:
         self.first: Message | str | bytes | None = None
         self.accept_records = True
         self.announced: tuple[str, ...] = ()
+        self.lives: list[int] = []
         self.clock_offset_ms = 0
         self.on_message: Callable[[Message], None] | None = None
         self._connection: ServerConnection | None = None
@@ -127,6 +129,11 @@ class FakeController:
 
     async def _note(self, message: Message) -> None:
         async with self._news:
+            if isinstance(message, Records) and message.since_ms is not None:
+                self.lives.append(message.since_ms)
+                if not message.records and not message.opened:
+                    self._news.notify_all()
+                    return
             (self.heartbeats if isinstance(message, Heartbeat) else self.received).append(message)
             if self.on_message is not None:
                 self.on_message(message)

@@ -110,7 +110,9 @@ class FakeDevice:
         return packet if isinstance(found, PacketDrop) else found
 
 
-TUNNEL = cast(ConnectorTunnel, type("T", (), {"path": type("P", (), {"connector": "con_1"})}))
+TUNNEL = cast(
+    ConnectorTunnel, type("T", (), {"path": type("P", (), {"connector": "con_1", "relay": "rel_1"}), "standing": None})
+)
 
 
 class FakeGateway(Gateway):
