@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 from controller.store.chain import ChainFault, ChainReport
 from controller.store.events import EventFilter, StoredEvent
 from controller.store.feed import Feed, Subscription
-from controller.store.store import Store, audit
+from controller.store.store import Store
 from controller.store.unit import Unit
 
 __all__ = [
@@ -21,5 +21,4 @@ __all__ = [
     "StoredEvent",
     "Subscription",
     "Unit",
-    "audit",
 ]

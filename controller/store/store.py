@@ -10,7 +10,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -20,9 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controller.domain.log import Head
-from controller.domain.state import PolicyState
 from controller.store import events, follow, leader, restores, schema
-from controller.store.chain import ChainFault, ChainReport, ChainVerifier
 from controller.store.engine import is_sqlite, make_engine, parse_url, require_file, take_log_lock, writer_of
 from controller.store.feed import Feed
 from controller.store.folds import Sealer
@@ -169,21 +166,6 @@ class Store:
             changes = [change async for change in events.changes_after(connection, self.feed.head)]
         self.feed.advance(changes)
 
-    async def state_at(self, position: int) -> PolicyState:
-        """Returns the state as of ``position`` (beyond the end: the end): time travel by folding from the start."""
-        head = Head(PolicyState())
-        async with self.read() as connection:
-            async for change in events.changes_after(connection, head):
-                if change.position > position:
-                    break
-                head = change.after
-        return head.state
-
-    async def verify_chain(self) -> ChainReport:
-        """Checks the hash chain of the whole log and against the head that this process has seen (T-9, T-70)."""
-        async with self.read() as connection:
-            return await verify(connection, self.feed.head)
-
     async def ping(self) -> None:
         """Asks the database for a sign of life. Raises LocalError(UNAVAILABLE)."""
         async with _in_time(), self.read() as connection:
@@ -195,35 +177,6 @@ class Store:
                 await self._turn.acquire()
         except TimeoutError as exc:
             raise LocalError(Reason.UNAVAILABLE, "the database is busy") from exc
-
-
-async def audit(url: str) -> ChainReport:
-    """Verifies the hash chain of a database that need not be fit to be opened. Raises LocalError as ``Store.open``."""
-    parsed = parse_url(url)
-    require_file(parsed)
-    engine = make_engine(parsed)
-    try:
-        with reachable():
-            async with engine.connect() as connection:
-                await connection.run_sync(schema.require_current)
-                return await verify(connection, None)
-    finally:
-        await engine.dispose()
-
-
-async def verify(connection: AsyncConnection, seen: Head | None) -> ChainReport:
-    """Walks the whole log. A log that ends before ``seen`` lost its tail."""
-    verifier = ChainVerifier()
-    position = 0
-    while rows := await events.rows_after(connection, position):
-        for row in rows:
-            verifier.check(row)
-        position = rows[-1].position
-    report = verifier.report()
-    if seen is not None and seen.position > position:
-        lost = ChainFault(position + 1, f"missing: this process has seen event {seen.position}")
-        report = replace(report, faults=(*report.faults, lost))
-    return report
 
 
 @contextlib.asynccontextmanager

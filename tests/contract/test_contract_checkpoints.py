@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 from checkpoint_steps import Notary
+from log_checks import verify_chain
 from sqlalchemy.exc import DBAPIError
 from store_steps import give, new_network, raw_connection, tamper
 
@@ -122,7 +123,7 @@ async def test_t70_a_log_rewritten_with_its_hashes_disagrees_with_its_checkpoint
     forged = row_hash(event_type=row["type"], actor="somebody", **parts)
     await tamper(url, f"UPDATE events SET actor = 'somebody', hash = '{forged}' WHERE position = 4")
     again = await Store.open(url)
-    assert (await again.verify_chain()).faults == ()
+    assert (await verify_chain(again)).faults == ()
     with pytest.raises(LocalError, match="event 4") as failed:
         await notary.over(again).load()
     assert failed.value.reason is Reason.LOG_CONFLICT

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from log_checks import verify_chain
 from postgres_cluster import Cluster
 from store_steps import give, new_network
 
@@ -85,7 +86,7 @@ async def test_f11_a_full_disk_refuses_writes_and_tears_nothing(small_disk: Path
     assert store.feed.head.position == acknowledged
     # What is known is still read.
     await store.catch_up()
-    report = await store.verify_chain()
+    report = await verify_chain(store)
     assert (report.checked, report.faults) == (acknowledged, ())
     assert not follower.done()
     filler.unlink()

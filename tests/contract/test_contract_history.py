@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+from log_checks import state_at
 from policy_world import START, WEB, fresh_id, fresh_name
 from store_steps import give, new_network, raw_connection
 
@@ -45,7 +46,7 @@ async def test_the_state_of_any_position_is_its_fold(store: Store, url: str) -> 
         head = await history.head_at(position)
         assert head.position == min(position, COUNT)
         assert len(head.state.networks) == head.position
-        assert head == (GENESIS if position == 0 else replace(head, state=await other.state_at(position)))
+        assert head == (GENESIS if position == 0 else replace(head, state=await state_at(other, position)))
     await other.close()
 
 

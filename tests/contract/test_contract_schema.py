@@ -2,10 +2,11 @@
 
 import pytest
 import sqlalchemy as sa
+from log_checks import audit
 from postgres_cluster import Cluster
 from store_steps import raw_connection
 
-from controller.store import Store, audit, schema
+from controller.store import Store, schema
 from protocol.errors import LocalError
 from protocol.reasons import Reason
 

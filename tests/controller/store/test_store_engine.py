@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from log_checks import audit
 
-from controller.store import Store, audit
+from controller.store import Store
 from controller.store.engine import is_sqlite, parse_url, sync_url
 from protocol.errors import LocalError
 from protocol.reasons import Reason
