@@ -4,42 +4,30 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from flow_records import flow_record
 from policy_world import fresh_id
 
 from controller.store import Store, acknowledgements, records
 from controller.store.records import RecordFilter
 from controller.store.retention import close_orphans, purge_connections
 from protocol.control import ConnectionRecord
-from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, RelayId, ResourceId, Revision
+from protocol.ids import DeviceId, ResourceId
 
 AGENT = "con_one"
 
 
 def a_flow(**parts: object) -> ConnectionRecord:
-    base = ConnectionRecord(
-        flow=FlowId(fresh_id("flow")),
-        reporter="connector",
-        device=DeviceId("dev_one"),
-        user="usr_one",
-        resource=ResourceId("res_one"),
-        network=NetworkId("net_one"),
-        connector=ConnectorId(AGENT),
-        relay=RelayId("rel_one"),
-        host="db.internal",
-        address="10.0.0.1",
-        transport="tcp",
-        port=5432,
-        started_ms=1000,
-        ended_ms=2000,
-        bytes_up=0,
-        bytes_down=0,
-        outcome="normal",
-        revision=Revision(7),
-        grants=("gra_one",),
-        token="jti-one",
-        path="relay",
-    )
-    return replace(base, **parts)  # type: ignore[arg-type]
+    ids = {
+        "flow": fresh_id("flow"),
+        "device": "dev_one",
+        "user": "usr_one",
+        "resource": "res_one",
+        "network": "net_one",
+        "connector": AGENT,
+        "relay": "rel_one",
+    }
+    proof = {"grants": ("gra_one",), "token": "jti-one", "path": "relay"}
+    return flow_record(**{**ids, **proof, "bytes_up": 0, "bytes_down": 0, **parts})
 
 
 async def report(store: Store, ended: list[ConnectionRecord], opened: list[ConnectionRecord]) -> None:

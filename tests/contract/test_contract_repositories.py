@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from flow_records import flow_record
 from policy_world import START, fresh_id
 
 from controller.store import (
@@ -20,7 +21,7 @@ from controller.store.device_codes import DeviceCode
 from controller.store.records import RecordFilter
 from protocol.control import ConnectionRecord
 from protocol.errors import RefusedError
-from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, ResourceId, Revision, UserId
+from protocol.ids import UserId
 from protocol.reasons import Reason
 
 NOW = float(START)
@@ -212,28 +213,15 @@ async def test_sealed_secrets_are_kept_by_name(store: Store) -> None:
 
 
 def record(**parts: object) -> ConnectionRecord:
-    base = ConnectionRecord(
-        flow=FlowId(fresh_id("flow")),
-        reporter="connector",
-        device=DeviceId("dev_one"),
-        user=USER,
-        resource=ResourceId("res_one"),
-        network=NetworkId("net_one"),
-        connector=ConnectorId("con_one"),
-        relay=None,
-        host="db.internal",
-        address="10.0.0.1",
-        transport="tcp",
-        port=5432,
-        started_ms=1000,
-        ended_ms=2000,
-        bytes_up=2**40,
-        bytes_down=0,
-        outcome="normal",
-        revision=Revision(7),
-        grants=("gra_one", "gra_two"),
-    )
-    return replace(base, **parts)  # type: ignore[arg-type]
+    ids = {
+        "flow": fresh_id("flow"),
+        "device": "dev_one",
+        "user": USER,
+        "resource": "res_one",
+        "network": "net_one",
+        "connector": "con_one",
+    }
+    return flow_record(**{**ids, "bytes_up": 2**40, "bytes_down": 0, "grants": ("gra_one", "gra_two"), **parts})
 
 
 async def test_records_are_stored_once_however_often_they_are_sent(store: Store) -> None:

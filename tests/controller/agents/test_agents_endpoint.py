@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from agent_station import DEADLINE_S, Identity, Station, hear, hello, new_identity, running_station, say
+from flow_records import flow_record
 from policy_world import PIN, WEB
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
@@ -164,27 +165,16 @@ async def serving(company: Company) -> AsyncIterator[Agent]:
 
 
 def a_record(company: Company, **parts: object) -> ConnectionRecord:
-    record = ConnectionRecord(
-        flow=FlowId(new_id("flow")),
-        reporter="connector",
-        device=DeviceId(company.laptop.agent),
-        user=company.user,
-        resource=company.resource,
-        network=company.network,
-        connector=ConnectorId(company.connector.agent),
-        relay=company.relay,
-        host="web.internal",
-        address="10.0.0.1",
-        transport="tcp",
-        port=443,
-        started_ms=1,
-        ended_ms=2,
-        bytes_up=3,
-        bytes_down=4,
-        outcome="normal",
-        revision=Revision(1),
-    )
-    return replace(record, **parts)  # type: ignore[arg-type]
+    ids = {
+        "flow": new_id("flow"),
+        "device": company.laptop.agent,
+        "user": company.user,
+        "resource": company.resource,
+        "network": company.network,
+        "connector": company.connector.agent,
+        "relay": company.relay,
+    }
+    return flow_record(**{**ids, "host": "web.internal", "port": 443, "revision": Revision(1), **parts})
 
 
 # --- coming in -------------------------------------------------------------------------------------------------------

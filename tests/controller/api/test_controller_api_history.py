@@ -7,10 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 from controller_api import URL, Agent, Controller, Person, code_of
+from flow_records import flow_record
 
 from controller.domain.evaluate import acl_for_device
 from controller.store import records
-from protocol.control import ConnectionRecord
 from protocol.ids import DeviceId, FlowId, ResourceId
 
 
@@ -184,24 +184,14 @@ async def test_a_plan_names_the_connections_that_it_would_cut(world: World) -> N
     network = next(iter(world.controller.services.state.networks))
     reporter = await world.controller.add_connector()
     state = world.controller.services.state
-    record = ConnectionRecord(
+    record = flow_record(
         flow=FlowId("flw_" + "a" * 22),
-        reporter="connector",
         device=DeviceId(world.device),
         user=world.grace.id,
         resource=ResourceId(world.resource),
         network=network,
-        connector=None,
-        relay=None,
         host="wiki.internal",
-        address="10.0.0.9",
-        transport="tcp",
         port=443,
-        started_ms=1,
-        ended_ms=2,
-        bytes_up=0,
-        bytes_down=0,
-        outcome="normal",
         revision=state.position,
     )
     async with world.controller.services.store.transact() as connection:

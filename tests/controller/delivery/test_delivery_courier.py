@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from empty_database import make_database
+from flow_records import flow_record
 from store_steps import give
 from tls_material import TlsMaterial, tls_material
 
@@ -24,7 +25,7 @@ from controller.store import Store, records, secrets, sinks
 from controller.store.sinks import Sink, SinkKind
 from protocol.control import ConnectionRecord
 from protocol.errors import RefusedError
-from protocol.ids import ConnectorId, DeviceId, FlowId, Revision
+from protocol.ids import ConnectorId, FlowId
 from protocol.reasons import Reason
 from runtime.clock import SystemClock
 from runtime.entropy import new_id
@@ -36,26 +37,7 @@ SINK = Sink("snk_1", "siem", "https", "", "", "connections events", 0, 0, 0)
 
 
 def a_flow() -> ConnectionRecord:
-    return ConnectionRecord(
-        flow=FlowId(new_id("flow")),
-        reporter="connector",
-        device=DeviceId("dev_one"),
-        user="usr_one",
-        resource=None,
-        network=None,
-        connector=ConnectorId("con_one"),
-        relay=None,
-        host="db.internal",
-        address="10.0.0.1",
-        transport="tcp",
-        port=5432,
-        started_ms=1000,
-        ended_ms=2000,
-        bytes_up=0,
-        bytes_down=0,
-        outcome="normal",
-        revision=Revision(7),
-    )
+    return flow_record(flow=FlowId(new_id("flow")), connector=ConnectorId("con_one"))
 
 
 @dataclass

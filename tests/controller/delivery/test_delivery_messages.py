@@ -3,32 +3,21 @@
 import json
 import re
 
+from flow_records import flow_record
+
 from controller.delivery.messages import of_connection, of_event, syslog_frame
 from controller.domain.events import NetworkCreated
 from controller.store import StoredEvent
 from controller.store.record_rows import StoredRecord
-from protocol.control import ConnectionRecord
-from protocol.ids import DeviceId, FlowId, NetworkId, Revision
+from protocol.ids import NetworkId
 
-RECORD = ConnectionRecord(
-    flow=FlowId("flw_1"),
-    reporter="connector",
-    device=DeviceId("dev_1"),
-    user="usr_1",
-    resource=None,
-    network=None,
-    connector=None,
-    relay=None,
+RECORD = flow_record(
     host="büro\r\n<1>forged",
     address="",
-    transport="tcp",
     port=443,
     started_ms=1_800_000_000_000,
     ended_ms=1_800_000_001_500,
-    bytes_up=1,
-    bytes_down=2,
     outcome="no_grant",
-    revision=Revision(7),
     grants=("gra_1",),
     token="jti",
 )
