@@ -20,7 +20,10 @@ def put(setting: str, *, as_json: bool) -> int:
     else:
         print_lines(f"{found['key']} = {found['value']}")
         if found.get("restart_needed"):
-            say("It counts from the daemon's next start on.", "next: Restart the daemon, for example by `sudo systemctl restart ostiaryd`.")
+            say(
+                "It counts from the daemon's next start on.",
+                "next: Restart the daemon, for example by `sudo systemctl restart ostiaryd`.",
+            )
     return OK
 
 
