@@ -173,11 +173,11 @@ class Traffic(RuleBasedStateMachine):
     @precondition(lambda self: any(not each.over for each in self.attempts))
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
-        """A retransmitted SYN, or another datagram, must not ask a second time."""
+        """A retransmitted SYN, or another datagram, must not ask a second time; after a refusal it is a new attempt."""
         attempt = data.draw(st.sampled_from([each for each in self.attempts if not each.over]))
-        waiting = len(self.upward)
+        waiting, asks = len(self.upward), 1 if attempt.flow is None else 0
         self.send(attempt)
-        assert len(self.upward) <= waiting + (0 if attempt.flow is not None else 1)
+        assert len(self.upward) <= waiting + asks
 
     @precondition(lambda self: self.open_tcp())
     @rule(data=st.data())
