@@ -82,6 +82,8 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "SIGNING_KEY_DAYS",
             "SIGN_IN_DAYS",
             "ACCESS_TOKEN_S",
+            "CONNECTOR_KEY_WAIT_S",
+            "WORKERS",
             "SECRET_KEY",
         }
     ),
