@@ -34,11 +34,11 @@ demo: $(STAMP) ## the whole product on this machine, told as it happens (KEEP=1 
 	@$(BIN)/python -m lab.demo $(if $(KEEP),--keep)
 
 # One worker has the tests with namespaces and containers, the other ones everything else.
-# Thousands of tests share few cores with a whole network: a handful that failed get one more run, alone, and are named either way.
+# Thousands of tests share few cores with a whole network: what failed gets one more run, alone, which ends at the first failure.
 test: $(STAMP) host-tools ## the whole test suite
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --maxfail 6 $(ARGS) || \
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS) || \
 	    { test $$? -eq 1 && echo "The tests that failed, named above, are run once more, alone:" && \
-	    $(BIN)/python -m pytest -v --last-failed --last-failed-no-failures none $(ARGS); }
+	    $(BIN)/python -m pytest -v --exitfirst --last-failed --last-failed-no-failures none $(ARGS); }
 
 soak: $(STAMP) host-tools ## the long forms of tests that `make test` runs in short
 	@$(BIN)/python -m pytest -m soak $(ARGS)
