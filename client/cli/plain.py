@@ -6,7 +6,7 @@ here; everything else (mistakes, abbreviations, repeated options) is left to typ
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 
@@ -16,11 +16,11 @@ class NotPlainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stood behind the verb."""
+    """What stood behind the verb. ``values`` has every option of the verb that takes one."""
 
     words: tuple[str, ...]
     flags: frozenset[str]
-    values: Mapping[str, str]
+    values: Mapping[str, str | None]
 
     @property
     def as_json(self) -> bool:
@@ -35,9 +35,12 @@ class Found:
         """Returns the argument at ``index``; None when there are fewer."""
         return self.words[index] if index < len(self.words) else None
 
-    def value(self, option: str, default: str) -> str:
-        """Returns what was given for ``option``."""
-        return self.values.get(option, default)
+    def value(self, option: str) -> str:
+        """Returns what ``option`` is, given or by default. Raises NotPlainError when it is neither."""
+        value = self.values[option]
+        if value is None:
+            raise NotPlainError
+        return value
 
     def number(self, text: str, lowest: int, highest: int) -> int:
         """Returns ``text`` as a number in these bounds. Raises NotPlainError."""
@@ -48,12 +51,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """How one verb may be spelt: ``words`` is the least and the most number of arguments."""
+    """How one verb may be spelt.
+
+    ``words`` is the least and the most number of arguments, ``values`` the options that take a value, with their defaults:
+    those that typer declares.
+    """
 
     run: Callable[[Found], int]
     words: tuple[int, int] = (0, 0)
     flags: frozenset[str] = frozenset()
-    values: frozenset[str] = frozenset()
+    values: Mapping[str, str | None] = field(default_factory=dict)
     aliases: Mapping[str, str] | None = None
 
 
@@ -84,7 +91,7 @@ def read(spelling: Plain, arguments: Sequence[str]) -> Found:
     least, most = spelling.words
     if not least <= len(words) <= most:
         raise NotPlainError
-    return Found(tuple(words), frozenset(flags), values)
+    return Found(tuple(words), frozenset(flags), {**spelling.values, **values})
 
 
 def run(arguments: Sequence[str]) -> int | None:
@@ -104,9 +111,9 @@ def _up(found: Found) -> int:
 
     return sign_in.up(
         found.word(0),
-        ca_pin=found.values.get("--ca-pin"),
-        token_file=found.values.get("--token-file"),
-        timeout=found.value("--timeout", "10m"),
+        ca_pin=found.values["--ca-pin"],
+        token_file=found.values["--token-file"],
+        timeout=found.value("--timeout"),
         browser=not found.has("--no-browser"),
         qr=found.has("--qr"),
         as_json=found.as_json,
@@ -120,7 +127,7 @@ def _login(found: Found) -> int:
         None,
         ca_pin=None,
         token_file=None,
-        timeout=found.value("--timeout", "10m"),
+        timeout=found.value("--timeout"),
         browser=not found.has("--no-browser"),
         qr=found.has("--qr"),
         as_json=found.as_json,
@@ -133,8 +140,8 @@ def _auth(found: Found) -> int:
 
     return auth.auth(
         check=found.has("--check"),
-        within=found.values.get("--within"),
-        timeout=found.value("--timeout", "10m"),
+        within=found.values["--within"],
+        timeout=found.value("--timeout"),
         browser=not found.has("--no-browser"),
         as_json=found.as_json,
     )
@@ -155,7 +162,7 @@ def _logout(found: Found) -> int:
 def _status(found: Found) -> int:
     from client.cli import user
 
-    check = found.values.get("--check")
+    check = found.values["--check"]
     if check not in (None, "live", "ready"):
         raise NotPlainError
     return user.status(as_json=found.as_json, watch=found.has("--watch"), check=check)
@@ -179,14 +186,12 @@ def _explain(found: Found) -> int:
 def _request(found: Found) -> int:
     from client.cli import asking
 
-    if "--reason" not in found.values:
-        raise NotPlainError
     return asking.request(
         found.words[0],
-        found.values["--reason"],
-        duration=found.values.get("--for"),
+        found.value("--reason"),
+        duration=found.values["--for"],
         wait=found.has("--wait"),
-        timeout=found.value("--timeout", "1h"),
+        timeout=found.value("--timeout"),
         as_json=found.as_json,
     )
 
@@ -194,7 +199,7 @@ def _request(found: Found) -> int:
 def _requests(found: Found) -> int:
     from client.cli import asking
 
-    return asking.requests(withdraw=found.values.get("--withdraw"), as_json=found.as_json)
+    return asking.requests(withdraw=found.values["--withdraw"], as_json=found.as_json)
 
 
 def _doctor(found: Found) -> int:
@@ -206,7 +211,7 @@ def _doctor(found: Found) -> int:
 def _logs(found: Found) -> int:
     from client.cli import user
 
-    count = found.number(found.value("--lines", "50"), 0, 10_000)
+    count = found.number(found.value("--lines"), 0, 10_000)
     return user.logs(count, follow=found.has("--follow"), as_json=found.as_json)
 
 
@@ -219,23 +224,23 @@ def _version(found: Found) -> int:
 def _ping(found: Found) -> int:
     from client.cli import checking
 
-    count = found.number(found.value("--count", "1"), 1, 1000)
+    count = found.number(found.value("--count"), 1, 1000)
     return checking.ping(found.words[0], count=count, udp=found.has("--udp"), as_json=found.as_json)
 
 
 def _wait(found: Found) -> int:
     from client.cli import checking
 
-    what = found.value("--for", "ready")
+    what = found.value("--for")
     if what not in ("live", "ready", "resource"):
         raise NotPlainError
-    return checking.wait(what, found.word(0), timeout=found.value("--timeout", "60s"), as_json=found.as_json)
+    return checking.wait(what, found.word(0), timeout=found.value("--timeout"), as_json=found.as_json)
 
 
 def _events(found: Found) -> int:
     from client.cli import watching
 
-    count = found.number(found.value("--lines", str(watching.LINES)), 0, 1000)
+    count = found.number(found.value("--lines"), 0, 1000)
     follow, trouble = found.has("--follow"), found.has("--trouble")
     return watching.events(count, follow=follow, trouble=trouble, as_json=found.as_json)
 
@@ -249,7 +254,7 @@ def _netcheck(found: Found) -> int:
 def _report(found: Found) -> int:
     from client.cli import bundle
 
-    return bundle.report(found.values.get("--output"), anonymise=found.has("--anonymise"), as_json=found.as_json)
+    return bundle.report(found.values["--output"], anonymise=found.has("--anonymise"), as_json=found.as_json)
 
 
 def _set(found: Found) -> int:
@@ -295,7 +300,7 @@ def _dns_status(found: Found) -> int:
 def _dns_query(found: Found) -> int:
     from client.cli import dns
 
-    return dns.query(found.words[0], found.value("--type", "A"), as_json=found.as_json)
+    return dns.query(found.words[0], found.value("--type"), as_json=found.as_json)
 
 
 def _dns_reset(found: Found) -> int:
@@ -315,31 +320,33 @@ def _of(*names: str) -> frozenset[str]:
 
 
 VERBS: Final[Mapping[str, Plain]] = {
-    "up": Plain(_up, (0, 1), _of("--no-browser", "--qr"), _of("--ca-pin", "--token-file", "--timeout")),
-    "login": Plain(_login, (0, 0), _of("--no-browser", "--qr"), _of("--timeout")),
-    "auth": Plain(_auth, (0, 0), _of("--check", "--no-browser"), _of("--within", "--timeout")),
+    "up": Plain(_up, (0, 1), _of("--no-browser", "--qr"), {"--ca-pin": None, "--token-file": None, "--timeout": "10m"}),
+    "login": Plain(_login, (0, 0), _of("--no-browser", "--qr"), {"--timeout": "10m"}),
+    "auth": Plain(_auth, (0, 0), _of("--check", "--no-browser"), {"--within": None, "--timeout": "10m"}),
     "down": Plain(_down),
     "logout": Plain(_logout),
-    "status": Plain(_status, (0, 0), _of("--watch"), _of("--check")),
+    "status": Plain(_status, (0, 0), _of("--watch"), {"--check": None}),
     "resources": Plain(_resources, (0, 0), _of("--names")),
     "explain": Plain(_explain, (1, 1), _of("--udp", "--icmp")),
-    "request": Plain(_request, (1, 1), _of("--wait"), _of("--reason", "--for", "--timeout")),
-    "requests": Plain(_requests, (0, 0), _of(), _of("--withdraw")),
+    "request": Plain(_request, (1, 1), _of("--wait"), {"--reason": None, "--for": None, "--timeout": "1h"}),
+    "requests": Plain(_requests, (0, 0), _of(), {"--withdraw": None}),
     "doctor": Plain(_doctor),
-    "logs": Plain(_logs, (0, 0), _of("--follow"), _of("--lines"), {"-f": "--follow", "-n": "--lines"}),
+    "logs": Plain(_logs, (0, 0), _of("--follow"), {"--lines": "50"}, {"-f": "--follow", "-n": "--lines"}),
     "version": Plain(_version),
-    "ping": Plain(_ping, (1, 1), _of("--udp"), _of("--count"), {"-c": "--count"}),
-    "wait": Plain(_wait, (0, 1), _of(), _of("--for", "--timeout")),
-    "events": Plain(_events, (0, 0), _of("--follow", "--trouble"), _of("--lines"), {"-f": "--follow", "-n": "--lines"}),
+    "ping": Plain(_ping, (1, 1), _of("--udp"), {"--count": "1"}, {"-c": "--count"}),
+    "wait": Plain(_wait, (0, 1), _of(), {"--for": "ready", "--timeout": "60s"}),
+    "events": Plain(
+        _events, (0, 0), _of("--follow", "--trouble"), {"--lines": "20"}, {"-f": "--follow", "-n": "--lines"}
+    ),
     "netcheck": Plain(_netcheck, (0, 1)),
-    "report": Plain(_report, (0, 0), _of("--anonymise"), _of("--output"), {"-o": "--output"}),
+    "report": Plain(_report, (0, 0), _of("--anonymise"), {"--output": None}, {"-o": "--output"}),
     "set": Plain(_set, (1, 1)),
     "get": Plain(_get, (0, 1)),
     "accounts": Plain(_accounts),
     "switch": Plain(_switch, (1, 1), _of("--new", "--remove")),
     "forward": Plain(_forward, (1, 2)),
     "dns status": Plain(_dns_status),
-    "dns query": Plain(_dns_query, (1, 1), _of(), _of("--type"), {"-t": "--type"}),
+    "dns query": Plain(_dns_query, (1, 1), _of(), {"--type": "A"}, {"-t": "--type"}),
     "dns reset": Plain(_dns_reset, (0, 0), _of("--forget")),
     "service status": Plain(_service_status),
 }

@@ -17,8 +17,6 @@ _VERBS: Final = {
     "closed": "closed",
     "state": "client",
 }
-LINES: Final = 20
-"""Shown when nobody says how many."""
 TROUBLE: Final = frozenset({"denied", "cut", "state"})
 
 

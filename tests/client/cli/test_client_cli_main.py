@@ -185,6 +185,39 @@ def test_plain_and_spelt_out_commands_do_the_same(
     assert daemon.asked[0] == daemon.asked[1]
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_plain_spellings_are_those_that_typer_declares(verb: str) -> None:
+    from typer.core import TyperArgument, TyperGroup, TyperOption
+    from typer.main import get_command
+
+    from client.cli.commands import app
+
+    command = get_command(app)
+    for word in verb.split():
+        assert isinstance(command, TyperGroup)
+        command = command.commands[word]
+    arguments = [item for item in command.params if isinstance(item, TyperArgument)]
+    flags: set[str] = set()
+    values: dict[str, str | None] = {}
+    aliases: dict[str, str] = {}
+    for option in command.params:
+        if isinstance(option, TyperOption):
+            name, *others = sorted(option.opts, key=len, reverse=True)
+            aliases |= dict.fromkeys(others, name)
+            default = option.default
+            if option.is_flag:
+                assert (default, option.secondary_opts) == (False, [])
+                flags.add(name)
+            else:
+                values[name] = None if default is None else str(default)
+
+    spelling = VERBS[verb]
+    assert spelling.words == (sum(item.required for item in arguments), len(arguments))
+    assert {*spelling.flags, "--json"} == flags
+    assert spelling.values == values
+    assert (spelling.aliases or {}) == aliases
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
