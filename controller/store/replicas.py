@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.store.tables_replicas import AGENT_PRESENCE, REPLICAS, SPENT_ASSERTIONS
@@ -113,23 +112,15 @@ async def held_elsewhere(connection: AsyncConnection, replica: str, since: float
     return [HeldElsewhere(*row) for row in (await connection.execute(query)).fetchall()]
 
 
-async def spend_assertion(connection: AsyncConnection, agent: str, jti: str, expires: float) -> bool:
-    """Spends an assertion for all replicas; False when it was spent before (D7)."""
-    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(SPENT_ASSERTIONS)
-    statement = insert.values(agent=agent, jti=jti, expires=expires).on_conflict_do_nothing()
-    return (await connection.execute(statement.returning(SPENT_ASSERTIONS.c.jti))).scalar_one_or_none() is not None
-
-
 async def spend_assertions(
     connection: AsyncConnection, spent: Sequence[tuple[str, str, float]]
 ) -> frozenset[tuple[str, str]]:
-    """Spends many (agent, jti, expires) in one statement; returns the (agent, jti) that were not spent before (D7)."""
+    """Spends many (agent, jti, expires) in one statement; returns the (agent, jti) that were not spent before (D7).
+
+    PostgreSQL only.
+    """
     # In order, as above: replicas that are shown the same assertions wait for each other in no circle.
     ordered = sorted(spent)
-    if connection.dialect.name != "postgresql":
-        return frozenset(
-            [(agent, jti) for agent, jti, ends in ordered if await spend_assertion(connection, agent, jti, ends)]
-        )
     columns = tuple(list(column) for column in zip(*ordered, strict=True))
     rows = await connection.exec_driver_sql(_SPEND_MANY, columns)
     return frozenset((str(row.agent), str(row.jti)) for row in rows)
