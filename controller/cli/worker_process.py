@@ -57,6 +57,8 @@ class Worker:
         self.number = number
         self.metrics = metrics
         self.serves = False
+        self.has_served = False
+        """Once, in this process or an earlier one."""
         self.restarts = 0
         self.stopping = asyncio.Event()
         self._options = options
@@ -158,4 +160,5 @@ class Worker:
     def _set_serves(self, serves: bool) -> None:
         if self.serves is not serves:
             self.serves = serves
+            self.has_served |= serves
             self._changed()

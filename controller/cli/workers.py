@@ -109,7 +109,7 @@ class Crew:
             served_s, code = await worker.run_once()
             if worker.stopping.is_set():
                 return
-            if not self._announced:
+            if not worker.has_served:
                 # Its own words are in the log. Another attempt would meet the same settings, keys and database.
                 self._code = code if code > 0 else FAILED
                 self._over.set()

@@ -12,9 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.cli import listening, start, worker_process
 from controller.cli.worker_metrics import Member, WorkerMetrics, ask, merged, source_of
 from controller.cli.worker_process import Worker
+from controller.cli.workers import Crew
 from controller.settings import Settings
 from protocol.errors import LocalError
 from protocol.reasons import Reason
+from runtime.lifecycle import Lifecycle
 from runtime.metrics import MetricsServer, Source, gauge
 
 LOOPBACK = "127.0.0.1"
@@ -162,3 +164,53 @@ async def test_a_worker_that_never_served_is_told_from_one_that_did(
     served_s, code = await _ended(f"{NOTIFY}s.send(b'READY=1\\nSTATUS=x')", tmp_path, monkeypatch)
     assert served_s > 0
     assert code == 0
+
+
+async def _crew(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, until: str = "") -> int:
+    """Runs two stand-ins, which know ``number`` and ``folder``, until the crew ends or ``until`` is its status."""
+    prelude = f"import pathlib,time;{NOTIFY}number=sys.argv[1];folder=pathlib.Path({str(folder)!r})\n"
+    monkeypatch.setattr(worker_process, "_CHILD", ("-c", prelude + code))
+    life = Lifecycle()
+    told: list[str] = []
+
+    def ready(text: str = "") -> None:
+        told.append(text)
+        life.stop.set()
+
+    monkeypatch.setattr(life, "ready", ready)
+    settings = Settings(state_dir=folder, database_url="postgresql://a/b", workers=2)
+    async with asyncio.timeout(60):
+        code_of_parent = await Crew(settings, (), life, (), folder).run()
+    assert told == ([until] if until else [])
+    return code_of_parent
+
+
+async def test_a_worker_that_served_and_ends_while_another_starts_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The second one serves when the first has come back.
+    code = """
+runs = folder / "runs"
+if number == "1":
+    with runs.open("a") as file:
+        file.write("x")
+while number == "2" and not (folder / "back").exists():
+    time.sleep(0.01)
+s.send(b"READY=1")
+if number == "1" and runs.read_text() == "x":
+    raise SystemExit(1)
+(folder / "back").touch()
+sys.stdin.read()
+"""
+    assert await _crew(code, tmp_path, monkeypatch, until="2 of 2 workers serve on *:8443") == 0
+    assert (tmp_path / "runs").read_text() == "xx"
+
+
+async def test_a_worker_that_cannot_start_ends_the_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+if number == "2":
+    raise SystemExit(2)
+s.send(b"READY=1")
+sys.stdin.read()
+"""
+    assert await _crew(code, tmp_path, monkeypatch) == 2
