@@ -87,6 +87,8 @@ class Families:
         if had_v4 and not v4:
             laptop.run(IP, "address", "delete", f"{LAPTOP}/24", "dev", "uplink")
         if had_v6 and not v6:
+            # Unlike that of IPv4, the route stays when the address goes.
+            laptop.run(IP, "-6", "route", "delete", "default", "via", _GATEWAY_V6, check=False)
             laptop.run(IP, "address", "delete", f"{LAPTOP_V6}/64", "dev", "uplink")
         self._resolv_conf.write_text(f"nameserver {name_server}\noptions timeout:2 attempts:1\n")
 
