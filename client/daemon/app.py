@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -62,6 +62,15 @@ away must not make the service fail."""
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _WayIn:
+    """How connections come to us, as far as the verbs must know it."""
+
+    names: HostDns | ProxyNames
+    knobs: Knobs
+    checks: dict[str, HostCheck]
+
+
 class Daemon:
     """One client daemon. ``run`` it once."""
 
@@ -104,36 +113,19 @@ class Daemon:
         gateway = Gateway(policy, flows, denials, clock)
         session = Session(store, policy, gateway, denials, clock, scope, sock_mark=settings.mark)
         reporter = Reporter(session, policy, gateway, denials, clock, mode=settings.mode, pool=pool)
-        checks: dict[str, HostCheck] = {}
-        names: HostDns | ProxyNames
         if tun is None:
-            stored = StrictNames(state, NameGuard(strict=settings.strict_dns))
-            await asyncio.to_thread(stored.load)
-            names = ProxyNames(stored, policy)
-            policy.on_change.append(names.follow)
-            proxy = await self._start_proxy(settings, Ways(classifier, clock, stored.guard), gateway, scope)
-            undo.callback(proxy.stop)
-            reporter.proxy = lambda: proxy.address
-            knobs = Knobs(proxy.set_udp_idle, names.set_strict, proxy.move)
-            checks["proxy"] = lambda: _said(f"SOCKS5 and HTTP CONNECT on {proxy.address}.")
+            way_in = await self._by_proxy(settings, state, classifier, gateway, reporter, undo, scope)
         else:
-            policy.on_change.append(tun.follow_policy)
-            tun.active = lambda: session.active
-            await tun.start(classifier, gateway)
-            reporter.local_networks = lambda: tun.local.current
-            reporter.dns, reporter.warnings = tun.dns.status, tun.warnings
-            tun.spared = lambda: _infrastructure(session, gateway)
-            checks |= tun.checks()
-            names, knobs = tun.dns, Knobs(tun.set_udp_idle, tun.dns.set_strict)
+            way_in = await self._by_tun(tun, classifier, session, gateway, reporter)
         # Only root can give the socket to a group; a user's own daemon is that user's alone.
         gid = group_id(settings.group) if os.geteuid() == 0 else None
-        desk = self._desk(session, gateway, reporter, checks, accounts, scope)
+        desk = self._desk(session, gateway, reporter, way_in.checks, accounts, scope)
         forwards = Forwards(classifier, gateway, clock, scope)
         desk.more["forward"] = forwards.verb
         undo.push_async_callback(forwards.stop)
         await forwards.keep(tuple(map(parse_forward, settings.forwards)))
-        desk.more.update(dns_verbs(names))
-        preferences = Preferences(state, known_preferences.known(self._settings, knobs, policy, desk.reach))
+        desk.more.update(dns_verbs(way_in.names))
+        preferences = Preferences(state, known_preferences.known(self._settings, way_in.knobs, policy, desk.reach))
         await preferences.load()
         desk.more.update(preferences.verbs())
         if not chosen.connect:
@@ -151,6 +143,39 @@ class Daemon:
                 await self._serve(lifecycle, session, reporter)
             finally:
                 await session.stop()
+
+    async def _by_proxy(
+        self,
+        settings: ClientSettings,
+        state: StateDir,
+        classifier: Classifier,
+        gateway: Gateway,
+        reporter: Reporter,
+        undo: AsyncExitStack,
+        scope: TaskScope,
+    ) -> _WayIn:
+        """Serves the programs that ask the proxy."""
+        stored = StrictNames(state, NameGuard(strict=settings.strict_dns))
+        await asyncio.to_thread(stored.load)
+        names = ProxyNames(stored, gateway.policy)
+        gateway.policy.on_change.append(names.follow)
+        proxy = await self._start_proxy(settings, Ways(classifier, self._clock, stored.guard), gateway, scope)
+        undo.callback(proxy.stop)
+        reporter.proxy = lambda: proxy.address
+        checks: dict[str, HostCheck] = {"proxy": lambda: _said(f"SOCKS5 and HTTP CONNECT on {proxy.address}.")}
+        return _WayIn(names, Knobs(proxy.set_udp_idle, names.set_strict, proxy.move), checks)
+
+    async def _by_tun(
+        self, tun: TunMode, classifier: Classifier, session: Session, gateway: Gateway, reporter: Reporter
+    ) -> _WayIn:
+        """Serves every program on the host."""
+        gateway.policy.on_change.append(tun.follow_policy)
+        tun.active = lambda: session.active
+        await tun.start(classifier, gateway)
+        reporter.local_networks = lambda: tun.local.current
+        reporter.dns, reporter.warnings = tun.dns.status, tun.warnings
+        tun.spared = lambda: _infrastructure(session, gateway)
+        return _WayIn(tun.dns, Knobs(tun.set_udp_idle, tun.dns.set_strict), tun.checks())
 
     def _desk(
         self,
