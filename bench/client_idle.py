@@ -1,8 +1,15 @@
-"""``make bench-idle``: what the client costs while nobody does anything, and how long a start takes.
+"""``make bench-idle``: what the client costs while nobody does anything, how long a start takes, how fast names are answered.
 
-cold start    from exec to READY=1 on systemd's notification socket: signed in, device up, self-test passed, online
-memory        PSS of the daemon and its guard, minutes after the last connection would be the same: nothing grows
+cold start    from exec to READY=1 on systemd's notification socket: signed in, device up, self-test passed, online;
+              its CPU, too, which says more where the machine is busy
+memory        RSS of the daemon and its guard, and PSS, which counts a page that several share in parts
 CPU           of one core, over the seconds that --seconds names, with one warm tunnel and without one
+flows         RSS and CPU of client and connector with 1,000 and 10,000 open, quiet TCP connections, and RSS when they
+              have ended (``bench.client_flows``)
+names         answers per second and their 99th percentile with one and with 64 questions under way; beside them the
+              name server behind the client, asked directly (``bench.client_dns``)
+
+It takes under three minutes on two quiet cores by estimate, and took 213 s beside other work. A megabyte is 10^6 bytes.
 """
 
 import argparse
@@ -14,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench import client_dns, client_flows
 from bench.run import RESULTS, Figures, cpu_seconds, machine
 from lab.hosts import Lab
 from lab.processes import LabError, wait_for
@@ -25,24 +33,40 @@ def main() -> int:
     """Measures, prints, records."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--starts", type=int, default=5, help="cold starts")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of watching an idle daemon, for each kind")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of watching an idle daemon, for each kind")
+    parser.add_argument("--flows", type=int, nargs="*", default=[1_000, 10_000], metavar="COUNT", help="ascending")
+    parser.add_argument("--dns-seconds", type=float, default=2.0, help="for each of six measurements of names")
     parser.add_argument("--no-record", action="store_true", help="print only")
     options = parser.parse_args()
+    described = machine()
     figures = Figures()
+    began = time.monotonic()
+
+    def stage(what: str) -> None:
+        print(f"{time.monotonic() - began:4.0f} s  {what}", file=sys.stderr, flush=True)
+
     with (
         tempfile.TemporaryDirectory(prefix="ostiary-idle-") as folder,
         Lab(Path(folder), f"osti{os.getpid() % 10000}") as lab,
     ):
+        stage("the lab")
         product = Product(lab)
         product.start_all(lab)
+        stage("cold starts")
         for _ in range(options.starts):
             product.lab.stop(product.lab.process("client"))
             figures.add("cold start to READY=1", start(product, Path(folder)), "s")
+            figures.add("cold start, CPU of ostiaryd", sum(map(cpu_seconds, product.lab.pids("client"))), "s")
         wait_for("the client", lambda: product.client_status().get("state") == "online", 20)
+        stage("idle")
         idle(product, figures, options.seconds, "no tunnel")
         product.lab["laptop"].run(*CURL, "http://wiki.corp.internal/")
         idle(product, figures, options.seconds, "one tunnel")
-    described = machine()
+        stage("idle flows")
+        client_flows.measure(product, figures, options.flows, options.seconds / 2)
+        stage("names")
+        names(product, figures, options.dns_seconds)
+    stage("done")
     print("\n".join(f"{key}: {value}" for key, value in described.items()))
     print(figures.table())
     if not options.no_record:
@@ -81,7 +105,15 @@ def idle(product: Product, figures: Figures, seconds: float, kind: str) -> None:
     used = sum(cpu_seconds(pid) - before[pid] for pid in processes)
     figures.add(f"CPU idle, {kind}", 100 * used / passed, "% of a core")
     for pid, name in processes.items():
-        figures.add(f"memory idle, {kind}: {name}", pss(pid), "MB")
+        figures.add(f"RSS idle, {kind}: {name}", client_flows.rss(pid), "MB")
+        figures.add(f"PSS idle, {kind}: {name}", pss(pid), "MB")
+
+
+def names(product: Product, figures: Figures, seconds: float) -> None:
+    """Answers of the client's resolver and of the name server behind it."""
+    for case, row in client_dns.measure(product, seconds).items():
+        figures.add(f"names, {case}: answers", row["per_s"], "1/s")
+        figures.add(f"names, {case}: p99", row["p99_ms"], "ms")
 
 
 def idle_pids(product: Product) -> list[int]:
@@ -105,10 +137,10 @@ def name_of(pid: int) -> str:
 
 
 def pss(pid: int) -> float:
-    """Proportional set size in megabytes. Raises LabError."""
+    """Proportional set size in megabytes (10^6 bytes). Raises LabError."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1000
+            return int(line.split()[1]) * 1024 / 1e6
     raise LabError(f"the kernel does not tell the memory of {pid}")
 
 
