@@ -1,8 +1,10 @@
 """Which addresses our own servers' names had lately: the next connection to one need not ask a resolver first.
 
-An address is no trust: whoever answers must show a certificate for the name (C12, T-60). So a memory that is out of date
-costs time at most, and not much of it: behind the remembered addresses the name is resolved all the same
-(``runtime.sockets``). Another network may know other addresses: ``clear`` when the host has moved (F-17).
+An address is no trust: whoever answers must show a certificate for the name (C12, T-60), and only where somebody did is
+remembered. Nobody there any more costs a moment: behind the remembered addresses the name is resolved all the same
+(``runtime.sockets``). Somebody else there, or a host that takes connections and says nothing, wins that race and costs the
+one attempt, because who dials forgets an address that did not prove itself again (F-5, F-7). Another network may know other
+addresses: ``clear`` when the host has moved (F-17).
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +36,7 @@ class AddressMemory:
         return addresses
 
     def store(self, host: str, port: int, addresses: Sequence[Any]) -> None:
-        """Takes what a resolver said."""
+        """Takes where ``host`` has proved to be."""
         self._found.pop((host, port), None)
         if addresses:
             self._found[host, port] = (self._now(), tuple(addresses))

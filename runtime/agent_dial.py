@@ -22,7 +22,7 @@ from protocol.rendezvous import REASON_HEADER
 from protocol.version import SOFTWARE
 from runtime.addresses import AddressMemory
 from runtime.http import check_url, refusal
-from runtime.sockets import connect_socket
+from runtime.sockets import connect_socket, remember
 
 CONNECT_DEADLINE_S: Final = 5.0
 """TCP, TLS and upgrade, together."""
@@ -39,7 +39,7 @@ class Dialler:
         assertion: makes a fresh assertion for each attempt (RFC 7523).
         on_hint: takes the seconds for which a refusing controller asks us to wait.
         sock_mark: SO_MARK of the socket.
-        addresses: those that the controller's names had lately.
+        addresses: where the controller's names proved to be lately.
     """
 
     context: ssl.SSLContext | None
@@ -72,12 +72,13 @@ class Dialler:
         )
         address = f"{'wss' if tls else 'ws'}://{parts.netloc}{parts.path.rstrip('/')}{AGENT_PATH}"
         try:
-            return await self._upgrade(address, sock, host if tls else None)
+            peer = sock.getpeername()
+            connection = await self._upgrade(address, sock, host if tls else None)
         except BaseException as exc:
             # On success the transport owns the socket; on failure it may never have taken it.
             sock.close()
-            if self.addresses is not None and isinstance(exc, ssl.SSLError | InvalidHandshake):
-                # Somebody else may have that address now.
+            if self.addresses is not None:
+                # Somebody else may have that address now, or nobody who answers: also the deadline ends here.
                 self.addresses.forget(host)
             if isinstance(exc, InvalidStatus):
                 raise self._refused(exc) from exc
@@ -87,6 +88,8 @@ class Dialler:
                 text = str(exc) or type(exc).__name__
                 raise RemoteError(Reason.CONTROLLER_UNREACHABLE, f"{host}: {text}") from exc
             raise
+        remember(self.addresses, host, port, peer)
+        return connection
 
     async def _upgrade(self, url: str, sock: socket.socket, server_hostname: str | None) -> ClientConnection:
         return await connect(

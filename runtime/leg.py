@@ -24,12 +24,11 @@ from protocol.rendezvous import FIRST_HEADER, FIRST_TAKEN, REASON_HEADER, encode
 from runtime.addresses import AddressMemory
 from runtime.leg_frames import Piece
 from runtime.leg_protocol import SHUTDOWN_DEADLINE_S, Leg, LegReceiver
-from runtime.sockets import connect_socket
+from runtime.sockets import connect_socket, remember
 
 DIAL_DEADLINE_S: Final = 10.0
 _RESPONSE_MAX_BYTES: Final = 16 * 1024
-_SOMEBODY_ELSE: Final = frozenset({Reason.CERTIFICATE_UNTRUSTED, Reason.TLS_FAILED})
-"""Who answers so at a remembered address may have it since."""
+_NO_ANSWER: Final = frozenset({Reason.TIMEOUT, Reason.RELAY_UNREACHABLE})
 _TICKET_BESIDE_FIRST: Final = 2 * 1024
 """A longer ticket, which none is, and the first bytes might not both fit UPGRADE_HEADER_MAX_BYTES."""
 
@@ -64,8 +63,8 @@ async def dial_leg(
         local_mark: SO_MARK of the socket, so that the client's own routing rule lets it pass.
         deadline: Seconds for resolving, connecting, TLS and upgrade together. On CONNECT_PATH the answer may take
             PAIRING_DEADLINE_S because it comes when the pair is made.
-        address: Connect to this address in place of resolving ``host``.
-        known: Addresses that ``host`` had lately.
+        address: Connect to this address in place of resolving ``host``; then ``known`` counts for nothing.
+        known: Where ``host`` proved to be lately. An address that does not prove itself in time is forgotten.
         first: See ``RelayLine.upgrade``.
         high_water: Bytes in the transport above which ``Leg.paused`` is true.
         ping_interval_s: See protocol.limits.
@@ -117,15 +116,13 @@ async def open_line(
 
     Args and errors are those of ``dial_leg``. Who gets the line calls ``upgrade`` or ``close``.
     """
-    line = RelayLine(host, port)
+    line = RelayLine(host, port, None if address is not None else known)
     try:
         with _named_errors(host, port, deadline):
             async with asyncio.timeout(deadline):
-                await _connect(line, address or host, context, local_mark, deadline, known)
-    except BaseException as exc:
+                await _connect(line, address or host, context, local_mark, deadline)
+    except BaseException:
         line.close()
-        if known is not None and isinstance(exc, RemoteError) and exc.reason in _SOMEBODY_ELSE:
-            known.forget(host)
         raise
     return line
 
@@ -146,17 +143,13 @@ def _named_errors(host: str, port: int, deadline: float) -> Iterator[None]:
 
 
 async def _connect(
-    line: "RelayLine",
-    target: str,
-    context: ssl.SSLContext,
-    local_mark: int | None,
-    deadline: float,
-    known: AddressMemory | None,
+    line: "RelayLine", target: str, context: ssl.SSLContext, local_mark: int | None, deadline: float
 ) -> None:
     sock = await connect_socket(
-        target, line.port, mark=local_mark, deadline_s=deadline, what=Reason.RELAY_UNREACHABLE, known=known
+        target, line.port, mark=local_mark, deadline_s=deadline, what=Reason.RELAY_UNREACHABLE, known=line.known
     )
     try:
+        peer = sock.getpeername()
         await asyncio.get_running_loop().create_connection(
             lambda: line,
             sock=sock,
@@ -166,8 +159,11 @@ async def _connect(
             ssl_shutdown_timeout=SHUTDOWN_DEADLINE_S,
         )
     except BaseException:
+        # Somebody else may have that address now, or nobody who answers: also a deadline, ours or the caller's, ends here.
         sock.close()
+        line.forget()
         raise
+    remember(line.known, line.host, line.port, peer)
 
 
 def _plain_leg() -> Leg:
@@ -177,9 +173,10 @@ def _plain_leg() -> Leg:
 class RelayLine(asyncio.Protocol):
     """A connection to a relay whose certificate was verified; made by ``open_line``. ``upgrade`` makes a leg of it, once."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, known: AddressMemory | None = None) -> None:
         self.host = host
         self.port = port
+        self.known = known
         self._websocket: ClientProtocol | None = None
         self._first = b""
         self._make_leg = _plain_leg
@@ -217,6 +214,10 @@ class RelayLine(asyncio.Protocol):
                 async with asyncio.timeout(deadline):
                     self._ask(path, ticket)
                     return await self._answer()
+        except RemoteError as error:
+            if error.reason in _NO_ANSWER and not isinstance(error, RefusedError):
+                self.forget()
+            raise
         finally:
             if not self._handed_out:
                 self.close()
@@ -225,6 +226,11 @@ class RelayLine(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether it can still be upgraded, as far as is known here."""
         return self._transport is not None and not self._transport.is_closing() and not self._done.is_set()
+
+    def forget(self) -> None:
+        """The next line does not begin where this one led."""
+        if self.known is not None:
+            self.known.forget(self.host)
 
     def close(self) -> None:
         """Ends a connection that nobody will use."""

@@ -83,7 +83,7 @@ async def connect_socket(
         deadline_s: for everything together.
         what: reason of the RemoteError that every failure becomes.
         admit: asked for every address that the name has, before any is dialled (T-15, T-33); then straight only.
-        known: remembers what names resolve to; not used with ``admit``.
+        known: where servers proved to be lately (``remember``); not used with ``admit``.
 
     Raises:
         RemoteError: ``what``, or PROXY_UNREACHABLE.
@@ -138,15 +138,18 @@ async def connect_one(address: Any, *, mark: int | None = None, segment: int | N
     return sock
 
 
+def remember(known: AddressMemory | None, host: str, port: int, peer: Any) -> None:
+    """Takes the address of who proved to be ``host``. Its hour is not begun anew; a proxy's address leads elsewhere."""
+    if known is not None and upstream_proxy.proxy_for(host, port) is None and peer not in known.find(host, port):
+        known.store(host, port, [peer])
+
+
 async def _connect_own(host: str, port: int, mark: int | None, known: AddressMemory | None) -> socket.socket:
     """Connects to a server of ours: where it was lately, and where its name leads now. Raises OSError."""
     remembered = () if known is None else known.find(host, port)
 
     async def resolved() -> socket.socket:
-        addresses = (await _resolve(host, port))[:ADDRESSES_MAX]
-        if known is not None:
-            known.store(host, port, addresses)
-        return await _connect_narrow(addresses, mark)
+        return await _connect_narrow((await _resolve(host, port))[:ADDRESSES_MAX], mark)
 
     if not remembered:
         return await resolved()
