@@ -110,7 +110,7 @@ class Enforced(Message):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRecord:
-    """One flow, closed or denied. Written by the connector; by the client only for what never reached a connector.
+    """One flow, closed or denied, as one side saw it: its connector, or the client, which alone knows what reached no connector.
 
     ``outcome`` is a Reason code (``normal`` when it was served). Times are Unix milliseconds.
     """

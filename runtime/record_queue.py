@@ -55,7 +55,7 @@ class RecordQueue:
         self._batch = BATCH_MAX
         self._failures = 0
         self.dropped = 0
-        """Records lost because the queue was full, or given up, since the start."""
+        """Records lost because the queue was full, given up, or left behind by another identity, since the start."""
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._opened) + len(self._sending)
@@ -82,7 +82,8 @@ class RecordQueue:
                 self.dropped += 1
 
     def clear(self) -> None:
-        """Forgets everything: it is another's."""
+        """Forgets everything: it is another's. What was over is counted as lost."""
+        self.dropped += len(self._waiting) + len(self._sending.records)
         self._waiting.clear()
         self._opened.clear()
         self._sending = Batch()

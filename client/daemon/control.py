@@ -21,7 +21,6 @@ from protocol.control import (
     AccessTokenRequest,
     AuthoriseReply,
     AuthoriseRequest,
-    ConnectionRecord,
     DeviceReport,
     Enforced,
     ExplainReply,
@@ -31,8 +30,6 @@ from protocol.control import (
     Hello,
     Message,
     PushSnapshot,
-    Records,
-    RecordsAccepted,
     Revoked,
     SignOut,
     Welcome,
@@ -229,10 +226,6 @@ class ControlLink:
     async def list_requests(self) -> tuple[AskedFor, ...]:
         """What the user asked for, newest first. Raises as ``authorise``."""
         return await self._ask(ListRequests(self._link.next_id()))
-
-    async def report(self, records: tuple[ConnectionRecord, ...]) -> None:
-        """Sends records; returns when they are stored. Raises RemoteError: send them again later."""
-        await self._request(Records(self._link.next_id(), records), RecordsAccepted)
 
     def say_facts(self, facts: Mapping[str, str]) -> None:
         """Says how this device is set up (``protocol.device_facts``), now if connected, and with each Hello from now on."""

@@ -1,23 +1,20 @@
 """Every refusal is remembered once: for the user (``status``, ``explain``) and for the controller's records (F-31).
 
-What a connector refused is in the connector's own record as well; the flow's id joins the two. Records are
-sent until the controller says that it has stored them. Both lists are bounded; the oldest is dropped first.
+What a connector refused is in the connector's own record as well; the flow's id joins the two. The list is bounded, and the
+oldest is dropped first; the records wait with those of flows (``flow_records``).
 """
 
-import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from client.core.classify import Denial
 from client.daemon.activity import Activity, Kind
-from client.daemon.control import ControlLink
 from protocol.acl.model import Entry, IPAddress, Transport
 from protocol.control import ConnectionRecord
-from protocol.errors import OstiaryError
 from protocol.ids import NO_REVISION, DeviceId, FlowId, ResourceId, Revision
 from protocol.reasons import Reason
 from runtime.clock import Clock
@@ -25,12 +22,8 @@ from runtime.entropy import new_id
 from runtime.open_reports import Traffic
 
 RECENT_MAX: Final = 200
-RECORDS_MAX: Final = 2_000
-BATCH_MAX: Final = 200
 SAME_WITHIN_S: Final = 10.0
 """An application that retries is counted, not recorded again."""
-_REPORT_PAUSE_S: Final = 1.0
-_RETRY_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -65,7 +58,7 @@ class Refusal:
 
 
 class Denials:
-    """The list and the reporter.
+    """The list.
 
     Args:
         clock: Unix time by the controller's clock.
@@ -80,8 +73,8 @@ class Denials:
         self._entry = entry
         self._revision = revision
         self._recent: deque[Refusal] = deque(maxlen=RECENT_MAX)
-        self._unreported: deque[ConnectionRecord] = deque(maxlen=RECORDS_MAX)
-        self._wake = asyncio.Event()
+        self.on_record: Callable[[ConnectionRecord], None] = lambda _: None
+        """Takes the record of each refusal; device and user are still to be filled in."""
         self.activity = Activity(clock)
         """Everything that happens, refusals among it."""
         self.total = 0
@@ -96,12 +89,11 @@ class Denials:
         """Returns the newest refusal of this destination."""
         return next((item for item in self.recent(RECENT_MAX) if _same(item, host, transport, port)), None)
 
-    def refused(self, denial: Denial, *, reached_connector: bool = False, flow: FlowId | None = None) -> None:
-        """Remembers a refused connection. ``reached_connector``: the connector has a record of it as well."""
+    def refused(self, denial: Denial, *, flow: FlowId | None = None) -> None:
+        """Remembers a refused connection. ``flow``: its id, if a connector may have been asked: then it has a record as well."""
         fresh = self._remember("denied", denial.host, denial.transport, denial.port, denial.reason, denial.resource)
         if fresh:
-            self._unreported.append(self._record(denial, flow))
-            self._wake.set()
+            self.on_record(self._record(denial, flow))
 
     def cut(
         self,
@@ -115,35 +107,10 @@ class Denials:
         """Remembers that an open connection was cut; its records are the connector's and ``flow_records``'."""
         self._remember("cut", host, transport, port, reason, resource, traffic)
 
-    async def report(self, link: ControlLink) -> None:
-        """Sends records for ever; cancelled with the link that it belongs to."""
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(_REPORT_PAUSE_S)  # what comes together goes together
-            batch = tuple(self._unreported)[:BATCH_MAX]
-            if not batch:
-                self._wake.clear()
-                continue
-            mine = tuple(self._owned(record, link) for record in batch)
-            try:
-                await link.report(mine)
-            except OstiaryError as error:
-                _log.debug("records.not_stored", reason=error.reason.code, count=len(batch))
-                await asyncio.sleep(_RETRY_S)
-                continue
-            for record in batch:
-                if self._unreported and self._unreported[0] is record:
-                    self._unreported.popleft()
-
     def forget(self) -> None:
-        """Another identity: nothing of the last one's is reported under its name."""
+        """Another identity: nothing of the last one's is shown to it."""
         self._recent.clear()
-        self._unreported.clear()
         self.activity.forget()
-
-    @staticmethod
-    def _owned(record: ConnectionRecord, link: ControlLink) -> ConnectionRecord:
-        return replace(record, device=link.identity.device, user=link.identity.user)
 
     def _remember(
         self,

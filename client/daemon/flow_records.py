@@ -1,4 +1,5 @@
-"""What this client saw of its flows, for the controller: start, bytes, end and reason; the other side is the connector's record.
+"""What this client saw of its flows, for the controller: start, bytes, end and reason, and what was refused; the other side is
+the connector's record.
 
 Both records have the flow's id and the id of the access token, so that the controller can hold them against each other. They wait
 in a bounded queue until they are stored; what had to be dropped is counted. Reports of many clients are much work for a
@@ -7,6 +8,7 @@ controller, so that they wait for each other longer than a connector's, and long
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Final
 
 from client.daemon.control import ControlLink
@@ -43,7 +45,8 @@ class FlowRecords:
         self._clock = clock
         self._reports = OpenReports(self.queue, self._traffic, self._open_record)
         self._identity: tuple[DeviceId, str] | None = None
-        """Device and user of the flows that are open; they are another's only after all have ended."""
+        """Device and user of the flows that are open; they are another's only after all have ended. Of whoever was signed in
+        last, while nobody is."""
         self._began = clock.monotonic()
         self._since_ms: int | None = None
         self._stored = asyncio.Event()
@@ -52,7 +55,7 @@ class FlowRecords:
 
     async def report(self, link: ControlLink) -> None:
         """Reports for ever; cancelled with the link that it belongs to."""
-        self._adopt((link.identity.device, link.identity.user))
+        self.adopt(link.identity.device, link.identity.user)
         carrier = link.carrier
         reporter = Reporter(
             self.queue,
@@ -85,12 +88,18 @@ class FlowRecords:
                     self._stored.clear()
                     await self._stored.wait()
 
-    def _adopt(self, identity: tuple[DeviceId, str]) -> None:
-        """Nothing of one identity is reported under another's name."""
-        if identity != self._identity:
-            self._identity = identity
+    def adopt(self, device: DeviceId, user: str) -> None:
+        """What is recorded from now on is theirs. Nothing of one identity is reported under another's name."""
+        if (device, user) != self._identity:
+            self._identity = device, user
             self.queue.clear()
             self._began, self._since_ms = self._clock.monotonic(), None
+
+    def refused(self, record: ConnectionRecord) -> None:
+        """Queues the record of a refusal; device and user are filled in here."""
+        if self._identity is not None:
+            device, user = self._identity
+            self.queue.add(replace(record, device=device, user=user))
 
     def _life_began_ms(self) -> int:
         """Reckoned once, when the controller's time is known: what was open before is over."""

@@ -10,7 +10,7 @@ from client.daemon.connector_tunnel import ConnectorTunnel
 from client.daemon.denials import Denials
 from client.daemon.flow_records import FlowRecords
 from client.daemon.flows import NO_TRAFFIC, FlowRegistry, OpenFlow, Via
-from client.daemon.opening import ConnectorRefusedError, Opened
+from client.daemon.opening import Opened
 from client.daemon.policy import Policy
 from client.daemon.tunnels import Tunnels
 from client.daemon.wanted import Begun, Wanted
@@ -33,6 +33,7 @@ class Gateway:
         self.flows = flows
         self.denials = denials
         self.records = FlowRecords(flows, clock)
+        denials.on_record = self.records.refused
         self.tunnels: Tunnels | None = None
         self._clock = clock
 
@@ -47,14 +48,14 @@ class Gateway:
         """Opens a stream for ``target``, or goes on with one that was begun, and judges once more before anything flows.
 
         Raises:
-            OstiaryError: why not; it has been remembered, and reported if no connector did it.
+            OstiaryError: why not; it has been remembered and recorded.
         """
         self.denials.activity.flow("held", target, flow)
         try:
             opened, tunnel = await self._open(_wanted(target), flow, begun)
         except OstiaryError as error:
             denial = Denial(target.host, target.transport, target.port, error.reason, target.resource)
-            self.denials.refused(denial, reached_connector=isinstance(error, ConnectorRefusedError), flow=flow)
+            self.denials.refused(denial, flow=flow)
             raise
         return self._judged(target, flow, opened), tunnel
 

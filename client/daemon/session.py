@@ -51,7 +51,7 @@ class Session:
         store: files.
         policy: what is in force.
         gateway: is given the tunnels.
-        denials: reports over the link.
+        denials: learns of each change of the state.
         clock: is set by the controller's.
         scope: owns the link's task.
         sock_mark: SO_MARK of our sockets.
@@ -131,6 +131,8 @@ class Session:
         """Takes up what an earlier run left. Raises LocalError for damaged files."""
         self.controller = self._store.controller()
         self.identity = self._store.identity()
+        if self.identity is not None:
+            self._gateway.records.adopt(self.identity.device, self.identity.user)
         await self._policy.changed()
         await self._reconnect()
 
@@ -331,7 +333,6 @@ class Session:
             captive = self.captive = self._captive_watch(controller, link)
             try:
                 scope.spawn_supervised(link.run, name="link")
-                scope.spawn_supervised(lambda: self._denials.report(link), name="reporter")
                 scope.spawn_supervised(lambda: self._gateway.records.report(link), name="flow-records")
                 scope.spawn_supervised(lambda: posture.keep_telling(link), name="posture")
                 scope.spawn_supervised(lambda: self._apply(link, tunnels, newest), name="snapshots")

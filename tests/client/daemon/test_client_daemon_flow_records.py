@@ -4,16 +4,24 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from client_world import DEVICE, GRANT, USER, World, entry, online, resource_id
+from client_world import DEVICE, GRANT, USER, World, client_world, entry, online, resource_id, running_daemon
 from proxy_user import Streams, close, exchange, service, socks
 
+from client.core.classify import Denial
 from client.daemon import flow_records
-from protocol.acl.model import PortRange, Ports
+from client.daemon.denials import Denials
+from client.daemon.flows import FlowRegistry
+from client.daemon.gateway import Gateway
+from client.host.keys import load_or_create_key
+from protocol.acl.model import PortRange, Ports, Transport
 from protocol.control import ConnectionRecord, Records
+from protocol.ids import NO_REVISION, DeviceId
+from protocol.reasons import Reason
 from runtime import open_reports
+from runtime.clock import ManualClock
 
 HOST = "wiki.corp.internal"
 
@@ -114,11 +122,84 @@ async def status(world: World) -> dict[str, Any]:
     return await world.ask("status")
 
 
-async def test_what_never_opened_is_told_by_the_denials_alone(tmp_path: Path) -> None:
+async def test_what_never_opened_is_told_once(tmp_path: Path) -> None:
     narrow = entry(HOST, ports=Ports(tcp=(PortRange(443, 443),)))
     async with online(tmp_path, narrow) as world:
         _, streams = await socks(world, HOST, 80)
         await close(streams)
         record = await told(world, lambda record: True)
         assert (record.outcome, record.connector, record.bytes_up) == ("port_not_allowed", None, 0)
-        assert (await status(world))["records"] == {"waiting": 0, "dropped": 0}
+        async with asyncio.timeout(60):
+            while (await status(world))["records"] != {"waiting": 0, "dropped": 0}:
+                await asyncio.sleep(0.02)
+        assert [len(message.records) for message in world.controller.seen(Records) if message.records] == [1]
+
+
+def refusing(clock: ManualClock) -> Gateway:
+    denials = Denials(clock, entry=lambda _: None, revision=lambda: NO_REVISION)
+    return Gateway(cast(Any, None), FlowRegistry(), denials, clock)
+
+
+def refuse(gateway: Gateway, host: str) -> None:
+    gateway.denials.refused(Denial(host, Transport.TCP, 443, Reason.NO_GRANT))
+
+
+def test_t9_refusals_wait_with_the_flows_and_what_is_lost_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_records, "RECORDS_MAX", 3)
+    gateway = refusing(ManualClock())
+    queue = gateway.records.queue
+    gateway.records.adopt(DEVICE, USER)
+    for number in range(5):
+        refuse(gateway, f"host-{number}")
+    assert (len(queue), queue.dropped) == (3, 2)
+    assert [(item.device, item.user, item.host) for item in queue.next_batch().records] == [
+        (DEVICE, USER, f"host-{number}") for number in (2, 3, 4)
+    ]
+
+
+def test_a_refusal_that_is_repeated_is_recorded_anew_after_a_while() -> None:
+    clock = ManualClock()
+    gateway = refusing(clock)
+    gateway.records.adopt(DEVICE, USER)
+    for pause_s in (0, 9, 9, 11):
+        clock.advance(pause_s)
+        refuse(gateway, HOST)
+    assert len(gateway.records.queue) == 2
+
+
+def test_t9_refusals_of_one_identity_are_never_anothers() -> None:
+    gateway = refusing(ManualClock())
+    refuse(gateway, "nobody-yet")
+    gateway.records.adopt(DEVICE, USER)
+    refuse(gateway, HOST)
+    gateway.records.adopt(DEVICE, USER)
+    assert len(gateway.records.queue) == 1
+    gateway.records.adopt(DeviceId("dev_other"), USER)
+    assert (len(gateway.records.queue), gateway.records.queue.dropped) == (0, 1)
+
+
+async def test_t9_a_refusal_just_before_the_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = entry(HOST, ports=Ports(tcp=(PortRange(443, 443),)))
+    monkeypatch.setattr(flow_records, "PAUSE_S", 60.0)
+    async with online(tmp_path, narrow) as world:
+        _, streams = await socks(world, HOST, 80)
+        await close(streams)
+        assert (await status(world))["records"]["waiting"] == 1
+    assert (await told(world, lambda record: True)).outcome == "port_not_allowed"
+
+
+async def test_t9_what_is_refused_while_nobody_is_signed_in_waits_for_the_sign_in(tmp_path: Path) -> None:
+    async with client_world(tmp_path) as world:
+        world.strict_dns = True
+        world.sign_in()
+        load_or_create_key(world.settings.state_dir)
+        async with running_daemon(world):
+            async with asyncio.timeout(60):
+                while not world.controller.connected:
+                    await asyncio.sleep(0.01)
+            await world.push(entry(HOST))
+        world.store().sign_out()
+        async with running_daemon(world):
+            _, streams = await socks(world, HOST, 80)
+            await close(streams)
+            assert (await status(world))["records"]["waiting"] == 1
