@@ -83,6 +83,11 @@ def known(settings: ClientSettings, knobs: Knobs, policy: Policy, reach: Reach) 
     def prewarm(text: str) -> None:
         policy.prewarm = text == ON
 
+    configured_idle = show_time(settings.udp_idle_s)
+
+    def udp_idle(text: str) -> None:
+        knobs.udp_idle(settings.udp_idle_s if text == configured_idle else parse_idle(text))
+
     def move_proxy(text: str) -> Awaitable[None] | None:
         return None if knobs.move_proxy is None else knobs.move_proxy(*parse_listen(text))
 
@@ -114,10 +119,10 @@ def known(settings: ClientSettings, knobs: Knobs, policy: Policy, reach: Reach) 
             prewarm,
         ),
         "udp-idle": Preference(
-            show_time(settings.udp_idle_s),
+            configured_idle,
             "How long a UDP association lives without a datagram: 10s to 24h.",
             parse_idle,
-            lambda text: knobs.udp_idle(parse_idle(text)),
+            udp_idle,
         ),
         "strict-dns": Preference(
             ON if settings.strict_dns else OFF,

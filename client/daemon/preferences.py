@@ -40,10 +40,10 @@ class Preference:
     """One setting.
 
     Attributes:
-        default: what counts while nothing is set: the configuration file's value.
+        default: what counts while nothing is set: the configuration file's value, which may be one that ``check`` refuses.
         help: one sentence for people.
         check: raises ValueError saying what is wanted.
-        apply: takes a checked value, now and when the daemon starts; None: it counts from the next start on.
+        apply: takes a checked value, now and when the daemon starts, or the default; None: it counts from the next start on.
         needs_root: whether setting this value is for root alone.
     """
 
@@ -123,7 +123,8 @@ class Preferences:
             )
         taken_back, value = value == "default", preference.default if value == "default" else value
         try:
-            preference.check(value)
+            if not taken_back:
+                preference.check(value)
         except ValueError as exc:
             raise LocalError(Reason.INVALID_INPUT, f"{name}: {exc}") from exc
         if preference.needs_root(value) and not root:

@@ -6,13 +6,14 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from client_world import World, client_world, entry, online, running_daemon
 
-from client.daemon.known_preferences import chosen
+from client.daemon.known_preferences import Knobs, chosen, known
 from client.daemon.preferences import FILE, Preference, Preferences, one_of, parse_every
+from client.daemon.settings import ClientSettings
 from client.host.keys import load_or_create_key
 from protocol.errors import LocalError, RefusedError
 from protocol.reasons import Reason
@@ -85,6 +86,35 @@ async def test_what_cannot_be_applied_is_not_kept(tmp_path: Path) -> None:
     again = Preferences(state, known)
     await again.load()
     assert again.shown()[0]["value"] == "red"
+
+
+async def test_what_the_configuration_says_is_taken_back_unchecked(tmp_path: Path) -> None:
+    """A configuration may say what cannot be typed."""
+    applied: list[str] = []
+    known = {"colour": Preference("#ff8800", "Of the door.", one_of("red", "blue"), applied.append)}
+    found = Preferences(StateDir(tmp_path), known)
+    await found.set("colour", "blue")
+    await found.set("colour", "default")
+    assert (applied, found.shown()[0]["set"]) == (["blue", "#ff8800"], False)
+    with pytest.raises(LocalError):
+        await found.set("colour", "#ff8800")
+
+
+async def test_a_time_of_the_configuration_is_taken_back_as_it_stands_there(tmp_path: Path) -> None:
+    idle: list[float] = []
+
+    async def no_dns(_strict: bool) -> None:
+        return
+
+    settings = ClientSettings(udp_idle_s=90.5, pool_v4="198.18.0.0/25")
+    found = Preferences(
+        StateDir(tmp_path), known(settings, Knobs(idle.append, no_dns), cast(Any, None), cast(Any, None))
+    )
+    for key, value in (("udp-idle", "2m"), ("pool-v4", "100.112.0.0/16")):
+        await found.set(key, value)
+        await found.set(key, "default")
+    assert idle == [120.0, 90.5]
+    assert not any(item["set"] for item in found.shown())
 
 
 async def test_what_counts_after_a_restart_says_so(tmp_path: Path) -> None:
