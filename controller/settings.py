@@ -45,7 +45,8 @@ class Settings:
     agent_urls: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "https URLs of single replicas; agents are told them, and go there when the public URL does not answer."
+            "help": "https URLs of single replicas; agents are told them. Each tries the one that answered it last, then all "
+            "others in random order, the public URL among them."
         },
     )
     listen_host: str = field(

@@ -49,7 +49,8 @@ def connection_list(
     differs: Annotated[
         bool | None,
         typer.Option(
-            "--differs/--agrees", help="Only those where client and connector contradict each other, or do not."
+            "--differs/--agrees",
+            help="Only those where client and connector contradict each other, or where both told the end and agree.",
         ),
     ] = None,
     limit: LimitOption = 50,

@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from controller.domain.two_sides import differences
 from controller.store.record_rows import StoredRecord, stored, take_numbers
 from controller.store.tables_connections import CONNECTIONS
+from protocol.reasons import Reason
 
 _LOOKED_UP: Final = 500
 """Flows of one question."""
+_UNKNOWN: Final = Reason.END_UNKNOWN.code
 _SIDE: Final = {"connector": "client", "client": "connector"}
 
 _FAR: Final = CONNECTIONS.alias("far")
@@ -29,6 +31,15 @@ def is_only_or_connectors() -> sa.ColumnElement[bool]:
         _FAR.c.flow == table.c.flow, _FAR.c.reporter == "connector", _FAR.c.device == table.c.device
     )
     return sa.or_(table.c.reporter == "connector", sa.not_(twin))
+
+
+def both_told_the_end() -> sa.ColumnElement[bool]:
+    """The condition that keeps records of flows that were compared to their end: it and one of the other side are closed."""
+    table = CONNECTIONS
+    told = sa.and_(table.c.ended_ms.is_not(None), table.c.outcome != _UNKNOWN)
+    far_told = sa.and_(_FAR.c.ended_ms.is_not(None), _FAR.c.outcome != _UNKNOWN)
+    other = sa.and_(_FAR.c.flow == table.c.flow, _FAR.c.device == table.c.device, _FAR.c.reporter != table.c.reporter)
+    return sa.and_(told, sa.exists().where(other, far_told))
 
 
 async def other_sides(connection: AsyncConnection, items: Sequence[StoredRecord]) -> dict[int, StoredRecord]:

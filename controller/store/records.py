@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controller.store.record_pairs import is_only_or_connectors, mark_differences
+from controller.store.record_pairs import both_told_the_end, is_only_or_connectors, mark_differences
 from controller.store.record_rows import COLUMNS, COUNTER, StoredRecord, row_of, stored, take_numbers
 from controller.store.tables_connections import CONNECTIONS, COUNTERS
 from protocol.control import ConnectionRecord
@@ -50,7 +50,7 @@ class RecordFilter:
     token: str | None = None
     reporter: str | None = None
     differs: bool | None = None
-    """Whether the other side of the flow contradicts it."""
+    """True: the other side of the flow contradicts it. False: both sides have told the end, and nothing contradicts."""
     one_side: bool = False
     """One record of each flow: the connector's, or the client's where there is no other."""
 
@@ -226,7 +226,7 @@ def _conditions(where: RecordFilter) -> list[sa.ColumnElement[bool]]:
         conditions.append(table.c.outcome != normal if where.denied else table.c.outcome == normal)
     if where.differs is not None:
         none: sa.ColumnElement[str] = sa.literal_column("''")
-        conditions.append(table.c.differs != none if where.differs else table.c.differs == none)
+        conditions += [table.c.differs != none] if where.differs else [table.c.differs == none, both_told_the_end()]
     if where.one_side:
         conditions.append(is_only_or_connectors())
     if where.open is not None:

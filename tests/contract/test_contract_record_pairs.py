@@ -81,6 +81,21 @@ async def test_bytes_that_are_under_way_contradict_nobody(store: Store) -> None:
     assert await found(store, differs=True) == []
 
 
+async def test_sides_agree_only_when_both_have_told_the_end(store: Store) -> None:
+    one, other = a_pair()
+    alone, unknown, under_way = a_pair()[0], a_pair(), a_pair()
+    await report(store, CONNECTOR, one, alone, replace(unknown[0], outcome="end_unknown"))
+    await report(store, CONNECTOR, opened=(under_way[0],))
+    await report(store, DEVICE, unknown[1], under_way[1])
+    await report(store, "dev_2", replace(a_pair()[1], flow=alone.flow, device=DeviceId("dev_2")))
+    assert await found(store, differs=False) == []
+    await report(store, DEVICE, opened=(other,))
+    assert await found(store, differs=False) == []
+    await report(store, DEVICE, other)
+    assert {item.record.flow for item in await found(store, differs=False)} == {one.flow}
+    assert [item.record.reporter for item in await found(store, differs=False, one_side=True)] == ["connector"]
+
+
 async def test_an_end_that_comes_late_takes_the_mark_back(store: Store) -> None:
     one, other = a_pair()
     await report(store, CONNECTOR, replace(one, outcome="end_unknown", host="another.internal"))

@@ -39,7 +39,11 @@ class Filters:
     denied: Annotated[bool | None, Query(description="Only those that were (not) denied.")] = None
     open: Annotated[bool | None, Query(description="Only those that are open now, or that are over.")] = None
     differs: Annotated[
-        bool | None, Query(description="Only those whose two sides contradict each other, or do not.")
+        bool | None,
+        Query(
+            description="True: only those whose two sides contradict each other. False: only those whose two sides both "
+            "told the end, and agree."
+        ),
     ] = None
     since: Since = None
     until: Until = None
