@@ -5,18 +5,21 @@ Each line is a fact that was just observed, with the time since the start. Exit 
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from lab.hosts import IP, Lab
 from lab.processes import LabError
-from lab.product import Product
+from lab.product import ADMIN, Product
 from lab.story import Story
 
+INTERRUPTED = 130
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -60,7 +63,7 @@ def missing_for_tun() -> str:
     return ""
 
 
-def run(lab: Lab, narrator: Narrator) -> Product:
+def run(lab: Lab, narrator: Narrator) -> None:
     """Builds everything and tells the story."""
     narrator.say("lab: laptop, internet, cloud, office gateway, office and servers are up (network namespaces)")
     product = Product(lab)
@@ -85,26 +88,43 @@ def run(lab: Lab, narrator: Narrator) -> Product:
             narrator.step(title, step())
         except (LabError, OSError, KeyError, subprocess.SubprocessError) as exc:
             narrator.failure(title, str(exc))
-    return product
 
 
-def keep(product: Product, lab: Lab) -> None:
-    """Tells how to enter each host, and waits."""
+def keep(lab: Lab) -> None:
+    """Tells how to be the user and the administrator and how to enter each host, and waits."""
     folder = lab.folder
-    env = f"PATH={Path(sys.executable).parent}:$PATH OSTIARY_RUNTIME_DIR={folder}/run/client"
+    path = f"PATH={Path(sys.executable).parent}:$PATH"
     print("\nThe lab stays up. To be the user on the laptop, in another terminal:")
-    print(f"  {IP} netns exec {lab['laptop'].namespace} env {env} bash")
-    print("and there `ostiary status`, `ostiary resources`, `curl http://wiki.corp.internal`. The other hosts:")
+    print(f"  {IP} netns exec {lab['laptop'].namespace} env {path} OSTIARY_RUNTIME_DIR={folder}/run/client bash")
+    print("and there `ostiary status`, `ostiary resources`, `curl http://wiki.corp.internal`.")
+    print(f"To be the administrator, signed in as the owner {ADMIN}:")
+    print(f"  {IP} netns exec {lab['cloud'].namespace} env {path} HOME={folder}/home bash")
+    print("and there `ostiary admin connection list`, `ostiary admin event list`. The other hosts:")
     for name, host in lab.hosts.items():
-        if name != "laptop":
+        if name not in ("laptop", "cloud"):
             print(f"  {name:10} {IP} netns exec {host.namespace} bash")
-    print(f"Logs and state: {folder}")
-    print("Press Enter (or Ctrl-C) to remove the lab.")
+    print("Press Enter (or Ctrl-C) to remove the lab.", flush=True)
     try:
         input()
-    except (EOFError, KeyboardInterrupt):
-        if not sys.stdin.isatty():
-            lab["laptop"].run("/usr/bin/sleep", "infinity", deadline=24 * 3600)
+    except KeyboardInterrupt:
+        return
+    except EOFError:
+        if sys.stdin.isatty():
+            return
+        # Nobody can press Enter; a signal ends it.
+        with suppress(KeyboardInterrupt):
+            while True:
+                signal.pause()
+
+
+def end_like_ctrl_c() -> None:
+    """Makes SIGTERM remove the lab as Ctrl-C does; a second one does not stop the removal."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def main() -> int:
@@ -115,8 +135,17 @@ def main() -> int:
         "--proxy", action="store_true", help="tell the shorter story of the proxy mode, as without root"
     )
     options = parser.parse_args()
-    narrator = Narrator()
-    if why := "asked for the proxy mode" if options.proxy else missing_for_tun():
+    end_like_ctrl_c()
+    try:
+        return tell_story(Narrator(), keeping=options.keep, by_proxy=options.proxy)
+    except KeyboardInterrupt:
+        print("\nInterrupted; the lab is removed.")
+        return INTERRUPTED
+
+
+def tell_story(narrator: Narrator, *, keeping: bool, by_proxy: bool) -> int:
+    """Tells the story that this machine admits; returns the exit status."""
+    if why := "asked for the proxy mode" if by_proxy else missing_for_tun():
         from lab.rootless import tell
 
         narrator.say(f"{why}: telling the story through the client's proxy mode, on loopback")
@@ -125,9 +154,11 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="ostiary-demo-"))
     try:
         with Lab(folder, f"ost{os.getpid() % 10000}") as lab:
-            product = run(lab, narrator)
-            if options.keep:
-                keep(product, lab)
+            run(lab, narrator)
+            if keeping:
+                status = narrator.summary(folder)
+                keep(lab)
+                return status
     except LabError as exc:
         narrator.failure("the lab", str(exc))
     except Exception:  # noqa: BLE001 - told like any other failed step, with what is needed to look into it
