@@ -90,7 +90,7 @@ class Reason(Enum):
     FORBIDDEN = (79, "Your role does not permit this.", "Ask an owner.")
     NOT_FOUND = (80, "There is no such thing, or it is not yours to see.", "List what there is.")
     CONFLICT = (81, "It was changed by somebody else in the meantime.", "Read it again and repeat the change.")
-    INVALID_INPUT = (82, "The input is not valid.", "Correct the field that is named.")
+    INVALID_INPUT = (82, "The input is not valid.", "Correct what is named.")
     ALREADY_EXISTS = (83, "Something of that name exists already.", "Choose another name.")
     IN_USE = (84, "It is still in use.", "Remove what uses it first.")
     LAST_OWNER = (85, "The last owner cannot be removed.", "Make somebody else an owner first.")

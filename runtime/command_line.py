@@ -3,6 +3,7 @@
 Only modules that declare commands import this; it loads typer. What a command prints is in ``runtime.console``.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,13 @@ TokenFileOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing enrolment, for example to renew it.")]
 
 _SENTENCE_MAX: Final = 200
+_WORDING: Final = (
+    (re.compile(r"Value error, "), ""),
+    (re.compile(r"Input should be (.*?)(?:, unable to parse .*)?$"), r"it should be \1"),
+    (re.compile(r"\ba valid integer\b"), "a whole number"),
+    (re.compile(r"\ba valid number\b"), "a number"),
+)
+"""What the library under typer calls things, and what people do."""
 
 
 class _Group(TyperGroup):
@@ -66,7 +74,10 @@ class _Group(TyperGroup):
             result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except TyperException as error:
             context = getattr(error, "ctx", None)
-            complain(error.format_message(), f"See `{context.command_path} --help`." if context is not None else "")
+            complain(
+                _readable(error.format_message()),
+                f"See `{context.command_path} --help`." if context is not None else "",
+            )
             sys.exit(USAGE)
         except typer.Abort:
             sys.exit(INTERRUPTED)
@@ -89,6 +100,14 @@ class _Group(TyperGroup):
             typer.echo(ctx.get_help(), err=True)
             ctx.exit(USAGE)
         return super().parse_args(ctx, args)
+
+
+def _readable(message: str) -> str:
+    """Returns a message of typer's on one line and in plain words."""
+    text = " ".join(message.split())
+    for found, said in _WORDING:
+        text = found.sub(said, text)
+    return text
 
 
 def command_group(

@@ -57,6 +57,22 @@ def test_wrong_usage_is_told_like_every_error(name: str, app: typer.Typer, argum
     assert last == f"next: See `{name} --help`."
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("completion",), "Missing argument 'shell'. Choose from: bash, zsh, fish"),
+        (("wait", "--for", "nothing"), "'nothing' is not one of 'live', 'ready', 'resource'."),
+        (("events", "-n", "x"), "it should be a whole number"),
+        (("ping", "db", "--count", "0"), "it should be greater than or equal to 1"),
+    ],
+)
+def test_wrong_usage_is_told_on_one_line_in_plain_words(arguments: tuple[str, ...], sentence: str) -> None:
+    first, _ = invoke(ostiary, "ostiary", *arguments).stderr.splitlines()
+    assert first.endswith(sentence)
+    assert "\\" not in first
+    assert "Value error" not in first
+
+
 @pytest.mark.parametrize(("name", "app"), DAEMONS.items())
 def test_check_config_has_one_form(name: str, app: typer.Typer, tmp_path: Path) -> None:
     env = {"OSTIARY_STATE_DIR": str(tmp_path / "state")}
