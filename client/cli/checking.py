@@ -1,16 +1,20 @@
 """`ostiary ping`, `ostiary netcheck` and `ostiary wait`: is it reachable, through to the end, and until when is it worth waiting?"""
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from client.cli import render
-from client.cli.control_socket import call
-from client.cli.times import parse_duration
-from client.cli.user import PROBE, code_of, parse_target
+from client.cli.control_socket import CALL_DEADLINE_S, call
+from client.cli.times import parse_duration, span
+from client.cli.user import PROBE, VERIFY_S, code_of, parse_target
 from protocol.errors import LocalError, OstiaryError, RefusedError
 from protocol.reasons import Reason
 from runtime.console import (
+    DENIED,
     FAILED,
     NOT_READY,
     OK,
@@ -26,6 +30,12 @@ PING_DEADLINE_S: Final = 60.0
 NETCHECK_DEADLINE_S: Final = 60.0
 PING_EVERY_S: Final = 1.0
 POLL_S: Final = 0.5
+LOOK_MIN_S: Final = 1.0
+"""The first look is given so long even when the whole wait is shorter, so that there is an answer."""
+ANSWER_S: Final = 0.5
+"""What the daemon is given beyond the time in which it is to find out."""
+TELL_AFTER_S: Final = 1.0
+_DOCTOR: Final = "ostiary doctor"
 _PASSING: Final = frozenset({Reason.DAEMON_NOT_RUNNING, Reason.TIMEOUT, Reason.UNAVAILABLE})
 _NOT_UP: Final = frozenset({"not_configured", "down"})
 
@@ -55,7 +65,8 @@ def wait(what: str, name: str | None, *, timeout: str, as_json: bool) -> int:
         if what != "resource" and name is not None:
             raise LocalError(Reason.INVALID_INPUT, f"{name!r}: only `--for resource` takes a name")
         began = time.monotonic()
-        last = _wait(what, name or "", began + deadline_s)
+        with _telling(what, name, deadline_s, wanted=not as_json and sys.stderr.isatty()):
+            last = _wait(what, name or "", began + deadline_s)
     took = time.monotonic() - began
     if as_json:
         print_json({"ok": True, "waited_s": round(took, 3), "for": what, "resource": name, "last": last})
@@ -64,29 +75,71 @@ def wait(what: str, name: str | None, *, timeout: str, as_json: bool) -> int:
     return OK
 
 
+@contextmanager
+def _telling(what: str, name: str | None, deadline_s: float, *, wanted: bool) -> Iterator[None]:
+    """Says on a terminal what is waited for when that lasts."""
+    import threading
+
+    aim = {"live": "the daemon to answer", "ready": "a connector to answer"}.get(what, f"{name} to accept connections")
+    timer = threading.Timer(TELL_AFTER_S, say, (f"waiting for {aim}, {span(deadline_s)} at most…",))
+    timer.daemon = True
+    if wanted:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look showed. ``why`` not yet, and what helps; ``refused``: the policy's answer, which time does not change."""
+
+    done: bool
+    result: dict[str, Any]
+    why: str = ""
+    next_step: str = _DOCTOR
+    refused: Reason | None = None
+
+
 def _wait(what: str, name: str, deadline: float) -> dict[str, Any]:
+    last, within_s = _Look(done=False, result={}), max(deadline - time.monotonic(), LOOK_MIN_S)
     while True:
-        step = "ostiary doctor"
         try:
-            done, why, result = _look(what, name)
-            if done:
-                return result
+            look = _look(what, name, within_s)
         except OstiaryError as error:
             if error.reason not in _PASSING or isinstance(error, AdviceError):
                 raise
-            why = str(error)
-            if error.reason is Reason.DAEMON_NOT_RUNNING:
-                step = error.reason.next_step
-        if time.monotonic() >= deadline:
-            raise AdviceError(Reason.TIMEOUT, why, next_step=step)
-        time.sleep(POLL_S)
+            look = _passing(error, last)
+        if look.done:
+            return look.result
+        over = time.monotonic() >= deadline
+        # Just after a start the daemon may still go by the whitelist of the last one: it is heard twice.
+        if look.refused is not None and (over or look.refused is last.refused):
+            raise AdviceError(look.refused, "", next_step=look.next_step, sentence=look.why)
+        if not over:
+            time.sleep(min(POLL_S, max(deadline - time.monotonic(), 0.0)))
+        within_s = deadline - time.monotonic()
+        if within_s <= 0:
+            raise AdviceError(Reason.TIMEOUT, look.why, next_step=look.next_step)
+        last = look
 
 
-def _look(what: str, name: str) -> tuple[bool, str, dict[str, Any]]:
-    """Returns whether it is there, else why not yet. Raises RefusedError, AdviceError when waiting alone cannot help."""
+def _passing(error: OstiaryError, last: _Look) -> _Look:
+    """What a look that failed shows: one that was cut off by the deadline says less than the one before."""
+    if error.reason is Reason.TIMEOUT and last.why:
+        return last
+    away = error.reason is Reason.DAEMON_NOT_RUNNING
+    return _Look(done=False, result={}, why=str(error), next_step=error.reason.next_step if away else _DOCTOR)
+
+
+def _look(what: str, name: str, within_s: float) -> _Look:
+    """Looks once, for at most so long. Raises RefusedError, AdviceError when waiting alone cannot help."""
+    until = time.monotonic() + within_s
     if what == "live":
-        return True, "", call("version", deadline_s=2.0)
-    status = call("status", PROBE)
+        return _Look(done=True, result=call("version", deadline_s=min(2.0, within_s)))
+    probe = {**PROBE, "verify_s": min(VERIFY_S, within_s)} if what == "ready" else None
+    status = call("status", probe, deadline_s=min(CALL_DEADLINE_S, within_s + ANSWER_S))
     state = str(status.get("state"))
     if state in _NOT_UP:
         sentence = f"The client is {state.replace('_', ' ')}."
@@ -95,9 +148,15 @@ def _look(what: str, name: str) -> tuple[bool, str, dict[str, Any]]:
         raise RefusedError(Reason.SIGN_IN_REQUIRED)
     if what == "ready":
         ready = code_of(status) == OK and status.get("health") != "no_resources"
-        return ready, "; ".join(render.status(status, time.time())[:1]), status
-    result = _ping(name, "tcp")
-    return bool(result.get("ok")), "; ".join(describe(result)[-2:]), result
+        return _Look(ready, status, "; ".join(render.status(status, time.time())[:1]))
+    result = _ping(name, "tcp", min(PING_DEADLINE_S, max(until - time.monotonic(), 0.0) + ANSWER_S))
+    if result.get("ok"):
+        return _Look(done=True, result=result)
+    failed = _failed_step(result)
+    reason = render.reason_of(failed)
+    final = state == render.ONLINE and failed.get("name") == "policy" and exit_code(reason) == DENIED
+    sentence = f"{render.target_of(result)} is not reachable: {failed.get('sentence') or reason.sentence}"
+    return _Look(False, result, sentence, str(failed.get("next") or _DOCTOR), reason if final else None)
 
 
 def netcheck(url: str | None, *, as_json: bool) -> int:
@@ -154,6 +213,8 @@ def describe_network(result: Mapping[str, Any]) -> list[str]:
             if wrong == "warn":
                 lines.append(f"Ostiary may not work from here: see the warning about {found.get('name')}")
             return [*lines, f"next: {found.get('next') or 'ostiary doctor'}"]
+    if any(item.get("name") == "controller" and render.outcome(item) == "skipped" for item in checks):
+        return [*lines, "a server answers in the controller's place; neither its certificate nor relays were checked"]
     if not any(str(item.get("name")).startswith("relay ") for item in checks):
         return [*lines, "the controller is reachable; relays were not checked"]
     return [*lines, "this network lets through what Ostiary needs"]
@@ -170,27 +231,30 @@ def describe(result: Mapping[str, Any]) -> list[str]:
     target = render.target_of(result)
     if result.get("ok"):
         return [*lines, f"{target} is reachable"]
-    failed = next((step for step in steps if step.get("status") == "fail"), {})
-    return [*lines, f"{target} is NOT reachable", f"next: {failed.get('next') or 'ostiary doctor'}"]
+    return [*lines, f"{target} is NOT reachable", f"next: {_failed_step(result).get('next') or _DOCTOR}"]
 
 
 def code_of_steps(result: Mapping[str, Any]) -> int:
     """Returns 0, or the exit code of the step that failed."""
     if result.get("ok"):
         return OK
-    for step in result.get("steps") or ():
-        if isinstance(step, Mapping) and step.get("status") == "fail":
-            return exit_code(render.reason_of(step)) or FAILED
-    return NOT_READY
+    step = _failed_step(result)
+    return (exit_code(render.reason_of(step)) or FAILED) if step else NOT_READY
 
 
-def _ping(target: str, transport: str) -> dict[str, Any]:
+def _failed_step(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the step at which it ended; empty when none says so."""
+    steps = [step for step in result.get("steps") or () if isinstance(step, Mapping)]
+    return next((step for step in steps if step.get("status") == "fail"), {})
+
+
+def _ping(target: str, transport: str, deadline_s: float = PING_DEADLINE_S) -> dict[str, Any]:
     host, port = (target, None) if " " in target.strip() else parse_target(target, transport)
-    return call("ping", {"host": host, "port": port, "transport": transport}, deadline_s=PING_DEADLINE_S)
+    return call("ping", {"host": host, "port": port, "transport": transport}, deadline_s=deadline_s)
 
 
 def _seconds(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as exc:
-        raise LocalError(Reason.INVALID_INPUT, f"--timeout: {exc}") from exc
+        raise AdviceError(Reason.INVALID_INPUT, f"--timeout: {exc}", next_step="See `ostiary wait --help`.") from exc

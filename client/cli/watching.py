@@ -17,6 +17,7 @@ _VERBS: Final = {
     "closed": "closed",
     "state": "client",
 }
+_STATES: Final = {"sign_in_required": "needs a sign-in", "not_configured": "is not set up"}
 TROUBLE: Final = frozenset({"denied", "cut", "state"})
 
 
@@ -53,7 +54,8 @@ def describe(item: Mapping[str, Any]) -> list[str]:
     clock = time.strftime("%H:%M:%S", time.localtime(at)) if isinstance(at, int | float) else "--:--:--"
     head = f"{clock} {_VERBS.get(kind, kind):<8}"
     if kind == "state":
-        return [f"{head} is {str(item.get('state', '?')).replace('_', ' ')}"]
+        state = str(item.get("state", "?"))
+        return [f"{head} {_STATES.get(state) or 'is ' + state.replace('_', ' ')}"]
     name = f" ({item['resource_name']})" if item.get("resource_name") else ""
     line = f"{head} {render.target_of(item)}{name}"
     if kind not in ("denied", "cut"):

@@ -75,7 +75,8 @@ class NetworkCheck:
             checks.append(await self._step("dns", lambda: self._resolve(host)))
         checks.append(await self._step("controller", lambda: self._controller(parts)))
         checks.append(await self._step("captive portal", lambda: self._captive(host)))
-        checks.append(await self._step("clock", self._clock_offset))
+        clock = await self._step("clock", self._clock_offset)
+        checks.append(clock if self._offset_s is not None else {**clock, "status": "skipped"})
         relays = self._around.relays[:RELAYS_MAX]
         checks += await asyncio.gather(
             *(self._step(f"relay {fqdn}", partial(self._relay, fqdn, port)) for fqdn, port in relays)
@@ -119,7 +120,7 @@ class NetworkCheck:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=1)
         except OSError as exc:
-            raise RemoteError(Reason.NAME_NOT_FOUND, f"{host}: {exc}") from exc
+            raise RemoteError(Reason.CONTROLLER_UNREACHABLE, f"{host}: {exc.strerror or exc}") from exc
         addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
         return f"{host} is {', '.join(addresses[:4])}"
 
@@ -134,9 +135,8 @@ class NetworkCheck:
         except RemoteError as error:
             self._distrusted = error.reason is Reason.CERTIFICATE_UNTRUSTED
             if self._distrusted and not around.pinned:
-                raise LocalError(
-                    Reason.CERTIFICATE_UNTRUSTED, "normal for a controller with its own CA: the daemon knows its pin"
-                ) from error
+                normal = "normal for a controller with its own CA, which the daemon tells from others by its pin"
+                raise LocalError(Reason.CERTIFICATE_UNTRUSTED, f"not judged: {error.detail}; {normal}") from error
             raise
         said = email.utils.parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else None
         if said is not None:
@@ -146,7 +146,7 @@ class NetworkCheck:
 
     async def _clock_offset(self) -> str:
         if self._offset_s is None:
-            return "not compared: the controller did not answer"
+            return "not compared: there was no answer that this host trusts to be the controller's"
         off = self._offset_s
         if abs(off) > CLOCK_WARN_S + 1:
             raise LocalError(Reason.CLOCK_OFFSET, f"{abs(off):.0f} s {'ahead' if off > 0 else 'behind'}")
@@ -209,10 +209,11 @@ def _said(name: str, sentence: str) -> Check:
 
 
 def _failed(name: str, error: OstiaryError) -> Check:
-    unjudged = isinstance(error, LocalError) and error.reason is Reason.CERTIFICATE_UNTRUSTED
+    if isinstance(error, LocalError) and error.reason is Reason.CERTIFICATE_UNTRUSTED:
+        return {**_said(name, error.detail), "status": "skipped", "reason": error.reason.code}
     return {
         **_said(name, str(error)),
-        "status": "warn" if unjudged or error.reason is Reason.CLOCK_OFFSET else "fail",
+        "status": "warn" if error.reason is Reason.CLOCK_OFFSET else "fail",
         "reason": error.reason.code,
         "next": error.reason.next_step,
     }

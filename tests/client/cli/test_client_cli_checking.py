@@ -122,6 +122,72 @@ def test_wait_without_a_daemon_waits_and_then_says_so(ostiary: CommandLine) -> N
     assert ran.err.splitlines()[-1].startswith("next: Start it")
 
 
+RESOURCE = ("wait", "--for", "resource", "vault:443")
+
+
+def refused_by(name: str, reason: str) -> dict[str, Any]:
+    broken = step(name, "fail", ms=None, reason=reason, next="Do this.")
+    return {"ok": False, "host": "vault", "port": 443, "transport": "tcp", "steps": [broken]}
+
+
+def test_wait_for_a_resource_that_policy_denies_ends_at_once_with_one_advice(
+    ostiary: CommandLine, daemon: FakeDaemon
+) -> None:
+    daemon.results |= {"status": status_of("ready", NETWORK), "ping": refused_by("policy", "no_grant")}
+    began = time.monotonic()
+    ran = ostiary(*RESOURCE, "--timeout", "30s")
+    assert (ran.code, time.monotonic() - began < 5) == (8, True)
+    assert ran.err.splitlines() == ["error: vault:443 is not reachable: policy speaks", "next: Do this."]
+
+
+@pytest.mark.parametrize(
+    ("state", "ping"),
+    [
+        ("connecting", refused_by("policy", "not_a_resource")),
+        ("online", refused_by("resource", "connection_refused")),
+        ("online", refused_by("resource", "connector_not_allowed")),
+    ],
+)
+def test_wait_goes_on_while_the_whitelist_may_be_old_or_the_far_side_not_ready(
+    ostiary: CommandLine, daemon: FakeDaemon, state: str, ping: dict[str, Any]
+) -> None:
+    daemon.results |= {"status": {"state": state}, "ping": ping}
+    ran = ostiary(*RESOURCE, "--timeout", "1200ms")
+    assert ran.code == 7
+    assert ran.err.count("next:") == 1
+    assert len([verb for verb, _ in daemon.asked if verb == "ping"]) > 1
+
+
+def test_wait_ends_with_its_time_although_a_look_takes_longer(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["status"] = status_of("ready", NETWORK)
+    daemon.hang.add("ping")
+    began = time.monotonic()
+    assert ostiary(*RESOURCE, "--timeout", "1s").code == 7
+    assert time.monotonic() - began < 2.5
+    daemon.hang.add("status")
+    began = time.monotonic()
+    assert ostiary("wait", "--timeout", "1s").code == 7
+    assert time.monotonic() - began < 2.5
+    assert daemon.asked[-1][1]["verify_s"] <= 1
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(True, 1), (False, 0)])
+def test_a_wait_that_lasts_says_on_a_terminal_what_for(
+    ostiary: CommandLine, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, terminal: bool, lines: int
+) -> None:
+    monkeypatch.setattr("client.cli.checking.TELL_AFTER_S", 0.1)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    daemon.results["status"] = status_of("unreachable", DEAD)
+    ran = ostiary("wait", "--timeout", "1s")
+    assert ran.err.count("waiting for a connector to answer, 1 s at most…\n") == lines
+    assert ran.out == ""
+
+
+def test_a_wrong_duration_ends_with_the_help_of_the_command(ostiary: CommandLine) -> None:
+    ran = ostiary("wait", "--timeout", "abc")
+    assert (ran.code, ran.err.splitlines()[-1]) == (2, "next: See `ostiary wait --help`.")
+
+
 def test_netcheck_without_a_daemon_names_the_other_way(ostiary: CommandLine) -> None:
     ran = ostiary("netcheck")
     assert ran.code == 5
@@ -145,6 +211,11 @@ def network_check(name: str, status: str = "ok", **more: Any) -> dict[str, Any]:
     [
         ([network_check("relay r.example")], "this network lets through what Ostiary needs", 0),
         ([network_check("relays", "skipped")], "the controller is reachable; relays were not checked", 0),
+        (
+            [network_check("controller", "skipped")],
+            "a server answers in the controller's place; neither its certificate nor relays were checked",
+            0,
+        ),
         ([network_check("clock", "warn", next="Set it."), network_check("relay r.example")], "next: Set it.", 0),
         ([network_check("relay r.example", "fail", reason="relay_unreachable", next="Open it.")], "next: Open it.", 3),
     ],
@@ -152,7 +223,7 @@ def network_check(name: str, status: str = "ok", **more: Any) -> dict[str, Any]:
 def test_a_network_is_called_good_only_when_every_check_was_made_and_is_good(
     ostiary: CommandLine, daemon: FakeDaemon, checks: list[dict[str, Any]], last: str, code: int
 ) -> None:
-    every = [network_check("controller"), *checks, network_check("udp", "skipped")]
+    every = [network_check("dns"), *checks, network_check("udp", "skipped")]
     daemon.results["netcheck"] = {"ok": code == 0, "checks": every}
     ran = ostiary("netcheck")
     assert (ran.out.splitlines()[-1], ran.code) == (last, code)
@@ -185,6 +256,15 @@ def test_events_say_what_happened_and_why(ostiary: CommandLine, daemon: FakeDaem
         "next: Ask.",
     ]
     assert len(ostiary("events", "--trouble").out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("sign_in_required", "needs a sign-in"), ("not_configured", "is not set up"), ("offline", "is offline")],
+)
+def test_events_name_a_state_as_people_say_it(ostiary: CommandLine, daemon: FakeDaemon, state: str, said: str) -> None:
+    daemon.results["events"] = {"events": [{"number": 1, "at": 1.0, "kind": "state", "state": state}]}
+    assert ostiary("events").out[9:] == f"client   {said}\n"
 
 
 def test_trouble_is_asked_for_so_that_what_went_well_takes_no_line(ostiary: CommandLine, daemon: FakeDaemon) -> None:

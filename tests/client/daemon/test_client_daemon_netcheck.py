@@ -73,7 +73,20 @@ async def test_a_clock_that_is_off_is_named_with_the_offset() -> None:
 
 async def test_a_certificate_of_an_own_ca_is_a_finding_only_when_the_ca_is_known() -> None:
     async with controller() as port:
-        assert (await check(port, pinned=False))["controller"]["status"] == "warn"
+        found = await check(port, pinned=False)
+        said = found["controller"]
+        assert (said["status"], said["reason"], said["next"]) == ("skipped", "certificate_untrusted", "")
+        assert "normal for a controller with its own CA" in str(said["sentence"])
+        assert found["clock"]["status"] == "skipped"
+
+
+async def test_a_name_that_does_not_resolve_is_not_said_of_a_connector() -> None:
+    around = Surroundings("https://nothere.invalid", client_context(None))
+    checks = (await NetworkCheck(around, SystemClock(), mark=None).run())["checks"]
+    dns = next(item for item in checks if item["name"] == "dns")
+    assert (dns["status"], dns["reason"]) == ("fail", "controller_unreachable")
+    assert "nothere.invalid" in dns["sentence"]
+    assert "connector" not in dns["sentence"]
 
 
 async def test_a_relay_that_is_closed_is_named(unused_port: int) -> None:
@@ -111,6 +124,7 @@ async def test_a_relay_whose_port_somebody_else_answers_is_named(monkeypatch: py
 async def test_a_controller_that_is_away_is_a_failure(unused_port: int) -> None:
     found = await check(unused_port)
     assert found["controller"]["reason"] == "controller_unreachable"
+    assert found["clock"]["status"] == "skipped"
     assert "not compared" in str(found["clock"]["sentence"])
     with pytest.raises(LocalError, match="http is accepted for this host itself only"):
         await NetworkCheck(Surroundings("http://c.example", client_context(None)), SystemClock(), mark=None).run()
