@@ -4,9 +4,21 @@ from typing import Annotated
 
 import typer
 
-from client.cli.admin_common import CONNECTOR, DEVICE, JsonOption, OutputOption, administrator, by_id, chosen, names_of
+from client.cli.admin_common import (
+    CONNECTOR,
+    DEVICE,
+    SERVICE_ACCOUNT,
+    USER,
+    JsonOption,
+    OutputOption,
+    administrator,
+    by_id,
+    chosen,
+    names_of,
+)
 from client.cli.admin_output import Columns, Output, age, expiry, show_list
-from client.cli.admin_session import Json
+from client.cli.admin_session import Api, Json, ProblemError
+from protocol.reasons import Reason
 from runtime.console import print_json, say
 
 
@@ -38,7 +50,7 @@ def show(
         if output is not Output.TABLE:
             print_json({**first, "items": items, "next_cursor": None})
             return
-        say(*_sentences(first))
+        say(*_sentences(first, _name_of(api, str(first["actor"]))))
         names = names_of(api, CONNECTOR, DEVICE)
         columns: Columns = [
             ("AGENT", by_id(names, "agent")),
@@ -49,11 +61,25 @@ def show(
             ("LEASE ENDS", expiry("lease_ends_at")),
             ("DIGEST", lambda item: str(item.get("digest") or "")[:12]),
         ]
-        show_list(items, columns, output, empty="This change concerns no agent.")
+        empty = "No agent is missing." if outstanding else "This change concerns no agent."
+        show_list(items, columns, output, empty=empty)
 
 
-def _sentences(found: Json) -> tuple[str, ...]:
-    made = f"Revision {found['revision']}: {found['event']} at {found['made_at']} by {found['actor']}."
+def _name_of(api: Api, actor: str) -> str:
+    """Who that is, as people name him; the id where he is gone or not the caller's to see, and for `system`."""
+    noun = next((noun for noun in (USER, SERVICE_ACCOUNT, CONNECTOR, DEVICE) if noun.is_id(actor)), None)
+    if noun is None:
+        return actor
+    try:
+        return str(api.get(f"{noun.path}/{actor}").get(noun.name) or actor)
+    except ProblemError as error:
+        if error.reason not in (Reason.FORBIDDEN, Reason.NOT_FOUND):
+            raise
+        return actor
+
+
+def _sentences(found: Json, actor: str) -> tuple[str, ...]:
+    made = f"Revision {found['revision']}: {found['event']} at {found['made_at']} by {actor}."
     if found["enforced_at"] is not None:
         return made, f"Enforced everywhere since {found['enforced_at']}."
     connectors, clients = found["connectors"], found["clients"]

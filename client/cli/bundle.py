@@ -21,7 +21,7 @@ from client.cli.redaction import Redactor, names_in, names_in_forwards
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
 from protocol.version import SOFTWARE
-from runtime.console import OK, exit_on_error, print_json, print_lines, print_table, say
+from runtime.console import OK, AdviceError, exit_on_error, print_json, print_lines, print_table, say
 
 LOG_LINES: Final = 2_000
 EVENT_LINES: Final = 1_000
@@ -56,6 +56,7 @@ _ASKED: Final[tuple[tuple[str, dict[str, Any], float], ...]] = (
 def report(output: str | None, *, anonymise: bool, as_json: bool) -> int:
     """Writes the archive, and says what is in it and what was taken out."""
     with exit_on_error(as_json=as_json):
+        path = _free_path(output)
         if not as_json:
             say("collecting; this can take a minute when something does not answer…")
         answers, missing = _ask_daemon()
@@ -63,7 +64,7 @@ def report(output: str | None, *, anonymise: bool, as_json: bool) -> int:
         unknown = _unknown(missing, anonymise=anonymise)
         files = {name: redactor.clean(text) for name, text in _files(answers, missing, redactor).items()}
         files["ABOUT.txt"] = _about(files, redactor, unknown, anonymise=anonymise)
-        path = _write(files, output)
+        _write(files, path)
     counts = dict(sorted(redactor.counts.items()))
     if as_json:
         sizes = {name: len(text.encode()) for name, text in sorted(files.items())}
@@ -200,10 +201,26 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} x {kind}" for kind, count in counts.items()) or "nothing"
 
 
-def _write(files: Mapping[str, str], output: str | None) -> Path:
+def _free_path(output: str | None) -> Path:
+    """Returns where to write to. Raises LocalError before anything is collected when that cannot be."""
+    path = Path(output) if output is not None else Path(f"{_name()}.tar.gz")
+    if not path.parent.is_dir():
+        raise AdviceError(Reason.INVALID_INPUT, f"{path.parent} is no folder", next_step="Name another one with -o.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        detail = f"{path.parent} is not yours to write into"
+        raise AdviceError(Reason.PERMISSION_DENIED, detail, next_step="Name another folder with -o.")
+    if os.path.lexists(path):
+        raise LocalError(Reason.ALREADY_EXISTS, str(path))
+    return path
+
+
+def _name() -> str:
+    return f"ostiary-report-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _write(files: Mapping[str, str], path: Path) -> None:
     """Writes the archive, for its owner alone. Raises LocalError."""
-    name = f"ostiary-report-{time.strftime('%Y%m%d-%H%M%S')}"
-    path = Path(output) if output is not None else Path(f"{name}.tar.gz")
+    name = _name()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for member, text in sorted(files.items()):
@@ -219,4 +236,3 @@ def _write(files: Mapping[str, str], output: str | None) -> Path:
         raise LocalError(Reason.ALREADY_EXISTS, str(path)) from exc
     except OSError as exc:
         raise LocalError(Reason.INVALID_INPUT, f"{path}: {exc.strerror}") from exc
-    return path

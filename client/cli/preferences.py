@@ -1,11 +1,13 @@
 """`ostiary set` and `ostiary get`: settings of the running daemon."""
 
-from typing import Any
+from typing import Any, Final
 
 from client.cli.control_socket import call
-from protocol.errors import LocalError
+from protocol.errors import OstiaryError
 from protocol.reasons import Reason
-from runtime.console import OK, exit_on_error, print_json, print_lines, print_table, say
+from runtime.console import OK, AdviceError, exit_on_error, print_json, print_lines, print_table, say
+
+_SETTINGS: Final = "`ostiary get` shows every setting, and what it means."
 
 
 def put(setting: str, *, as_json: bool) -> int:
@@ -13,8 +15,10 @@ def put(setting: str, *, as_json: bool) -> int:
     with exit_on_error(as_json=as_json):
         key, separator, value = setting.partition("=")
         if not separator or not key or not value:
-            raise LocalError(Reason.INVALID_INPUT, f"{setting!r} is not KEY=VALUE, as in check-every=5m")
-        found = _find(call("set", {"key": key.strip(), "value": value.strip()}), key.strip())
+            raise AdviceError(
+                Reason.INVALID_INPUT, f"{setting!r} is not KEY=VALUE, as in check-every=5m", next_step=_SETTINGS
+            )
+        found = _find(_set(key.strip(), value.strip()), key.strip())
     if as_json:
         print_json(found)
     else:
@@ -25,6 +29,15 @@ def put(setting: str, *, as_json: bool) -> int:
                 "next: Restart the daemon, for example by `sudo systemctl restart ostiaryd`.",
             )
     return OK
+
+
+def _set(key: str, value: str) -> dict[str, Any]:
+    try:
+        return call("set", {"key": key, "value": value})
+    except OstiaryError as error:
+        if error.reason is not Reason.INVALID_INPUT:
+            raise
+        raise AdviceError(error.reason, error.detail, next_step=_SETTINGS) from error
 
 
 def get(key: str | None, *, as_json: bool) -> int:
@@ -52,7 +65,7 @@ def _find(result: dict[str, Any], key: str) -> dict[str, Any]:
     found = next((item for item in _settings(result) if item.get("key") == key), None)
     if found is None:
         known = ", ".join(str(item.get("key")) for item in _settings(result))
-        raise LocalError(Reason.INVALID_INPUT, f"there is no setting {key!r}; there are {known}")
+        raise AdviceError(Reason.INVALID_INPUT, f"there is no setting {key!r}; there are {known}", next_step=_SETTINGS)
     return found
 
 

@@ -381,6 +381,17 @@ def test_enforcement(admin: CommandLine, network: str) -> None:
     assert made["name"] in admin("admin", "enforcement", "list").out
 
 
+def test_a_change_that_nobody_misses_names_who_made_it(admin: CommandLine) -> None:
+    revision = admin("admin", "event", "list", "-n", "1", "--json").json["items"][0]["position"]
+    assert admin("admin", "group", "create", unique("everywhere")).code == 0
+    shown = admin("admin", "enforcement", "show", str(revision + 1), "--outstanding")
+    assert (shown.code, shown.out) == (0, "")
+    made, everywhere, missing = shown.err.splitlines()
+    assert made.endswith(f" by {OWNER}.")
+    assert everywhere.startswith("Enforced everywhere since ")
+    assert missing == "No agent is missing."
+
+
 def test_keys_rotate_and_distrust(admin: CommandLine) -> None:
     before = {item["status"]: item["kid"] for item in admin("admin", "key", "list", "--json").json["items"]}
     after = {item["status"]: item["kid"] for item in admin("admin", "key", "rotate", "--json").json["items"]}

@@ -145,7 +145,12 @@ def test_a_report_lists_what_is_in_it(ostiary: CommandLine, daemon: FakeDaemon, 
     assert not any(part in everything for part in (TOKEN, "grace@", "Grace Hopper"))
     assert "Payroll" in everything
     assert path.stat().st_mode & 0o777 == 0o600
+    daemon.asked.clear()
     assert ostiary("report", "-o", str(path)).code == 1
+    nowhere = ostiary("report", "-o", str(tmp_path / "nowhere" / "x"))
+    assert nowhere.code == 2
+    assert nowhere.err.splitlines()[-1] == "next: Name another one with -o."
+    assert daemon.asked == []
 
 
 def test_what_json_escapes_is_found_as_well(ostiary: CommandLine, daemon: FakeDaemon, tmp_path: Path) -> None:

@@ -3,6 +3,11 @@
 from command_line import CommandLine
 from fake_daemon import FakeDaemon
 
+from protocol.errors import RefusedError
+from protocol.reasons import Reason
+
+SETTINGS_STEP = "next: `ostiary get` shows every setting, and what it means."
+
 SETTINGS = {
     "settings": [{"key": "log-level", "value": "debug", "default": "info", "set": True, "help": "Verbosity."}],
 }
@@ -25,6 +30,19 @@ def test_get_teaches(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     wrong = ostiary("get", "loudness")
     assert wrong.code == 2
     assert "there are log-level" in wrong.err
+    assert wrong.err.splitlines()[-1] == SETTINGS_STEP
+
+
+def test_a_value_that_is_refused_ends_with_where_it_is_explained(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["set"] = RefusedError(Reason.INVALID_INPUT, "log-level: debug, info, warning or error")
+    ran = ostiary("set", "log-level=loud")
+    assert ran.code == 2
+    assert ran.err.splitlines() == [
+        "error: The input is not valid. (log-level: debug, info, warning or error)",
+        SETTINGS_STEP,
+    ]
+    daemon.results["set"] = RefusedError(Reason.NEEDS_ROOT, "log-level=debug")
+    assert ostiary("set", "log-level=debug").code == 6
 
 
 def test_what_waits_for_a_restart_is_said(ostiary: CommandLine, daemon: FakeDaemon) -> None:
