@@ -64,7 +64,7 @@ def collect(services: Services, hub: Hub, presence: Presence, tally: Tally) -> I
         "counter",
         "Connection records that agents reported.",
         "result",
-        {"stored": tally.records_stored, "skipped": tally.records_skipped},
+        {"stored": tally.records_stored, "skipped": tally.records_skipped, "put_off": tally.records_put_off},
     )
     yield counter("ostiary_controller_ends_unknown_total", "Connections whose end nobody reported.", tally.ends_unknown)
     yield counter(

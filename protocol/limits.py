@@ -54,6 +54,8 @@ HEARTBEAT_SLOWEST_S: Final = 20.0
 AGENT_STALL_S: Final = 6.0
 """A peer unheard for this long is gone (fault F-3); above the stall budget of an event loop (F-29)."""
 CONTROL_REQUEST_DEADLINE_S: Final = 5.0
+RECORDS_PER_MESSAGE: Final = 500
+"""About 300 KiB: the controller pays for a message more than for a record."""
 CONTROLLERS_MAX: Final = 16
 """Addresses of one controller that it announces and agents keep."""
 CONTROLLER_URL_MAX: Final = 512

@@ -10,15 +10,14 @@ from typing import Final
 
 from protocol.control import ConnectionRecord
 from protocol.ids import FlowId
-from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
+from protocol.limits import CONTROL_MESSAGE_MAX_BYTES, RECORDS_PER_MESSAGE
 
 RECORDS_MAX: Final = 20_000
 """Some 10 MiB; an hour without the controller at five new flows a second."""
-BATCH_MAX: Final = 500
-"""About 300 KiB in one message: the controller pays for a batch more than for a record."""
+BATCH_MAX: Final = RECORDS_PER_MESSAGE
 BATCH_MAX_BYTES: Final = CONTROL_MESSAGE_MAX_BYTES // 2
 SPLIT_AFTER: Final = 3
-"""Connections that ended with the same batch on its way."""
+"""Connections that ended, or deadlines that passed, with the same batch on its way."""
 GIVE_UP_AFTER: Final = 10
 """The same for a single record: an outage does not look like this, a record that is refused does."""
 _RECORD_BYTES: Final = 1_500
@@ -115,6 +114,21 @@ class RecordQueue:
     def came_back(self) -> None:
         """The controller closed the connection while the batch was on its way."""
         self._failures += 1
+        self._split()
+        if len(self._sending) == 1 and self._failures >= GIVE_UP_AFTER:
+            self._sending, self._failures = Batch(), 0
+            self.dropped += 1
+
+    def unanswered(self) -> None:
+        """The controller said nothing to the batch, over a living connection: perhaps it was too much for it.
+
+        Nothing is given up for that: a controller without its database looks the same.
+        """
+        if len(self._sending) > 1:
+            self._failures += 1
+            self._split()
+
+    def _split(self) -> None:
         count = len(self._sending)
         if count > 1 and self._failures >= SPLIT_AFTER:
             self._waiting.extendleft(reversed(self._sending.records))
@@ -123,9 +137,6 @@ class RecordQueue:
             self._opened = again | self._opened
             self._batch = count // 2
             self._sending, self._failures = Batch(), 0
-        elif count == 1 and self._failures >= GIVE_UP_AFTER:
-            self._sending, self._failures = Batch(), 0
-            self.dropped += 1
 
 
 def _size(record: ConnectionRecord) -> int:

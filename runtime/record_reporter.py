@@ -105,6 +105,8 @@ class Reporter:
             except RemoteError as error:
                 if error.reason is not Reason.TIMEOUT:
                     self._queue.came_back()
+                elif self.connected:
+                    self._queue.unanswered()
                 await asyncio.sleep(backoff.next())
                 continue
             backoff.reset()

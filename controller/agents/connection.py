@@ -7,7 +7,6 @@ a task's, which lives while there is any; so a slow database does not make a liv
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -20,13 +19,13 @@ from controller.agents.errands import OF_CLIENTS, OF_CONNECTORS, Errands
 from controller.agents.journal import Journal
 from controller.agents.pace import heartbeat_interval
 from controller.agents.presence import Presence
-from controller.agents.reports import own_records
+from controller.agents.record_intake import RecordIntake
 from controller.agents.tally import Tally
 from controller.agents.verdicts import allowed_flows
 from controller.domain.commands import EndSession, RecordAgentMisbehaviour
 from controller.identity.rate_limit import RateLimiter
 from controller.publish import AgentKind, Attachment, Hub
-from controller.store import Store, credentials, records
+from controller.store import Store, credentials
 from protocol.control import (
     AccessTokenRequest,
     AuthoriseRequest,
@@ -57,8 +56,6 @@ REPLIES_MAX: Final = 1024
 SLOW_MAX: Final = 32
 """Messages waiting for the database. Records beyond it are not acknowledged and so come again."""
 PAUSE_AFTER_OFFENCE_S: Final = 30.0
-LOST_AFTER_S: Final = 15.0
-"""After a connector has said what is open: then its records of the time before have arrived."""
 
 _CLIENT_ONLY = (AuthoriseRequest, AccessTokenRequest, DeviceReport, ExplainRequest, SignOut, *OF_CLIENTS)
 _CONNECTOR_ONLY = (LiveFlows, *OF_CONNECTORS)
@@ -85,6 +82,7 @@ class Connection:
         limiter: RateLimiter,
         facts: FactsRecorder,
         errands: Errands,
+        records: RecordIntake,
         clock: Clock,
         tally: Tally,
         journal: Journal,
@@ -98,6 +96,7 @@ class Connection:
         self._limiter = limiter
         self._facts = facts
         self._errands = errands
+        self._records = records
         self._clock = clock
         self._tally = tally
         self._journal = journal
@@ -244,7 +243,10 @@ class Connection:
                 self._reply(self._answerer.access(self._agent, message, now))
             case LiveFlows():
                 self._judge(message, now)
-            case Records() | ExplainRequest() | SignOut() | DeviceReport():
+            case Records():
+                if self._records.admits(self._agent, message):
+                    self._queue(message)
+            case ExplainRequest() | SignOut() | DeviceReport():
                 self._queue(message)
             case _ if isinstance(message, OF_CLIENTS + OF_CONNECTORS):
                 self._queue(message)
@@ -283,7 +285,7 @@ class Connection:
         self._alive.update(flow.flow for flow in message.flows)
         if not message.more:
             alive, self._alive = self._alive, set()
-            self._scope.spawn(self._close_lost(alive), name="lost-flows", on_crash=self._end)
+            self._scope.spawn(self._records.close_lost(self._agent, alive), name="lost-flows", on_crash=self._end)
 
     def _queue(self, message: Message) -> None:
         if len(self._slow) >= SLOW_MAX:
@@ -321,47 +323,12 @@ class Connection:
         self._working = False
 
     async def _store_records(self, message: Records) -> None:
-        state = self._hub.head.state
         try:
-            ended = own_records(state, self._agent, message.records)
-            opened = own_records(state, self._agent, message.opened)
+            await self._records.store(self._agent, message)
         except RemoteProtocolError as error:
             await self._misbehaved(error)
             return
-        since_ms = message.since_ms if self._agent.kind is AgentKind.CLIENT else None
-        if ended or opened or since_ms is not None:
-            async with self._store.transact() as connection:
-                if since_ms is not None:
-                    self._tally.ends_unknown += await records.close_before(connection, self._agent.id, since_ms)
-                await records.append(connection, self._agent.id, ended, opened)
-        self._tally.records_stored += len(ended) + len(opened)
-        self._tally.records_skipped += len(message.records) + len(message.opened) - len(ended) - len(opened)
         self._reply(RecordsAccepted(message.id))
-
-    async def _close_lost(self, alive: Collection[FlowId]) -> None:
-        """Closes what an earlier life of the connector had open and its new one knows nothing of.
-
-        Ends that the connector still has to report come first: they are on their way right after the reconnect.
-        """
-        try:
-            async with self._store.read() as connection:
-                newest = await records.newest(connection)
-            await asyncio.sleep(LOST_AFTER_S)
-            async with self._store.transact() as connection:
-                closed, reopened = await records.close_unknown(
-                    connection,
-                    self._agent.id,
-                    alive=alive,
-                    newest=newest,
-                    now_ms=round(self._clock.wall() * 1000),
-                )
-        except OstiaryError as error:
-            # The next connect asks again.
-            _log.warning("agent.open_flows_not_compared", agent=self._agent.id, reason=error.reason.code)
-            return
-        self._tally.ends_unknown += closed
-        if closed or reopened:
-            _log.warning("agent.flows_lost", agent=self._agent.id, closed=closed, reopened=reopened)
 
     async def _explain(self, message: ExplainRequest) -> None:
         explanation = self._answerer.explain(self._agent, message, self._clock.wall())

@@ -23,6 +23,7 @@ from controller.agents.errands import ANNOUNCE_S, Errands
 from controller.agents.journal import Journal
 from controller.agents.names import Names
 from controller.agents.presence import Presence
+from controller.agents.record_intake import RecordIntake
 from controller.agents.replay import ReplayCache
 from controller.agents.shared_replays import SharedReplays
 from controller.agents.tally import Tally
@@ -92,6 +93,7 @@ class AgentEndpoint:
         self._jwks_told: Mapping[str, object] = {}
         self._errands = Errands(store, clock, self._audiences, announce_s=announce_s)
         self.tally = Tally()
+        self._records = RecordIntake(store, hub, clock, self.tally)
         self.journal = Journal(store, hub, presence, clock)
         self._connects = RateLimiter("connect", per_minute=CONNECTS_PER_MINUTE, burst=CONNECTS_BURST)
         self._messages = RateLimiter("message", per_minute=MESSAGES_PER_MINUTE, burst=MESSAGES_BURST)
@@ -148,6 +150,7 @@ class AgentEndpoint:
             limiter=self._messages,
             facts=self._facts,
             errands=self._errands,
+            records=self._records,
             clock=self._clock,
             tally=self.tally,
             journal=self.journal,

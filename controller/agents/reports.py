@@ -2,7 +2,7 @@
 
 A connector reports flows through itself, a client its own flows. Who they are comes from the authenticated connection; a
 record that names another agent breaks the protocol. A record of a device that the log does not know, or of somebody who does
-not own the device, is left out.
+not own the device, is left out. Clients are rationed: what one of them reports must not push out what others did.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,52 @@ from typing import Final
 from controller.agents.authentication import Agent
 from controller.domain.state import PolicyState
 from controller.publish import AgentKind
-from protocol.control import ConnectionRecord
+from protocol.control import ConnectionRecord, Records
 from protocol.errors import RemoteProtocolError
 from protocol.ids import ConnectorId, FlowId, RelayId, ResourceId, Revision
+from protocol.limits import CLOCK_LEEWAY_S, RECORDS_PER_MESSAGE
+from protocol.reasons import Reason
 
+CLIENT_RECORDS_PER_MINUTE: Final = 1_200
+CLIENT_RECORDS_BURST: Final = 10_000
+"""A client that comes back after long has 5,000 at most."""
 TEXT_MAX: Final = 256
 """Characters of each text of a record."""
 GRANTS_MAX: Final = 256
 
 
-def own_records(state: PolicyState, agent: Agent, records: Sequence[ConnectionRecord]) -> tuple[ConnectionRecord, ...]:
+def check_size(message: Records) -> None:
+    """Raises RemoteProtocolError when a message has more records than any agent of ours puts into one (T-9)."""
+    count = len(message.records) + len(message.opened)
+    if count > RECORDS_PER_MESSAGE:
+        raise RemoteProtocolError(f"{count} records in a message", Reason.LIMIT_EXCEEDED)
+
+
+def latest_ms(now: float) -> int:
+    """Returns the latest time that a client may tell of, in Unix milliseconds."""
+    return round((now + CLOCK_LEEWAY_S) * 1000)
+
+
+def own_records(
+    state: PolicyState, agent: Agent, records: Sequence[ConnectionRecord], now: float
+) -> tuple[ConnectionRecord, ...]:
     """Returns the records that may be stored, with identities as the controller knows them. Raises RemoteProtocolError."""
-    forced = _of_client if agent.kind is AgentKind.CLIENT else _of_connector
-    return tuple([kept for record in records if (kept := forced(state, agent, _bounded(record))) is not None])
+    if agent.kind is not AgentKind.CLIENT:
+        return tuple(
+            [kept for record in records if (kept := _of_connector(state, agent, _bounded(record))) is not None]
+        )
+    latest = latest_ms(now)
+    found = (_of_client(state, agent, _bounded(record)) for record in records)
+    # The start tells records of one flow apart: one that cannot be true is left out, for if it were cut it would be another
+    # one whenever it comes again.
+    return tuple([_timely(kept, latest) for kept in found if kept is not None and kept.started_ms <= latest])
+
+
+def _timely(record: ConnectionRecord, latest: int) -> ConnectionRecord:
+    """No flow ends before it began, or in the time to come, for which it would outlive its retention."""
+    if record.started_ms <= record.ended_ms <= latest:
+        return record
+    return replace(record, ended_ms=max(record.started_ms, min(record.ended_ms, latest)))
 
 
 def _of_client(state: PolicyState, agent: Agent, record: ConnectionRecord) -> ConnectionRecord | None:

@@ -11,7 +11,9 @@ class Tally:
     records_stored: int = 0
     """Records that were accepted, resent ones included."""
     records_skipped: int = 0
-    """Records left out because their device is unknown or not, or no more, the named user's."""
+    """Records left out because their device is unknown or not, or no more, the named user's, or they cannot be true."""
+    records_put_off: int = 0
+    """Records of clients that reported too many; they are not acknowledged, and come again."""
     ends_unknown: int = 0
     """Open connections closed although nobody reported their end."""
     digests_wrong: int = 0

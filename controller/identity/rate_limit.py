@@ -56,9 +56,12 @@ class RateLimiter:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def spend(self, key: str, now: float) -> None:
-        """Counts one attempt. Raises RateLimitedError when the bucket of ``key`` is empty."""
-        self._filled(key, now).tokens -= 1.0
+    def spend(self, key: str, now: float, cost: float = 1.0) -> None:
+        """Counts one attempt. Raises RateLimitedError when the bucket of ``key`` is empty.
+
+        What an attempt costs beyond what is in the bucket is owed, so that none is too large for ever.
+        """
+        self._filled(key, now).tokens -= cost
 
     def peek(self, key: str, now: float) -> None:
         """Counts nothing. Raises RateLimitedError when ``spend`` would."""

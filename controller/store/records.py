@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controller.store.record_pairs import both_told_the_end, is_only_or_connectors, mark_differences
+from controller.store.record_pairs import both_told_the_end, is_only_or_connectors, mark_differences, told_too_often
 from controller.store.record_rows import COLUMNS, COUNTER, StoredRecord, row_of, stored, take_numbers
 from controller.store.tables_connections import CONNECTIONS, COUNTERS
 from protocol.control import ConnectionRecord
@@ -22,6 +22,8 @@ from protocol.reasons import Reason
 PAGE_MAX: Final = 500
 PURGE_MAX: Final = 5_000
 """Rows deleted in one transaction, so that records are not kept waiting."""
+CLIENTS_PART: Final = 4
+"""Of the rows that are kept at most, clients always have one in so many."""
 UNKNOWN: Final = Reason.END_UNKNOWN.code
 
 _KEY: Final = "flow, reporter, agent, started_ms"
@@ -60,15 +62,23 @@ async def append(
     agent: str,
     records: Sequence[ConnectionRecord],
     opened: Sequence[ConnectionRecord] = (),
-) -> None:
-    """Stores what ``agent`` reported; what it reported before is skipped, the end of an open flow closes its row."""
+) -> int:
+    """Stores what ``agent`` reported; what it reported before is skipped, the end of an open flow closes its row.
+
+    Returns:
+        How many were left out because a client told too many stories of one flow.
+    """
     batch: dict[tuple[str, int], tuple[ConnectionRecord, bool]] = {}
     for record in opened:
         batch[record.flow, record.started_ms] = (record, True)
     for record in records:
         batch[record.flow, record.started_ms] = (record, False)
+    told = [key for key, (record, _) in batch.items() if record.reporter == "client"]
+    beyond = await told_too_often(connection, agent, told) if told else set()
+    for key in beyond:
+        del batch[key]
     if not batch:
-        return
+        return len(beyond)
     number = await take_numbers(connection, len(batch)) + 1
     rows = [
         row_of(number + offset, agent, record, is_open=is_open)
@@ -81,6 +91,7 @@ async def append(
         text = json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows])
         await connection.exec_driver_sql(_POSTGRESQL_INSERT, (text,))
     await mark_differences(connection, {flow for flow, _ in batch})
+    return len(beyond)
 
 
 async def page(
@@ -195,21 +206,48 @@ async def agents_with_open(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(query)).scalars())
 
 
-async def purge(connection: AsyncConnection, before_ms: int, *, keep_rows: int | None = None) -> int:
-    """Deletes at most PURGE_MAX records of flows that ended before a moment (Unix ms), or beyond the newest ``keep_rows``.
+async def purge(connection: AsyncConnection, before_ms: int) -> int:
+    """Deletes at most PURGE_MAX records of flows that ended before a moment (Unix ms).
 
     Returns:
         How many were deleted: call it again while that is PURGE_MAX.
     """
     table = CONNECTIONS
-    old = table.c.ended_ms < before_ms
-    if keep_rows is not None:
-        newest = sa.select(table.c.id).order_by(table.c.id.desc()).offset(keep_rows).limit(1)
-        threshold = (await connection.execute(newest)).scalar_one_or_none()
-        if threshold is not None:
-            old = sa.or_(old, sa.and_(table.c.id <= threshold, table.c.ended_ms.is_not(None)))
-    some = sa.select(table.c.id).where(old).limit(PURGE_MAX)
+    some = sa.select(table.c.id).where(table.c.ended_ms < before_ms).limit(PURGE_MAX)
     return int((await connection.execute(sa.delete(table).where(table.c.id.in_(some)))).rowcount)
+
+
+async def beyond(connection: AsyncConnection, keep_rows: int) -> dict[str, int]:
+    """Returns up to which id each side's records are too many for ``keep_rows``; a side that is not in it has none of those.
+
+    All but one in CLIENTS_PART are the connectors', however much clients report; clients have what these leave.
+    """
+    table = CONNECTIONS
+    connectors = keep_rows - keep_rows // CLIENTS_PART
+    ours = sa.select(sa.func.count()).select_from(table).where(table.c.reporter == "connector")
+    clients = keep_rows - min(connectors, (await connection.execute(ours)).scalar_one())
+    found: dict[str, int] = {}
+    for reporter, keep in (("connector", connectors), ("client", clients)):
+        newest = sa.select(table.c.id).where(table.c.reporter == reporter).order_by(table.c.id.desc())
+        last = (await connection.execute(newest.offset(keep).limit(1))).scalar_one_or_none()
+        if last is not None:
+            found[reporter] = last
+    return found
+
+
+async def ended_within(connection: AsyncConnection, reporter: str, after: int, last: int) -> list[int]:
+    """Returns the ids of at most PURGE_MAX ended records of one side, behind ``after`` and up to ``last``, in order."""
+    table = CONNECTIONS
+    ended = sa.select(table.c.id).where(table.c.reporter == reporter, table.c.ended_ms.is_not(None))
+    query = ended.where(table.c.id > after, table.c.id <= last).order_by(table.c.id).limit(PURGE_MAX)
+    return list((await connection.execute(query)).scalars())
+
+
+async def delete_ended(connection: AsyncConnection, ids: Sequence[int]) -> int:
+    """Deletes these, at most PURGE_MAX, unless they were opened again; returns how many."""
+    table = CONNECTIONS
+    these = sa.delete(table).where(table.c.id.in_(ids), table.c.ended_ms.is_not(None))
+    return int((await connection.execute(these)).rowcount)
 
 
 def _is_open() -> sa.ColumnElement[bool]:

@@ -11,7 +11,7 @@ ROUNDS_MAX: Final = 1_000
 
 
 async def purge_connections(store: Store, *, before_ms: int, keep_rows: int) -> int:
-    """Deletes records that ended before ``before_ms`` (Unix ms), then the oldest beyond ``keep_rows``.
+    """Deletes records that ended before ``before_ms`` (Unix ms), then each side's oldest beyond ``keep_rows``.
 
     Many short transactions instead of a long one: agents go on reporting meanwhile.
 
@@ -24,10 +24,28 @@ async def purge_connections(store: Store, *, before_ms: int, keep_rows: int) -> 
     total = 0
     for _ in range(ROUNDS_MAX):
         async with store.transact() as connection:
-            deleted = await records.purge(connection, before_ms, keep_rows=keep_rows)
+            deleted = await records.purge(connection, before_ms)
         total += deleted
         if deleted < records.PURGE_MAX:
             break
+    return total + await _purge_rows(store, keep_rows)
+
+
+async def _purge_rows(store: Store, keep_rows: int) -> int:
+    """What is too much is looked for in read transactions, which keep no reporter waiting, and each row of the log is passed once."""
+    total = 0
+    async with store.read() as connection:
+        beyond = await records.beyond(connection, keep_rows)
+    for reporter, last in beyond.items():
+        passed = 0
+        for _ in range(ROUNDS_MAX):
+            async with store.read() as connection:
+                ids = await records.ended_within(connection, reporter, passed, last)
+            if not ids:
+                break
+            async with store.transact() as connection:
+                total += await records.delete_ended(connection, ids)
+            passed = ids[-1]
     return total
 
 

@@ -211,6 +211,27 @@ async def test_retention_by_age_and_by_number_spares_what_is_open(
         assert await records.newest(db) == 11
 
 
+async def test_t9_clients_do_not_push_out_what_connectors_reported(store: Store) -> None:
+    """Whoever has a device can report as much as he likes: only what other clients reported has to make room for it."""
+    ours = [a_flow(ended_ms=number) for number in range(6)]
+    await report(store, ours[:3], [])
+    theirs = [a_flow(reporter="client", device=DeviceId("dev_one"), ended_ms=100 + number) for number in range(20)]
+    async with store.transact() as db:
+        await records.append(db, "dev_one", theirs)
+    await purge_connections(store, before_ms=0, keep_rows=8)
+
+    async def left(reporter: str) -> list[int]:
+        async with store.read() as db:
+            found = await records.page(db, where=RecordFilter(reporter=reporter))
+        return [item.record.ended_ms for item in found]
+
+    assert (await left("connector"), await left("client")) == ([2, 1, 0], [119, 118, 117, 116, 115])
+    # Nor do connectors push out all that clients alone can tell.
+    await report(store, [*ours[3:], *(a_flow(ended_ms=10 + number) for number in range(9))], [])
+    await purge_connections(store, before_ms=0, keep_rows=8)
+    assert (await left("connector"), await left("client")) == ([18, 17, 16, 15, 14, 13], [119, 118])
+
+
 async def test_what_will_never_be_reported_is_closed(store: Store) -> None:
     """Of agents that lost their standing, or were silent for longer than any lease."""
     flows = {agent: a_flow() for agent in ("con_here", "con_silent", "con_gone", "con_unheard")}

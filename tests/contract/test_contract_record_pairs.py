@@ -6,8 +6,9 @@ import pytest
 from flow_records import stored_record
 from policy_world import fresh_id
 
-from controller.store import Store, records
-from controller.store.record_pairs import other_sides
+from controller.domain.two_sides import differences
+from controller.store import Store, record_pairs, records
+from controller.store.record_pairs import TOLD_MAX, other_sides
 from controller.store.record_rows import StoredRecord
 from controller.store.records import RecordFilter
 from protocol.control import ConnectionRecord
@@ -133,3 +134,48 @@ async def test_what_an_earlier_life_of_a_client_had_open_is_closed(store: Store)
     assert open_ones == {(DEVICE, after.flow), ("dev_2", before.flow)}
     (closed,) = await found(store, outcome="end_unknown")
     assert (closed.record.flow, closed.record.ended_ms) == (before.flow, 3000)
+
+
+async def test_t9_one_flow_id_used_very_often_costs_little(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client chooses the ids of its flows: what it repeats is neither paired in full nor more than a few records."""
+    compared = 0
+
+    def counted(*args: object, **parts: object) -> tuple[str, ...]:
+        nonlocal compared
+        compared += 1
+        return differences(*args, **parts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(record_pairs, "differences", counted)
+    one, other = a_pair()
+    lies = [replace(other, started_ms=number, bytes_up=10**6) for number in range(300)]
+    await report(store, DEVICE, *lies[:200])
+    await report(store, DEVICE, *lies[100:])
+    await report(store, CONNECTOR, *(replace(one, started_ms=number) for number in range(300)))
+    assert len(await found(store, reporter="client")) == TOLD_MAX
+    assert compared <= 3 * TOLD_MAX**2
+    shown = await found(store, flow=one.flow, reporter="connector")
+    assert (len(shown), shown[0].differs) == (100, ("bytes",))  # a page of them
+    async with store.read() as db:
+        others = await other_sides(db, shown)
+    assert {item.record.started_ms for item in others.values()} == {1}
+    # What it told of the flow before can still be told to its end.
+    await report(store, DEVICE, opened=(replace(lies[1], bytes_up=10**7),))
+    assert len(await found(store, reporter="client")) == TOLD_MAX
+
+
+async def test_t9_the_first_stories_of_a_flow_stay_those_that_are_compared(store: Store) -> None:
+    one, other = a_pair()
+    await report(store, CONNECTOR, one)
+    for offset in range(5):
+        story = replace(other, started_ms=other.started_ms + offset, bytes_up=0 if offset == 0 else other.bytes_up)
+        await report(store, DEVICE, story)
+    assert ("bytes",) in [item.differs for item in await found(store, reporter="connector")]
+
+
+async def test_t9_many_contradictions_are_marked_in_one_batch(store: Store) -> None:
+    pairs = [a_pair() for _ in range(600)]
+    await report(store, CONNECTOR, *(one for one, _ in pairs))
+    await report(store, DEVICE, *(replace(other, bytes_up=0) for _, other in pairs))
+    async with store.read() as db:
+        told = await records.changed_after(db, 0, limit=2000)
+    assert [item.differs for item in told] == [("bytes",)] * 1200

@@ -12,7 +12,7 @@ from protocol.control import Message, Records, RecordsAccepted
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
 from runtime import record_reporter as module
-from runtime.record_queue import BATCH_MAX, RecordQueue
+from runtime.record_queue import BATCH_MAX, GIVE_UP_AFTER, SPLIT_AFTER, RecordQueue
 from runtime.record_reporter import Reporter
 from runtime.tasks import TaskScope
 
@@ -95,3 +95,26 @@ async def test_a_batch_that_got_no_answer_is_sent_again(monkeypatch: pytest.Monk
         await asyncio.sleep(0.01)
     assert [message.records for message in link.sent] == [(connector_record(1),)] * 3
     assert len(queue) == 0
+
+
+async def test_t9_a_batch_that_is_never_answered_is_split_and_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is too much for the controller at once must not be sent for ever; without its database it looks the same."""
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    monkeypatch.setattr(module.Backoff, "next", lambda _self: 0.0)
+    patience = 2 * SPLIT_AFTER + 2 * GIVE_UP_AFTER
+    queue, link = RecordQueue(), Link(failures=[Reason.TIMEOUT] * patience)
+    async with running(queue, link) as reporter:
+        for number in range(4):
+            queue.add(connector_record(number))
+        reporter.wake()
+        await link.wait(patience + 3)
+        reporter.hurry()
+        async with asyncio.timeout(5):
+            while len(queue):
+                await asyncio.sleep(0.01)
+    sizes = [len(message.records) for message in link.sent]
+    assert sizes[: 2 * SPLIT_AFTER + 1] == [4] * SPLIT_AFTER + [2] * SPLIT_AFTER + [1]
+    assert set(sizes[2 * SPLIT_AFTER : patience]) == {1}
+    assert queue.dropped == 0

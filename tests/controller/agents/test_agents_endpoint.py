@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 
 from controller.agents import connection as connection_module
-from controller.agents import pace
+from controller.agents import pace, record_intake
 from controller.agents.replay import ReplayCache
 from controller.domain import commands as c
 from controller.domain.events import AgentMisbehaved
@@ -44,7 +44,7 @@ from protocol.control import (
     SignOut,
     Welcome,
 )
-from protocol.errors import OstiaryError, RefusedError
+from protocol.errors import OstiaryError, RefusedError, RemoteError
 from protocol.ids import (
     ConnectorId,
     DeviceId,
@@ -57,6 +57,7 @@ from protocol.ids import (
     SessionId,
     UserId,
 )
+from protocol.limits import RECORDS_PER_MESSAGE
 from protocol.reasons import Reason
 from protocol.rendezvous import REASON_HEADER
 from protocol.tokens.digests import token_digest
@@ -546,9 +547,30 @@ async def test_a_record_of_a_device_that_changed_hands_is_skipped_and_counted(co
     assert (tally.records_stored, tally.records_skipped) == (1, 1)
 
 
+async def test_t9_more_records_than_a_message_may_have_end_the_connection(company: Company) -> None:
+    many = tuple(a_record(company, reporter="client", connector=None) for _ in range(RECORDS_PER_MESSAGE + 1))
+    async with joined(company.station, company.laptop) as laptop:
+        laptop.link.send(Records(1, many))
+        assert (await laptop.lost()).reason is Reason.LIMIT_EXCEEDED
+    async with company.station.store.read() as db:
+        assert await records.page(db) == []
+
+
+async def test_t9_records_beyond_a_clients_rate_are_not_acknowledged(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_intake.RecordIntake, "admits", lambda *_: False)
+    mine = a_record(company, reporter="client", connector=None)
+    async with joined(company.station, company.laptop) as laptop:
+        with pytest.raises(RemoteError) as failed:
+            await laptop.link.request(Records(laptop.link.next_id(), (mine,)), deadline_s=0.1)
+        assert failed.value.reason is Reason.TIMEOUT
+        assert laptop.link.state.connected
+
+
 async def test_a_restarted_connector_leaves_no_flow_open(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows nothing of its earlier life; what it still reports as open stays open."""
-    monkeypatch.setattr(connection_module, "LOST_AFTER_S", 0.0)
+    monkeypatch.setattr(record_intake, "LOST_AFTER_S", 0.0)
     lost, alive = a_record(company), a_record(company)
     async with joined(company.station, company.connector) as connector:
         await connector.link.request(Records(connector.link.next_id(), (), (lost, alive)))
