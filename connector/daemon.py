@@ -98,7 +98,7 @@ class Daemon:
             on_message=self._on_message,
             on_connected=self._on_connected,
             clock=self.clock.base,
-            known=load_controllers(state, identity.controller_url),
+            known=load_controllers(state, identity.controller_url, self.clock.wall),
         )
         self.rotation = KeyRotation(self, self.link, state, self.clock, every_days=settings.key_rotation_days)
         self._made: WeakSet[TunnelPeer] = WeakSet()

@@ -269,6 +269,7 @@ class AgentLink:
         if isinstance(message, Heartbeat):
             wanted = message.interval_s or HEARTBEAT_INTERVAL_S
             self._interval_s = min(max(wanted, HEARTBEAT_INTERVAL_S), HEARTBEAT_SLOWEST_S)
+            self.controllers.heard()
             sent = self._beats.pop(message.echo_ms, None) if message.echo_ms is not None else None
             if sent is not None:
                 self._measure(message.clock_ms, (self.clock.monotonic() - sent) * 1000)

@@ -19,6 +19,10 @@ from runtime.http import check_url
 
 CONTROLLERS_FILE: Final = "controllers.json"
 """Beside the identity; another ``home`` makes it void."""
+KEEP_S: Final = 30 * 86400.0
+"""Without a word from the controller; then only ``home`` is left, for who has the others by now nobody knows."""
+NOTE_EVERY_S: Final = 86400.0
+"""That the controller was heard, and nothing else, is written no more often."""
 
 _shuffle = random.SystemRandom().shuffle
 _log = structlog.get_logger(__name__)
@@ -32,7 +36,7 @@ class Controllers:
         others: further ones, checked already.
         last: the one that answered last.
         shuffle: puts a list into a random order.
-        keep: is called after each change.
+        keep: is called whenever the controller was heard.
     """
 
     def __init__(
@@ -80,10 +84,13 @@ class Controllers:
 
     def answered(self, url: str, announced: Iterable[str]) -> None:
         """``url`` said Welcome and announced these, which are all that count from now on."""
-        before = (self.others, self.last)
         self.others = usable(self.home, announced)
         self.last = url if url in self.urls else self.home
-        if self._keep is not None and before != (self.others, self.last):
+        self.heard()
+
+    def heard(self) -> None:
+        """What was announced still counts."""
+        if self._keep is not None:
             self._keep(self)
 
 
@@ -103,21 +110,41 @@ def usable(home: str, announced: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def load_controllers(state: StateDir, home: str) -> Controllers:
-    """Returns what was announced last to who has ``home``; what cannot be read or written costs no more than the list."""
+def load_controllers(state: StateDir, home: str, wall: Callable[[], float]) -> Controllers:
+    """Returns what was announced to who has ``home``, if that was lately.
+
+    What cannot be read or written costs no more than the list.
+
+    Args:
+        state: holds CONTROLLERS_FILE.
+        home: as ``Controllers``.
+        wall: Unix seconds.
+    """
     others: list[str] = []
     last: str | None = None
+    written: tuple[tuple[str, ...], str] | None = None
+    noted = 0.0
     try:
         match state.read_json(CONTROLLERS_FILE):
-            case {"home": str(known), "others": list(stored), "last": str(answered)} if known == home:
+            case {
+                "home": str(known),
+                "others": list(stored),
+                "last": str(answered),
+                "heard": int() | float() as heard,
+            } if known == home and wall() - heard <= KEEP_S:
                 others, last = [url for url in stored if isinstance(url, str)], answered
     except OstiaryError as error:
         _log.warning("controller.addresses_not_read", detail=error.detail)
 
     def keep(controllers: Controllers) -> None:
-        body = {"home": home, "others": list(controllers.others), "last": controllers.last}
+        nonlocal written, noted
+        now, known = wall(), (controllers.others, controllers.last)
+        if known == written and 0 <= now - noted < NOTE_EVERY_S:
+            return
+        body = {"home": home, "others": list(controllers.others), "last": controllers.last, "heard": int(now)}
         try:
             state.write_json(CONTROLLERS_FILE, body)
+            written, noted = known, now
         except OstiaryError as error:
             _log.warning("controller.addresses_not_written", detail=error.detail)
 

@@ -319,7 +319,7 @@ class Session:
             on_standing=self._standing_lost,
             flow_count=lambda: (len(self._policy.flows), 0 if tunnels is None else len(tunnels.live)),
             sock_mark=self._mark,
-            known=load_controllers(self._store.state, controller.url),
+            known=load_controllers(self._store.state, controller.url, self._clock.wall),
             resolved=known.addresses,
         )
         tunnels: Tunnels | None = None

@@ -1,5 +1,6 @@
 """Agents know the addresses of single replicas and need nothing in front of them (docs/replicas.md)."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,14 +32,14 @@ async def test_f7_agents_leave_a_dead_replica_for_another_whose_address_they_wer
     there = f"https://127.0.0.1:{second.port}"
     state = StateDir(tmp_path)
     async with office(announcing, agents_at=first.url) as place:
-        place.connector.known = load_controllers(state, first.url)
+        place.connector.known = load_controllers(state, first.url, time.time)
         async with attached(place.connector, place.host):
             assert place.connector.at == place.host.at == first.url
             first.kill()
             for agent in (place.connector, place.host):
                 await agent.until(lambda one: one.connections > 1)
                 assert agent.at == there, "by its own host name, with a certificate for it by the pinned CA"
-        place.connector.known = load_controllers(state, first.url)
+        place.connector.known = load_controllers(state, first.url, time.time)
         assert place.connector.known.last == there, "the next start begins where the last one ended"
         async with attached(place.connector):
             await place.connector.until(lambda one: one.connections > 2)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from fake_controller import FakeController, fake_controller
 
-from protocol.control import Goodbye, Hello
+from protocol.control import Goodbye, Heartbeat, Hello
 from protocol.errors import OstiaryError
 from protocol.limits import CONTROLLER_URL_MAX, CONTROLLERS_MAX
 from protocol.reasons import Reason
 from runtime import agent_dial, agent_link
 from runtime.agent_link import AgentLink
 from runtime.backoff import Backoff
-from runtime.clock import SystemClock
-from runtime.controllers import CONTROLLERS_FILE, Controllers, load_controllers
+from runtime.clock import ManualClock, SystemClock
+from runtime.controllers import CONTROLLERS_FILE, KEEP_S, NOTE_EVERY_S, Controllers, load_controllers
 from runtime.files import StateDir
 
 HOME = "https://home.example"
@@ -79,22 +79,63 @@ def test_no_more_addresses_are_kept_than_agreed() -> None:
 
 def test_addresses_outlive_the_process_and_belong_to_one_home(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
-    load_controllers(state, HOME).answered(A, (A, B))
-    kept = load_controllers(state, HOME)
+    wall = ManualClock().wall
+    load_controllers(state, HOME, wall).answered(A, (A, B))
+    kept = load_controllers(state, HOME, wall)
     assert (kept.urls, kept.last) == ((HOME, A, B), A)
-    assert load_controllers(state, "https://other.example").urls == ("https://other.example",)
+    assert load_controllers(state, "https://other.example", wall).urls == ("https://other.example",)
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"home": "https://home.example", "others": [7, "http://x"], "last": "y"}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"home": "https://home.example", "others": [7, "http://x"], "last": "y", "heard": 1800000000}',
+        '{"home": "https://home.example", "others": ["https://a.example"], "last": "y", "heard": NaN}',
+    ],
 )
 def test_a_damaged_file_of_addresses_costs_no_more_than_the_addresses(tmp_path: Path, text: str) -> None:
     (tmp_path / CONTROLLERS_FILE).write_text(text)
-    assert load_controllers(StateDir(tmp_path), HOME).urls == (HOME,)
+    assert load_controllers(StateDir(tmp_path), HOME, ManualClock().wall).urls == (HOME,)
+
+
+def test_addresses_of_a_controller_that_was_not_heard_for_a_month_are_dropped(tmp_path: Path) -> None:
+    state, clock = StateDir(tmp_path), ManualClock()
+    load_controllers(state, HOME, clock.wall).answered(A, (A, B))
+    clock.advance(KEEP_S)
+    assert load_controllers(state, HOME, clock.wall).urls == (HOME, A, B)
+    clock.advance(1)
+    dropped = load_controllers(state, HOME, clock.wall)
+    assert (dropped.urls, dropped.last) == ((HOME,), HOME)
+
+
+def test_who_hears_the_controller_keeps_its_addresses_for_another_month_and_writes_that_once_a_day(
+    tmp_path: Path,
+) -> None:
+    state, clock = StateDir(tmp_path), ManualClock()
+    controllers = load_controllers(state, HOME, clock.wall)
+    controllers.answered(A, (A, B))
+    first = state.read(CONTROLLERS_FILE)
+    clock.advance(NOTE_EVERY_S - 1)
+    controllers.answered(A, (A, B))
+    controllers.heard()
+    assert state.read(CONTROLLERS_FILE) == first
+    clock.advance(1)
+    controllers.heard()
+    assert state.read(CONTROLLERS_FILE) != first
+    clock.advance(KEEP_S)
+    assert load_controllers(state, HOME, clock.wall).urls == (HOME, A, B)
+
+
+def test_addresses_without_a_time_are_old(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.write_json(CONTROLLERS_FILE, {"home": HOME, "others": [A], "last": A})
+    assert load_controllers(state, HOME, ManualClock().wall).urls == (HOME,)
 
 
 def test_a_full_disk_costs_no_more_than_the_next_start(tmp_path: Path) -> None:
-    controllers = load_controllers(StateDir(tmp_path / "missing" / "deeper"), HOME)
+    controllers = load_controllers(StateDir(tmp_path / "missing" / "deeper"), HOME, ManualClock().wall)
     controllers.answered(A, (A,))
     assert controllers.urls == (HOME, A)
 
@@ -185,3 +226,16 @@ async def test_t18_a_hint_to_wait_counts_also_when_there_are_others() -> None:
         await other.wait_for(Hello)
         assert asyncio.get_running_loop().time() - started >= 0.3
         await link.wait_connected(deadline_s=30)
+
+
+async def test_f7_a_link_that_stands_for_a_month_keeps_the_addresses() -> None:
+    kept = asyncio.Semaphore(0)
+    async with (
+        fake_controller() as one,
+        linked(one.url, Controllers(one.url, keep=lambda _: kept.release())) as link,
+    ):
+        await link.wait_connected(deadline_s=30)
+        await one.push(Heartbeat(1_000_000))
+        async with asyncio.timeout(30):
+            await kept.acquire()  # the Welcome
+            await kept.acquire()  # the heartbeat
