@@ -37,6 +37,7 @@ CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_PROTOCOL_ERROR: Final = 1002
 CLOSE_BAD_DATA: Final = 1007
+CLOSE_POLICY_VIOLATION: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
 CLOSE_REASON_BASE: Final = 4000
 """Private-use close codes (RFC 6455 section 7.4.2): this plus the Reason's number."""
@@ -81,6 +82,8 @@ class FrameReader:
     """Reads the frames of one direction. ``masked``: the peer is the one that dialled, so every frame must be masked.
 
     ``text_max``: bytes of one text message; a longer one is a FrameError.
+    ``textless_max``: frames since the last text message that are none (pings, fragments, binary ones); one more is a FrameError,
+    so that they cost no more than texts do. None: as many as come, as on a leg, whose keepalive may wait for its reader for hours.
     """
 
     __slots__ = (
@@ -96,12 +99,16 @@ class FrameReader:
         "_opcode",
         "_text",
         "_text_max",
+        "_textless",
+        "_textless_max",
         "events",
     )
 
-    def __init__(self, *, masked: bool, text_max: int = CONTROL_MAX_BYTES) -> None:
+    def __init__(self, *, masked: bool, text_max: int = CONTROL_MAX_BYTES, textless_max: int | None = None) -> None:
         self._masked = masked
         self._text_max = text_max
+        self._textless = 0
+        self._textless_max = textless_max
         self._header = bytearray()
         self._need = 2
         self._left = 0
@@ -169,6 +176,7 @@ class FrameReader:
         whole = data[0] == _WHOLE_TEXT and 0 <= length != 127 and start + length == size
         if not (whole and self._masked and length <= self._text_max):
             return None
+        self._textless = 0
         return _decoded(apply_mask(data[start:], data[start - 4 : start]))
 
     def next_event(self) -> FrameEvent | None:
@@ -196,6 +204,8 @@ class FrameReader:
     def _begin_whole(self, view: memoryview, position: int, end: int) -> int:
         """Fast path: the header of an unfragmented binary message, all there. Returns the position behind it, or 0."""
         if self._header or self._message or end - position < _LONGEST_HEADER or view[position] != _WHOLE_BINARY:
+            return 0
+        if self._textless_max is not None:
             return 0
         second = view[position + 1]
         short = second & 0x7F
@@ -254,6 +264,10 @@ class FrameReader:
     def _begin_frame(self, header: bytearray) -> None:
         opcode = header[0] & 0x0F
         self._final = bool(header[0] & 0x80)
+        if self._textless_max is not None and header[0] != _WHOLE_TEXT:
+            self._textless += 1
+            if self._textless > self._textless_max:
+                raise FrameError("too many frames without a text message", CLOSE_POLICY_VIOLATION)
         short = header[1] & 0x7F
         if short < 126:
             length, position = short, 2
@@ -284,6 +298,7 @@ class FrameReader:
                 return
             self._message = CONTINUATION
             if opcode == TEXT:
+                self._textless = 0
                 self.events.append(TextReceived(self._take_text()))
             return
         payload = bytes(self._control)

@@ -31,8 +31,12 @@ from runtime.leg_frames import (
 
 PER_TURN: Final = 16
 """Messages of one agent that are handled in one go."""
+TEXTLESS_MAX: Final = 32
+"""Frames of other kinds between two text messages. Agents send none but a last one; texts have their own limit."""
 CLOSE_DEADLINE_S: Final = 10.0
 """How long a closed connection waits for the agent's own close: what was sent last is to arrive."""
+HANG_UP_S: Final = 2.0
+"""How long who was refused may take to read it and to end TLS."""
 TAKE_OVER: Final = "ostiary.take_over"
 """The ASGI extension under which the server offers it."""
 
@@ -65,7 +69,7 @@ class AgentSocket(asyncio.Protocol):
         self._transport = transport
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._reader = FrameReader(masked=True, text_max=CONTROL_MESSAGE_MAX_BYTES)
+        self._reader = FrameReader(masked=True, text_max=CONTROL_MESSAGE_MAX_BYTES, textless_max=TEXTLESS_MAX)
         self._texts: deque[str] = deque()
         self._listener: Listener | None = None
         self._first: asyncio.Future[str] | None = None
@@ -187,7 +191,9 @@ class AgentSocket(asyncio.Protocol):
                 case TextReceived(text):
                     self._texts.append(text)
                 case PingReceived(payload):
-                    self._write(encode_frame(PONG, payload))
+                    # A pong would only add to a queue that the agent does not read.
+                    if self.writable:
+                        self._write(encode_frame(PONG, payload))
                 case CloseReceived():
                     self._close(CLOSE_NORMAL, "closed by the agent")
                     self._transport.close()
@@ -269,12 +275,20 @@ class AgentSocket(asyncio.Protocol):
 
 
 class AgentUpgrade(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket until the upgrade is answered; then ``take_over`` puts an AgentSocket in its place."""
+    """uvicorn's WebSocket until the upgrade is answered; then ``take_over`` puts an AgentSocket in its place.
+
+    Attributes:
+        on_settled: Called once, when the connection is taken over or has ended: until then it is a stranger's (D10).
+    """
+
+    on_settled: Callable[[], None] | None = None
 
     def handle_connect(self, event: Any) -> None:
         """Offers the application to take the connection over."""
         super().handle_connect(event)
-        if not self.close_sent:
+        if self.close_sent:
+            self._hang_up_soon()
+        else:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[TAKE_OVER] = self._take_over
             # As ASGI has them; the request may not have been through h11, which does it too.
@@ -287,6 +301,28 @@ class AgentUpgrade(WebSocketsSansIOProtocol):
             return
         super().data_received(data)
 
+    async def send(self, message: Any) -> None:
+        """Does not wait long for who was refused, and takes it for the end of the handshake: uvicorn would log an error."""
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True
+            self._hang_up_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone, and no agent was let in."""
+        self._settle()
+        super().connection_lost(exc)
+
+    def _hang_up_soon(self) -> None:
+        # While its timer runs, uvicorn does not close again, after which asyncio's TLS could not be aborted any more.
+        if self.close_timer is None and not self.disconnected:
+            self.close_timer = self.loop.call_later(HANG_UP_S, self.transport.abort)
+
+    def _settle(self) -> None:
+        settled, self.on_settled = self.on_settled, None
+        if settled is not None:
+            settled()
+
     def _take_over(self) -> AgentSocket:
         if self.disconnected or self.transport.is_closing():
             raise ConnectionResetError("closed by the agent")
@@ -294,6 +330,7 @@ class AgentUpgrade(WebSocketsSansIOProtocol):
         self.connections.discard(self)
         self.connections.add(socket)  # type: ignore[arg-type]
         self.transport.set_protocol(socket)
+        self._settle()
         if not self.writable.is_set():
             socket.pause_writing()
         return socket

@@ -29,6 +29,7 @@ from controller.agents.shared_replays import SharedReplays
 from controller.agents.tally import Tally
 from controller.domain.evaluate import Subject, subject_of_device
 from controller.domain.state import PolicyState
+from controller.identity.failure_log import FailureLog
 from controller.identity.rate_limit import RateLimitedError, RateLimiter
 from controller.publish import AgentKind, Hub, Signer, verification_keys
 from controller.store import Store
@@ -87,6 +88,7 @@ class AgentEndpoint:
         self._replays = ReplayCache()
         self._shared_replays = SharedReplays(store)
         self._freshens = RateLimiter("freshen", per_minute=FRESHENS_PER_MINUTE, burst=FRESHENS_BURST)
+        self._refusals = FailureLog()
         self._facts = FactsRecorder(store, clock)
         self._names = Names(store)
         self._jwks_of: object = None
@@ -262,7 +264,9 @@ class AgentEndpoint:
         if isinstance(error, RateLimitedError):
             headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
         body = {"type": "about:blank", "title": error.reason.sentence, "status": status, "code": error.reason.code}
-        _log.warning("agent.not_authenticated", reason=error.reason.code, detail=error.detail)
+        if self._refusals.admit(self._clock.monotonic()):
+            omitted = self._refusals.take_omitted()
+            _log.warning("agent.not_authenticated", reason=error.reason.code, detail=error.detail, omitted=omitted)
         await websocket.send_denial_response(JSONResponse(body, status, headers, media_type="application/problem+json"))
 
 

@@ -18,6 +18,7 @@ from controller.agents.agent_socket import AgentUpgrade
 from controller.api.middleware import HEADERS_MAX_BYTES
 from controller.cli.listening import BACKLOG
 from controller.cli.tls import ServerTls
+from controller.identity.failure_log import FailureLog
 from controller.identity.rate_limit import address_key
 from controller.settings import Settings
 from protocol.control import AGENT_PATH
@@ -29,7 +30,7 @@ HEAD_DEADLINE_S: Final = 10.0
 KEEP_ALIVE_S: Final = 5
 GRACE_S: Final = 5
 HTTP_PER_ADDRESS: Final = 256
-"""Open HTTP connections from one address (or IPv6 /64); the agents' WebSockets do not count."""
+"""Open connections from one address (or IPv6 /64); the WebSockets of agents that were let in do not count."""
 
 _AGENT_LINE: Final = f"GET {AGENT_PATH} HTTP/1.1\r\n".encode()
 _log = structlog.get_logger(__name__)
@@ -107,6 +108,7 @@ class BoundedProtocol(H11Protocol):
 
     per_address: ClassVar[int | None] = None
     open_from: ClassVar[Counter[str]]
+    refusals: ClassVar[FailureLog]
 
     _head_timer: asyncio.TimerHandle | None = None
     _counted_as: str | None = None
@@ -119,7 +121,9 @@ class BoundedProtocol(H11Protocol):
         if self.per_address is not None and self.client is not None:
             key = address_key(self.client[0])
             if self.open_from[key] >= self.per_address:
-                _log.warning("connection refused: too many from this address", peer=key)
+                if self.refusals.admit(self.loop.time()):
+                    omitted = self.refusals.take_omitted()
+                    _log.warning("connection refused: too many from this address", peer=key, omitted=omitted)
                 transport.abort()
                 return
             self.open_from[key] += 1
@@ -141,19 +145,22 @@ class BoundedProtocol(H11Protocol):
 
     def _upgrade_agent(self, head: bytes) -> None:
         self.connections.discard(self)
-        self._release()
         protocol = AgentUpgrade(self.config, self.server_state, self.app_state)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         # ASGI's names of headers are in lower case; h11 would have seen to that.
         lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
         protocol.data_received(_AGENT_LINE + b"\r\n".join(name.lower() + colon + rest for name, colon, rest in lines))
-        self._end_without_handshake()
+        self._hand_over()
 
-    def _end_without_handshake(self) -> None:
-        """The WebSocket's parser refuses without an answer what is no request to it, and would wait for ever."""
+    def _hand_over(self) -> None:
+        """From now on the WebSocket has the deadlines; it counts until an agent is let in or the connection has ended."""
+        self._stop_head_timer()
         protocol = self.transport.get_protocol()
-        if isinstance(protocol, AgentUpgrade) and not protocol.handshake_initiated:
+        assert isinstance(protocol, AgentUpgrade)
+        protocol.on_settled = self._release
+        if not protocol.handshake_initiated:
+            # The WebSocket's parser refuses without an answer what is no request to it, and would wait for ever.
             self.transport.abort()
 
     def handle_events(self) -> None:
@@ -165,8 +172,7 @@ class BoundedProtocol(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Another protocol takes the connection over."""
         super().handle_websocket_upgrade(event)
-        self._release()
-        self._end_without_handshake()
+        self._hand_over()
 
     def _release(self) -> None:
         self._stop_head_timer()
@@ -189,7 +195,11 @@ class BoundedProtocol(H11Protocol):
 
 def protocol_class(per_address: int | None) -> type[BoundedProtocol]:
     """Returns the protocol of one server, with counters of its own."""
-    return type("ServerProtocol", (BoundedProtocol,), {"per_address": per_address, "open_from": Counter()})
+    return type(
+        "ServerProtocol",
+        (BoundedProtocol,),
+        {"per_address": per_address, "open_from": Counter(), "refusals": FailureLog()},
+    )
 
 
 def _is_upgrade_of_agent(data: bytes) -> bool:

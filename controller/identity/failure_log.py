@@ -1,4 +1,4 @@
-"""How many failed sign-ins are written into the log one by one (T-9, D10). One per process.
+"""How many failures of strangers are written into a log one by one (T-9, D10). One per process and kind.
 
 Every failure leaves a trace, yet a flood of them cannot fill the log for ever: beyond a rate they are only counted, and
 the count is written with the next one that is admitted.
@@ -16,7 +16,7 @@ class FailureLog:
     """Tells what to write of a failure."""
 
     def __init__(self) -> None:
-        self._limiter = RateLimiter("failed sign-ins in the log", per_minute=PER_MINUTE, burst=BURST, capacity=1)
+        self._limiter = RateLimiter("failures in the log", per_minute=PER_MINUTE, burst=BURST, capacity=1)
         self._omitted = 0
 
     def admit(self, now: float) -> bool:

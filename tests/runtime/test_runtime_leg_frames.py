@@ -15,6 +15,7 @@ from runtime.leg_frames import (
     CLOSE,
     CONTINUATION,
     PING,
+    PONG,
     TEXT,
     CloseReceived,
     FrameError,
@@ -111,6 +112,42 @@ def test_t28_reserved_bits_are_1002(bits: int) -> None:
     wire = bytearray(encode_frame(BINARY, b"x" * 200))
     wire[0] |= bits
     assert close_code(False, bytes(wire)) == 1002
+
+
+EMPTY = {
+    "pings": encode_frame(PING, b"", MASK),
+    "pongs": encode_frame(PONG, b"", MASK),
+    "fragments": bytes((CONTINUATION, 0x80)) + MASK,
+    "small fragments": bytes((CONTINUATION, 0x81)) + MASK + b"x",
+    "binary messages": encode_frame(BINARY, b"", MASK),
+    "small binary messages": encode_frame(BINARY, b"x", MASK),
+}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_t28_frames_that_bring_no_text_are_counted_where_a_bound_is_set(kind: str) -> None:
+    begun = bytes((TEXT, 0x80)) + MASK if "fragments" in kind else b""
+    many = begun + EMPTY[kind] * 50
+    FrameReader(masked=True).receive_data(many)
+    reader = FrameReader(masked=True, textless_max=40)
+    with pytest.raises(FrameError) as caught:
+        reader.receive_data(many)
+    assert caught.value.close_code == 1008
+    assert len(reader.events) <= 1
+
+
+def test_t28_a_text_begins_the_count_anew() -> None:
+    reader = FrameReader(masked=True, textless_max=4)
+    text = encode_frame(TEXT, b"a text that is long enough", MASK)
+    fragments = bytes((TEXT, 0x81)) + MASK + b"a" + bytes((0x80, 0x81)) + MASK + b"b"
+    for _ in range(5):
+        reader.receive_data(EMPTY["pings"] * 4 + text)
+        reader.receive_data(EMPTY["pings"] * 4)
+        assert reader.only_text(text) is not None
+        reader.receive_data(EMPTY["pongs"] * 2 + fragments)
+    reader.receive_data(EMPTY["pings"] * 4)
+    with pytest.raises(FrameError):
+        reader.receive_data(EMPTY["pings"])
 
 
 @pytest.mark.parametrize("opcode", [3, 7, 11, 15])

@@ -10,6 +10,7 @@ import pytest
 from agent_station import DEADLINE_S, Identity, Station, hear, hello, new_identity, running_station, say
 from flow_records import flow_record
 from policy_world import PIN, WEB
+from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 
@@ -19,6 +20,8 @@ from controller.agents.replay import ReplayCache
 from controller.domain import commands as c
 from controller.domain.events import AgentMisbehaved
 from controller.domain.model import Role, SubjectKind
+from controller.identity import failure_log
+from controller.identity.failure_log import FailureLog
 from controller.store import acknowledgements, credentials, events, records
 from protocol.control import (
     AccessTokenReply,
@@ -288,6 +291,18 @@ async def test_d10_one_agent_cannot_fill_the_memory_of_assertions(company: Compa
         await knock(company)
     async with serving(company):
         pass
+
+
+async def test_d10_a_flood_of_refusals_does_not_fill_the_log(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failure_log, "BURST", 2)
+    company.station.endpoint._refusals = FailureLog()
+    with capture_logs() as lines:
+        for _ in range(5):
+            assert await refused(company, None) == (401, "token_malformed")
+        company.station.endpoint._refusals._limiter = FailureLog()._limiter
+        assert await refused(company, None) == (401, "token_malformed")
+    told = [line.get("omitted") for line in lines if line["event"] == "agent.not_authenticated"]
+    assert told == [0, 0, 3]
 
 
 async def knock(company: Company) -> Response | None:

@@ -9,7 +9,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from controller.agents import agent_socket
-from controller.agents.agent_socket import PER_TURN, AgentSocket, AgentUpgrade
+from controller.agents.agent_socket import PER_TURN, TAKE_OVER, TEXTLESS_MAX, AgentSocket, AgentUpgrade
 from protocol.control import AGENT_PATH
 from protocol.errors import RemoteError, RemoteProtocolError
 from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
@@ -18,6 +18,18 @@ from runtime.leg_frames import BINARY, CLOSE, PING, PONG, TEXT, encode_frame
 
 MASK = b"\x01\x80\xff\x5a"
 DEADLINE_S = 30
+UPGRADE = "\r\n".join(
+    (
+        f"GET {AGENT_PATH} HTTP/1.1",
+        "Host: localhost",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        "",
+        "",
+    )
+).encode()
 
 
 class Wire(asyncio.Transport):
@@ -32,6 +44,9 @@ class Wire(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -191,6 +206,32 @@ async def test_a_ping_is_answered() -> None:
     assert wire.written == [encode_frame(PONG, b"here?")]
 
 
+@pytest.mark.parametrize("opcode", [PING, PONG])
+async def test_t28_a_flood_of_empty_frames_ends_the_connection_before_it_costs(opcode: int) -> None:
+    socket, wire = made()
+    listener = Heard()
+    socket.listen(listener)
+    await turns()
+    for _ in range(3):
+        socket.data_received(encode_frame(opcode, b"", MASK) * TEXTLESS_MAX)
+        socket.data_received(said("a text that is long enough"))
+    wire.written.clear()
+    socket.data_received(encode_frame(opcode, b"", MASK) * (TEXTLESS_MAX + 1))
+    assert wire.written == [encode_frame(CLOSE, (1008).to_bytes(2, "big"))]
+    assert wire.closed
+    assert (len(listener.texts), len(listener.causes)) == (3, 1)
+
+
+async def test_t28_nothing_is_answered_to_pings_of_an_agent_that_does_not_read() -> None:
+    socket, wire = made()
+    socket.pause_writing()
+    socket.data_received(encode_frame(PING, b"here?", MASK))
+    assert wire.written == []
+    socket.resume_writing()
+    socket.data_received(encode_frame(PING, b"and now?", MASK))
+    assert wire.written == [encode_frame(PONG, b"and now?")]
+
+
 async def test_whoever_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_socket, "AGENT_STALL_S", 0.05)
     socket, wire = made()
@@ -234,6 +275,33 @@ async def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -
     assert wire.aborted
 
 
+@pytest.mark.parametrize("accepts", [True, False], ids=["taken over", "lost before"])
+async def test_d10_an_upgrade_is_settled_once_when_it_is_taken_over_or_lost(accepts: bool) -> None:
+    taken: list[AgentSocket] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if accepts:
+            await send({"type": "websocket.accept"})
+            assert settled == []
+            taken.append(scope["extensions"][TAKE_OVER]())
+        await asyncio.Event().wait()
+
+    settled: list[str] = []
+    state, wire = ServerState(), Wire()
+    upgrade = AgentUpgrade(uvicorn.Config(app, lifespan="off", log_config=None), state, {})
+    upgrade.on_settled = lambda: settled.append("settled")
+    upgrade.connection_made(wire)
+    upgrade.data_received(UPGRADE)
+    await turns(5)
+    assert settled == ["settled"] * accepts
+    (taken[0] if accepts else upgrade).connection_lost(None)
+    assert settled == ["settled"]
+    (task,) = state.tasks
+    task.cancel()
+    await asyncio.wait((task,))
+
+
 async def test_t27_nothing_may_follow_the_request_before_its_answer() -> None:
     asked = asyncio.Event()
 
@@ -244,15 +312,7 @@ async def test_t27_nothing_may_follow_the_request_before_its_answer() -> None:
     state, wire = ServerState(), Wire()
     upgrade = AgentUpgrade(uvicorn.Config(never, lifespan="off", log_config=None), state, {})
     upgrade.connection_made(wire)
-    head = (
-        f"GET {AGENT_PATH} HTTP/1.1",
-        "Host: localhost",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version: 13",
-    )
-    upgrade.data_received("\r\n".join((*head, "", "")).encode())
+    upgrade.data_received(UPGRADE)
     await asked.wait()
     assert not wire.aborted
     upgrade.data_received(said("smuggled"))

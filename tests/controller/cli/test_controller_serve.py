@@ -22,6 +22,7 @@ from controller_api import OWNER, OWNER_PASSWORD, set_up
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from controller.agents import agent_socket
 from controller.api.operations.keys import load_ca
 from controller.cli import listening, serve, server, tls
 from controller.identity.ca import LEAF_LIFE, CertificateAuthority, utc
@@ -433,3 +434,62 @@ async def test_d10_an_agents_upgrade_is_bounded_however_it_comes(
         writer.transport.abort()
         assert line.removeprefix(b"HTTP/1.1 ").startswith(answer)
         assert not line.startswith(b"HTTP/1.1 101")
+
+
+async def _refused(serving: Serving, cut: int = 0) -> asyncio.StreamWriter:
+    """Returns a connection whose upgrade was refused, and which reads neither the answer nor that it is to end."""
+    done = asyncio.Event()
+    complete = agent_socket.AgentUpgrade.on_task_complete
+
+    def completed(upgrade: agent_socket.AgentUpgrade, task: "asyncio.Task[None]") -> None:
+        complete(upgrade, task)
+        done.set()
+
+    _, writer = await asyncio.open_connection("127.0.0.1", serving.port, ssl=client_context(serving.ca))
+    writer.transport.pause_reading()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agent_socket.AgentUpgrade, "on_task_complete", completed)
+        writer.write(_upgrade()[:cut])
+        await asyncio.sleep(0.05)
+        writer.write(_upgrade()[cut:])
+        async with asyncio.timeout(60):
+            await done.wait()
+    return writer
+
+
+async def _is_served(serving: Serving) -> bool:
+    with contextlib.suppress(httpx2.TransportError):
+        async with serving.client() as client:
+            return bool((await client.get("/healthz/live")).status_code == 200)
+    return False
+
+
+@pytest.mark.parametrize("cut", [0, 40])
+async def test_d10_an_upgrade_that_was_refused_counts_for_its_address_until_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cut: int
+) -> None:
+    monkeypatch.setattr(server, "HTTP_PER_ADDRESS", 2)
+    monkeypatch.setattr(agent_socket, "HANG_UP_S", 600.0)
+    async with _serving(tmp_path) as serving:
+        held = [await _refused(serving, cut) for _ in range(2)]
+        assert not await _is_served(serving)
+        assert "ASGI" not in caplog.text
+        for one in held:
+            one.transport.abort()
+        async with asyncio.timeout(60):
+            while not await _is_served(serving):
+                await asyncio.sleep(0.05)
+
+
+async def test_d10_whoever_does_not_take_its_refusal_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HTTP_PER_ADDRESS", 1)
+    monkeypatch.setattr(agent_socket, "HANG_UP_S", 0.1)
+    async with _serving(tmp_path) as serving:
+        silent = await _refused(serving)
+        # TLS alone would wait for its goodbye for half a minute.
+        async with asyncio.timeout(20):
+            while not await _is_served(serving):
+                await asyncio.sleep(0.05)
+        silent.transport.abort()
