@@ -3,8 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from client.cli import render
 from client.cli.control_socket import call
-from runtime.console import DENIED, FAILED, NOT_READY, OK, exit_on_error, print_json, print_lines
+from client.cli.user import refuse_if_down
+from runtime.console import (
+    DENIED,
+    FAILED,
+    NOT_READY,
+    OK,
+    TIMED_OUT,
+    exit_code,
+    exit_on_error,
+    print_json,
+    print_lines,
+)
 
 _WHO: Final = {
     "client": "the client itself",
@@ -22,9 +34,11 @@ def status(*, as_json: bool) -> int:
 
 
 def query(name: str, kind: str, *, as_json: bool) -> int:
-    """`ostiary dns query`: 0 for an answer, 1 when there is none, 8 when the question was refused."""
+    """`ostiary dns query`: 0 for an answer, 1 when there is none, 8 when it was refused, 3 or 7 when nobody answered."""
     with exit_on_error(as_json=as_json):
         result = call("dns_query", {"name": name, "type": kind})
+        if result.get("up") is False and result.get("answered_by") == "upstream":
+            refuse_if_down("down")
     if as_json:
         print_json(result)
     else:
@@ -77,10 +91,19 @@ def _answer(result: Mapping[str, Any]) -> list[str]:
         lines = [f"{result.get('name')} {result.get('type')}: {said}"]
     lines += [str(text) for text in result.get("why") or () if text]
     who = _WHO.get(str(result.get("answered_by")), str(result.get("answered_by")))
-    return [*lines, f"answered by {who}, in {result.get('took_ms')} ms"]
+    said = f"asked {who}, no answer" if _unanswered(result) else f"answered by {who}"
+    return [*lines, f"{said}, in {result.get('took_ms')} ms"]
 
 
 def _exit_code(result: Mapping[str, Any]) -> int:
     if result.get("answers"):
         return OK
-    return DENIED if result.get("why") else FAILED
+    return _unanswered(result) or (DENIED if result.get("why") else FAILED)
+
+
+def _unanswered(result: Mapping[str, Any]) -> int:
+    """Returns the exit code of whoever was asked and did not answer; 0 when it did, or when we refused."""
+    if result.get("answered_by") not in ("connector", "upstream"):
+        return OK
+    code = exit_code(render.reason_of(result))
+    return code if code in (NOT_READY, TIMED_OUT) else OK

@@ -16,6 +16,7 @@ from runtime.console import (
     NOT_READY,
     OK,
     SIGN_IN,
+    AdviceError,
     exit_code,
     exit_on_error,
     print_json,
@@ -31,6 +32,7 @@ VERIFY_S: Final = 5.0
 PROBE: Final = {"verify_s": VERIFY_S, "fresh_s": 1.0}
 """`--check ready` takes nothing for granted that is older."""
 DOCTOR_DEADLINE_S: Final = 60.0
+_LOG: Final = "Look into the daemon's log."
 EXIT_OF_STATE: Final = {"online": OK, "sign_in_required": SIGN_IN}
 
 
@@ -101,6 +103,8 @@ def resources(*, as_json: bool, names: bool = False) -> int:
     """`ostiary resources`; ``names``: nothing but what may be typed after other commands, one per line."""
     with exit_on_error(as_json=as_json):
         result = call("resources")
+        if not names:
+            refuse_if_down(result.get("state"))
     if names:
         print_lines(*render.names(result))
         return OK
@@ -120,12 +124,20 @@ def explain(target: str, transport: str, *, as_json: bool) -> int:
     with exit_on_error(as_json=as_json):
         host, port = parse_target(target, transport)
         result = call("explain", {"host": host, "port": port, "transport": transport})
+        refuse_if_down(result.get("state"))
     if as_json:
         print_json(result)
     else:
         print_lines(*render.explain(result, time.time()))
     refused = not result.get("allowed") and result.get("intercepted") is not False
     return DENIED if refused else OK
+
+
+def refuse_if_down(state: object) -> None:
+    """Raises AdviceError after `ostiary down`: what was granted is not known then, so nothing is said about it."""
+    if state == "down":
+        step = render.NEXT_OF_STATE["down"]
+        raise AdviceError(Reason.UNAVAILABLE, "", next_step=step, sentence="The client is down.")
 
 
 def parse_target(text: str, transport: str) -> tuple[str, int | None]:
@@ -183,7 +195,8 @@ def doctor(*, as_json: bool) -> int:
             result = call("doctor", deadline_s=DOCTOR_DEADLINE_S)
         except OstiaryError as error:
             # The first link is the daemon itself.
-            failed = {"name": "daemon", "status": "fail", "sentence": str(error), "next": error.reason.next_step}
+            step = _LOG if error.reason is Reason.TIMEOUT else error.reason.next_step
+            failed = {"name": "daemon", "status": "fail", "sentence": str(error), "next": step}
             result = {"ok": False, "checks": [{**failed, "reason": error.reason.code}]}
     checks = [item for item in result.get("checks") or () if isinstance(item, dict)]
     if all(item.get("name") != "daemon" for item in checks):

@@ -93,9 +93,18 @@ def failure(
     if query.edns >= 0:
         policy = reason.number in _POLICY_NUMBERS or reason is Reason.SIGN_IN_REQUIRED
         code = dns.edns.EDECode.PROHIBITED if policy else dns.edns.EDECode.NO_REACHABLE_AUTHORITY
-        text = f"{reason.sentence} {reason.next_step}".strip()
-        response.use_edns(0, 0, OUR_PAYLOAD, options=[dns.edns.EDEOption(code, text)])
+        response.use_edns(0, 0, OUR_PAYLOAD, options=[dns.edns.EDEOption(code, _told(reason))])
     return _wire(response, query, tcp=tcp)
+
+
+def reason_of(reply: dns.message.Message) -> Reason | None:
+    """Returns the reason in what ``failure`` made; None when no such reason is in it."""
+    texts = {getattr(option, "text", None) for option in reply.options}
+    return next((reason for reason in Reason if _told(reason) in texts), None)
+
+
+def _told(reason: Reason) -> str:
+    return f"{reason.sentence} {reason.next_step}".strip()
 
 
 def without_addresses(query: dns.message.Message, reply: bytes, *, tcp: bool) -> bytes:

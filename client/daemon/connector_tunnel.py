@@ -124,14 +124,14 @@ class ConnectorTunnel:
         Raises:
             RefusedError: the connector's reason. After a refused first proof the tunnel is closed; after a refused renewal
                 the last accepted token counts on.
-            RemoteError: the tunnel was lost, or TIMEOUT (then it is closed, too).
+            RemoteError: the tunnel was lost, or PAIRING_TIMEOUT (then it is closed, too).
         """
         try:
             async with asyncio.timeout(PROOF_DEADLINE_S):
                 reason = await answer
         except TimeoutError as exc:
             self.tunnel.close(Reason.TIMEOUT)
-            raise RemoteError(Reason.TIMEOUT, "the connector did not answer the proof") from exc
+            raise RemoteError(Reason.PAIRING_TIMEOUT, "the connector did not answer the proof") from exc
         if reason is not None:
             self.standing = self._accepted
             refusal = RefusedError(reason, "the connector refused the proof")

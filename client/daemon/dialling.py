@@ -223,6 +223,9 @@ async def _meet(path: Path, lines: RelayLines, make: Callable[[Leg, TunnelTls], 
         try:
             await tunnel.handshake(HANDSHAKE_DEADLINE_S)
         except RemoteError as error:
+            if error.reason is Reason.TIMEOUT:
+                # The leg was paired, so the relay is not to blame.
+                raise RemoteError(Reason.PAIRING_TIMEOUT, error.detail) from error
             if error.reason is not Reason.TUNNEL_LOST or not left:
                 raise
             _log.info("leg.dead", relay=path.relay, connector=path.connector)

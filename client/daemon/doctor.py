@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from client.daemon.policy import Policy
 from client.daemon.reach import Reach
@@ -12,6 +12,9 @@ from protocol.errors import OstiaryError, RemoteError
 from protocol.ids import NetworkId
 from protocol.limits import CLOCK_WARN_S
 from protocol.reasons import Reason
+
+ELSEWHERE: Final = "Look into the daemon's log: `ostiary logs`."
+"""In place of a next step that names the doctor."""
 
 HostCheck = Callable[[], Awaitable[str]]
 """Returns a sentence; raises OstiaryError."""
@@ -29,6 +32,9 @@ class Doctor:
     async def run(self) -> dict[str, Any]:
         """Returns ``{"ok": bool, "checks": [{name, status, reason, sentence, next}]}``."""
         checks = [await _check(name, check) for name, check in self._host_checks.items()]
+        if self._session.state == "down":
+            # Nothing else can be looked at, and nothing else is the cause.
+            return {"ok": False, "checks": [*checks, is_down("controller")]}
         checks.append(await _check("controller", self._controller))
         checks.append(await _check("clock", self._clock))
         checks.append(await _check("policy", self._snapshot))
@@ -42,8 +48,8 @@ class Doctor:
         session = self._session
         if session.controller is None:
             raise RemoteError(Reason.SIGN_IN_REQUIRED, "no controller is known: ostiary up URL")
-        if session.state in ("sign_in_required", "down"):
-            raise RemoteError(Reason.SIGN_IN_REQUIRED, f"the client is {session.state.replace('_', ' ')}")
+        if session.state == "sign_in_required":
+            raise RemoteError(Reason.SIGN_IN_REQUIRED, "the client waits for a sign-in")
         link = session.link
         if link is None or not link.connected:
             error = None if link is None else link.state.error
@@ -80,6 +86,17 @@ class Doctor:
         return await _check(f"network {self._reach.network_name(network)}", reach)
 
 
+def is_down(name: str) -> dict[str, Any]:
+    """Returns a check, or a step, that failed because of `ostiary down`."""
+    return {
+        "name": name,
+        "status": "fail",
+        "reason": Reason.UNAVAILABLE.code,
+        "sentence": "The client is down.",
+        "next": "ostiary up",
+    }
+
+
 async def _check(name: str, check: HostCheck) -> dict[str, Any]:
     try:
         sentence = await check()
@@ -89,6 +106,6 @@ async def _check(name: str, check: HostCheck) -> dict[str, Any]:
             "status": "warn" if error.reason is Reason.CLOCK_OFFSET else "fail",
             "reason": error.reason.code,
             "sentence": str(error),
-            "next": error.reason.next_step,
+            "next": ELSEWHERE if "ostiary doctor" in error.reason.next_step else error.reason.next_step,
         }
     return {"name": name, "status": "ok", "reason": None, "sentence": sentence, "next": ""}

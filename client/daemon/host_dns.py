@@ -17,6 +17,7 @@ import dns.rcode
 import dns.rdatatype
 import structlog
 
+from client.core import dns_answers
 from client.core.addresses import AddressPlan
 from client.core.classify import Classifier
 from client.core.dns import CANARY, DnsDecider
@@ -211,6 +212,7 @@ class HostDns:
         if reply is None:
             raise LocalError(Reason.UNAVAILABLE, "no answer")
         message = dns.message.from_wire(reply)
+        reason = dns_answers.reason_of(message)
         return {
             "name": name,
             "type": dns.rdatatype.to_text(rdtype),
@@ -218,6 +220,8 @@ class HostDns:
             "rcode": dns.rcode.to_text(message.rcode()),
             "answers": [line for rrset in message.answer for line in rrset.to_text().splitlines()],
             "why": [str(getattr(option, "text", "") or "") for option in message.options if hasattr(option, "text")],
+            "reason": None if reason is None else reason.code,
+            "up": self._followed is not None and self._followed[1],
             "took_ms": round(took_ms, 1),
         }
 

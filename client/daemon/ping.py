@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from client.core.classify import Target
 from client.daemon.connector_tunnel import ConnectorTunnel
+from client.daemon.doctor import is_down
 from client.daemon.gateway import Gateway
 from client.daemon.policy import Policy
 from client.daemon.reach import PROBE_S, Reach
@@ -21,6 +22,7 @@ from runtime.entropy import new_id
 from runtime.sockets import connect_socket
 
 STEP_S: Final = 12.0
+RELAY_S: Final = 5.0
 T = TypeVar("T")
 
 
@@ -59,6 +61,10 @@ class Pinger:
         Raises:
             LocalError: INVALID_INPUT.
         """
+        if self._session.state == "down":
+            # There is no policy now: what it said, or will say, is not known.
+            asked = {"host": str(args.get("host")), "port": args.get("port"), "transport": args.get("transport", "tcp")}
+            return {"ok": False, **asked, "steps": [{**is_down("client"), "ms": None}]}
         request = self._asked_for(args)
         steps: list[dict[str, Any]] = []
         body = {
@@ -130,7 +136,7 @@ class Pinger:
 
     async def _relay(self, fqdn: str, port: int) -> None:
         """A TCP handshake with the relay, beside the tunnel: how far it is. It is closed at once."""
-        sock = await connect_socket(fqdn, port, mark=self._mark, deadline_s=PROBE_S, what=Reason.RELAY_UNREACHABLE)
+        sock = await connect_socket(fqdn, port, mark=self._mark, deadline_s=RELAY_S, what=Reason.RELAY_UNREACHABLE)
         sock.close()
 
     async def _resource(self, target: Target) -> None:
@@ -187,11 +193,12 @@ def _step(name: str, sentence: str) -> dict[str, Any]:
 
 def _failed(name: str, error: OstiaryError) -> dict[str, Any]:
     reason = error.reason
+    silent = name == "connector" and reason is Reason.PEER_SILENT
     return {
         "name": name,
         "status": "fail",
         "ms": None,
         "sentence": str(error),
         "reason": reason.code,
-        "next": reason.next_step,
+        "next": (Reason.PAIRING_TIMEOUT if silent else reason).next_step,
     }

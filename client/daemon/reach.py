@@ -22,7 +22,8 @@ from runtime.tasks import TaskScope
 
 DEADLINE_S: Final = 12.0
 """For one network, its tunnel included."""
-PROBE_S: Final = 5.0
+PROBE_S: Final = 2.0
+"""Much less than `status` waits: it is to name who is silent, and there is to be time for a second way in."""
 FRESH_S: Final = 5.0
 """``status`` makes no check again that is younger."""
 NETWORKS_MAX: Final = 16
@@ -66,6 +67,7 @@ class Reach:
         self._scope = scope
         self._known: dict[NetworkId, Checked] = {}
         self._running: dict[NetworkId, asyncio.Task[Checked]] = {}
+        self._late: dict[NetworkId, float] = {}
         self._of: ControlLink | None = None
         self._every_s: float | None = None
         self._every_changed = asyncio.Event()
@@ -98,7 +100,10 @@ class Reach:
         due = [network for network in samples if (found := self._find(network)) is None or now - found.at > fresh_s]
         due.sort(key=self._last_tried)
         if due:
-            await asyncio.wait([self._soon(each, samples[each]) for each in due[:NETWORKS_MAX]], timeout=seconds)
+            asked = {self._soon(each, samples[each]): each for each in due[:NETWORKS_MAX]}
+            _, waiting = await asyncio.wait(asked, timeout=seconds)
+            # Whoever has not answered by now is not called reachable for what it said before it was asked.
+            self._late.update((asked[task], now) for task in waiting)
 
     async def check(self, network: NetworkId, entry: Entry) -> Checked:
         """Checks one network now, whatever is known. Never raises an OstiaryError: the reason is in the answer."""
@@ -154,9 +159,10 @@ class Reach:
         try:
             found = await self._try(network, entry)
         except OstiaryError as error:
-            found = Checked(network, self._clock.monotonic(), error.reason, self.readable(error.detail))
+            found = self._failed(network, error)
         finally:
             del self._running[network]
+            self._late.pop(network, None)
         self._known[network] = found
         return found
 
@@ -169,14 +175,18 @@ class Reach:
                 tunnel = await tunnels.reach(entry)
                 try:
                     rtt = await self._probe(tunnel)
-                except RemoteError:
-                    # It died unnoticed: it is given up, and the network has a second chance.
+                except RemoteError as error:
+                    # It died unnoticed: it is given up, this is said at once, and the network has a second chance.
                     tunnel.close(Reason.PEER_SILENT)
+                    self._known[network] = self._failed(network, error)
                     tunnel = await tunnels.reach(entry)
                     rtt = await self._probe(tunnel)
         except TimeoutError as exc:
             raise RemoteError(Reason.TIMEOUT, f"no connector answered within {DEADLINE_S:g} s") from exc
         return Checked(network, self._clock.monotonic(), tunnel=tunnel, rtt_s=rtt)
+
+    def _failed(self, network: NetworkId, error: OstiaryError) -> Checked:
+        return Checked(network, self._clock.monotonic(), error.reason, self.readable(error.detail))
 
     @staticmethod
     async def _probe(tunnel: ConnectorTunnel) -> float:
@@ -203,6 +213,8 @@ class Reach:
         if known.reason is not None:
             said = {"reason": known.reason.code, "sentence": known.reason.sentence, "next": known.reason.next_step}
             return body | {"state": "unreachable", "detail": known.detail} | said
+        if known.at <= self._late.get(network, float("-inf")):
+            return body | {"state": "unchecked"}
         return body | {
             "state": "reachable",
             "connector": known.connector,

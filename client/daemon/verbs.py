@@ -64,9 +64,9 @@ class Verbs:
             case "status":
                 return await self._status(args)
             case "resources":
-                return desk.reporter.resources()
+                return {**desk.reporter.resources(), "state": desk.session.state}
             case "explain":
-                return await desk.reporter.explain(args)
+                return {**await desk.reporter.explain(args), "state": desk.session.state}
             case "ping":
                 return await desk.pinger.run(args)
             case "request":

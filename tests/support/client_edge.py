@@ -27,6 +27,7 @@ from protocol.tokens.keys import VerificationKeys, generate_key, key_to_pem, sel
 from protocol.tokens.verify import verify_access
 from runtime.bridge import SocketBridge
 from runtime.clock import SystemClock
+from runtime.leg import Leg
 from runtime.leg_accept import LegAcceptor, UpgradeRequest
 from runtime.trust import server_context
 from runtime.tunnel import Tunnel, TunnelStream
@@ -78,6 +79,7 @@ class Edge:
     firsts: list[int] = field(default_factory=list)
     dead_legs: int = 0
     port: int = 0
+    dumb: list[Leg] = field(default_factory=list)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -111,7 +113,10 @@ class Edge:
         if self.hold_legs:
             return
         leg = acceptor.accept()
-        if leg is None or self.dead:
+        if leg is None:
+            return
+        if self.dead:
+            self.dumb.append(leg)
             return
         if self.dead_legs:
             self.dead_legs -= 1
@@ -294,6 +299,8 @@ async def serve_edge(edge: Edge) -> AsyncIterator[Edge]:
         server.close()
         for tunnel in edge.tunnels:
             tunnel.close(Reason.NORMAL)
+        for leg in edge.dumb:
+            leg.close(Reason.NORMAL)
         for task in tuple(edge.tasks):
             task.cancel()
         await asyncio.gather(*edge.tasks, return_exceptions=True)

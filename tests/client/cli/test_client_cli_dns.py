@@ -99,3 +99,28 @@ def test_the_proxy_mode_says_that_it_has_no_questions(run: Callable[..., tuple[i
         "questions   none: programs hand names to the proxy",
         "strict      on: 4 names are never looked up elsewhere",
     ]
+
+
+@pytest.mark.parametrize(("reason", "code"), [("pairing_timeout", 7), ("timeout", 7), ("no_connector", 3)])
+def test_who_was_asked_and_was_silent_did_not_answer(
+    run: Callable[..., tuple[int, str]], reason: str, code: int
+) -> None:
+    silent = {"answered_by": "connector", "rcode": "SERVFAIL", "answers": [], "why": ["Silent."], "reason": reason}
+    exit_code, out = run("query", "wiki.corp.internal", result=ANSWER | silent)
+    assert exit_code == code
+    assert out.splitlines()[-1].startswith("asked the resource's connector, no answer")
+    assert "answered" not in out
+
+
+def test_a_refusal_and_a_connectors_own_failure_are_answers(run: Callable[..., tuple[int, str]]) -> None:
+    failed = {"rcode": "SERVFAIL", "answers": [], "why": ["No."], "reason": "name_withheld"}
+    assert run("query", "wiki.corp.internal", result=ANSWER | failed)[0] == 8
+    failed |= {"answered_by": "connector", "reason": "resolver_failed"}
+    assert "answered by the resource's connector" in run("query", "wiki.corp.internal", result=ANSWER | failed)[1]
+
+
+def test_while_the_client_is_down_no_name_is_called_no_resource(run: Callable[..., tuple[int, str]]) -> None:
+    code, out = run("query", "wiki.corp.internal", result=ANSWER | {"answered_by": "upstream", "up": False})
+    assert code == 3
+    assert out.splitlines() == ["error: The client is down.", "next: ostiary up"]
+    assert run("query", "wiki.corp.internal", result=ANSWER | {"up": False})[0] == 0, "what strict DNS keeps, we answer"

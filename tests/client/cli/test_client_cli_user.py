@@ -183,6 +183,26 @@ def test_resources_none(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     assert ran.err.startswith("You have no resources")
 
 
+@pytest.mark.parametrize("command", [("resources",), ("explain", "10.20.0.10:8080")])
+def test_while_the_client_is_down_nothing_is_said_about_grants(
+    ostiary: CommandLine, daemon: FakeDaemon, command: tuple[str, ...]
+) -> None:
+    daemon.results |= {"resources": {"resources": [], "state": "down"}, "explain": denied() | {"state": "down"}}
+    ran = ostiary(*command)
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.splitlines() == ["error: The client is down.", "next: ostiary up"]
+    assert ostiary(*command, "--json").json["error"]["next"] == "ostiary up"
+    names = ostiary("resources", "--names")
+    assert (names.code, names.out, names.err) == (0, "", ""), "the shell asks for them while somebody types"
+
+
+def test_doctor_without_an_answer_does_not_send_to_doctor(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results |= {"status": {"state": "online"}, "doctor": RefusedError(Reason.TIMEOUT, "x")}
+    ran = ostiary("doctor")
+    assert ran.code == 7
+    assert "doctor" not in ran.out.splitlines()[-1]
+
+
 def denied() -> dict[str, Any]:
     return {
         "host": "10.20.0.10",

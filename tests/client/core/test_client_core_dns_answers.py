@@ -168,3 +168,9 @@ def test_t58_any_reply_is_an_answer_or_an_error(data: bytes) -> None:
     except RemoteProtocolError:
         return
     assert parsed(answer).question == asked.question
+
+
+@pytest.mark.parametrize("reason", [Reason.PAIRING_TIMEOUT, Reason.NAME_WITHHELD, Reason.CONNECTION_RESET])
+def test_the_reason_of_a_failure_is_read_back(reason: Reason) -> None:
+    assert dns_answers.reason_of(parsed(dns_answers.failure(query(), reason, tcp=True))) is reason
+    assert dns_answers.reason_of(parsed(dns_answers.addresses(query(), [ip_address("::1")], 1, tcp=True))) is None

@@ -248,3 +248,15 @@ async def test_strict_dns_that_cannot_be_turned_on_leaves_all_as_it_was(
         with pytest.raises(LocalError, match="no link"):
             await world.dns.set_strict(True)
         assert (world.dns.strict, world.dns.status()["mode"]) == (False, "test")
+
+
+async def test_a_question_says_whether_the_client_is_up_and_why_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host(tmp_path, monkeypatch, strict=True) as world:
+        await world.follow()
+        answer = await world.dns.query(CLOSED, "TXT")
+        assert (answer["up"], answer["reason"]) == (True, "name_withheld")
+        assert (await world.dns.query("elsewhere.example", "A"))["reason"] is None
+        await world.follow(active=False)
+        assert (await world.dns.query("elsewhere.example", "A"))["up"] is False

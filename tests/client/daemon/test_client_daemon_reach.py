@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from client_world import CONNECTOR_NAME, client_world, entry, online, running_daemon
+from client_world import CONNECTOR_NAME, World, client_world, entry, online, running_daemon
 
-from client.daemon import reach
+from client.daemon import dialling, reach
 from protocol.acl.model import Entry, PortRange, Ports
 from protocol.errors import RefusedError
 from protocol.ids import NetworkId
@@ -152,3 +152,74 @@ async def test_doctor_names_networks_and_connectors_by_name(tmp_path: Path) -> N
         check = next(item for item in found["checks"] if item["name"] == "network office")
         assert check["status"] == "ok"
         assert check["sentence"].startswith(f"{CONNECTOR_NAME} answers through localhost in ")
+
+
+def fall_silent(world: World) -> None:
+    """The connector's process stands still: its sockets stay open, and the relay still holds legs of it."""
+    world.edge.tunnels[0]._leg.pause_reading()  # type: ignore[attr-defined]
+    world.edge.dead = True
+
+
+async def test_a_connector_that_fell_silent_is_not_called_reachable_for_what_it_said_before(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        before = await world.ask("status", verify_s=10.0)
+        assert before["health"] == "ready"
+        fall_silent(world)
+        late = await world.ask("status", verify_s=0.3, fresh_s=0.0)
+        assert late["health"] == "unchecked", "it is being asked and has not answered"
+        assert late["networks"][0]["checked"] == pytest.approx(before["networks"][0]["checked"], abs=0.5)
+        told = await world.ask("status", verify_s=5.0, fresh_s=0.0)
+        assert told["health"] == "unreachable"
+        assert told["networks"][0]["reason"] == "peer_silent"
+
+
+async def test_a_connector_that_answers_again_is_reachable_again(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        await world.ask("status", verify_s=10.0)
+        fall_silent(world)
+        await world.ask("status", verify_s=0.3, fresh_s=0.0)
+        world.edge.dead = False
+        assert (await world.ask("status", verify_s=15.0, fresh_s=0.0))["health"] == "ready"
+
+
+async def test_doctor_and_ping_blame_the_connector_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialling, "HANDSHAKE_DEADLINE_S", 0.3)
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        await world.ask("status", verify_s=10.0)
+        fall_silent(world)
+        step = (await world.ask("ping", host="wiki.corp.internal", port=443))["steps"][-1]
+        assert (step["name"], step["reason"], step["next"]) == (
+            "connector",
+            "peer_silent",
+            "Check the connector's host.",
+        )
+        check = (await world.ask("doctor"))["checks"][-1]
+        assert (check["name"], check["reason"]) == ("network office", "pairing_timeout")
+        assert check["next"] == "Check the connector's host."
+        step = (await world.ask("ping", host="wiki.corp.internal", port=443))["steps"][-1]
+        assert (step["name"], step["reason"]) == ("tunnel", "pairing_timeout")
+
+
+async def test_doctor_sends_nobody_to_doctor(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        world.refuse_authorise = Reason.TIMEOUT
+        check = (await world.ask("doctor"))["checks"][-1]
+        assert (check["status"], check["reason"]) == ("fail", "timeout")
+        assert "doctor" not in check["next"]
+
+
+async def test_after_down_nobody_says_what_is_granted_and_the_next_step_is_up(tmp_path: Path) -> None:
+    async with online(tmp_path, entry("wiki.corp.internal")) as world:
+        await world.ask("down")
+        pinged = await world.ask("ping", host="wiki.corp.internal", port=80)
+        assert (pinged["ok"], pinged["host"], pinged["port"]) == (False, "wiki.corp.internal", 80)
+        for found in (pinged["steps"], (await world.ask("doctor"))["checks"]):
+            failed = [item for item in found if item["status"] == "fail"]
+            assert [(item["reason"], item["sentence"], item["next"]) for item in failed] == [
+                ("unavailable", "The client is down.", "ostiary up")
+            ]
+        assert (await world.ask("ping", host="thing 1"))["steps"][-1]["next"] == "ostiary up"
+        assert (await world.ask("resources"))["state"] == "down"
+        assert (await world.ask("explain", host="wiki.corp.internal", port=80))["state"] == "down"
