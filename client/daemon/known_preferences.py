@@ -80,10 +80,10 @@ def chosen(settings: ClientSettings, state: StateDir) -> Chosen:
 def known(settings: ClientSettings, knobs: Knobs, policy: Policy, reach: Reach) -> dict[str, Preference]:
     """Returns every setting by name; ``settings`` are the configuration's, without what was set."""
 
+    configured_idle = show_time(settings.udp_idle_s)
+
     def prewarm(text: str) -> None:
         policy.prewarm = text == ON
-
-    configured_idle = show_time(settings.udp_idle_s)
 
     def udp_idle(text: str) -> None:
         knobs.udp_idle(settings.udp_idle_s if text == configured_idle else parse_idle(text))
@@ -144,6 +144,11 @@ def known(settings: ClientSettings, knobs: Knobs, policy: Policy, reach: Reach) 
             move_proxy,
             needs_root=lambda _text: True,
         ),
+    } | _of_the_next_start(settings)
+
+
+def _of_the_next_start(settings: ClientSettings) -> dict[str, Preference]:
+    return {
         "pool-v4": Preference(
             settings.pool_v4 or "auto",
             "Addresses that stand for names: an IPv4 network of /8 to /24, or auto. One that is in use here when the "
