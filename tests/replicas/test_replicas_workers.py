@@ -70,6 +70,19 @@ async def is_ready(crew: Fleet) -> bool:
         return False
 
 
+async def ended(pid_descriptor: int) -> None:
+    """Wait until a process is gone, and with it every socket of it; closes the descriptor."""
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(pid_descriptor, gone.set)
+    try:
+        async with asyncio.timeout(60):
+            await gone.wait()
+    finally:
+        loop.remove_reader(pid_descriptor)
+        os.close(pid_descriptor)
+
+
 async def test_f7_workers_share_agents_and_changes_and_one_that_is_killed_loses_nothing(crew: Fleet) -> None:
     parent = crew.replicas[0]
     async with office(crew, agents_at=parent.url) as place, AsyncExitStack() as attachments:
@@ -99,7 +112,9 @@ async def test_f7_workers_share_agents_and_changes_and_one_that_is_killed_loses_
         before = pids(crew)
         victim, connections = before["1"], sum(agent.connections for agent in agents)
         lost = (await held(crew))["1"]
+        ending = os.pidfd_open(victim)
         os.kill(victim, signal.SIGKILL)
+        await ended(ending)  # only then the admin's client sees which of its idle connections went with it
         more = await place.resource()
         for robot in accounts:
             grant = {"subject_kind": "service_account", "subject": robot, "resource": more}
@@ -133,13 +148,5 @@ async def test_workers_end_when_their_parent_was_killed(crew: Fleet) -> None:
     # Before its end it is looked at: a worker that is no child of ours cannot be waited for.
     waiting = [os.pidfd_open(pid) for pid in workers.values()]
     crew.replicas[0].kill()
-    loop = asyncio.get_running_loop()
     for descriptor in waiting:
-        gone = asyncio.Event()
-        loop.add_reader(descriptor, gone.set)
-        try:
-            async with asyncio.timeout(60):
-                await gone.wait()
-        finally:
-            loop.remove_reader(descriptor)
-            os.close(descriptor)
+        await ended(descriptor)
