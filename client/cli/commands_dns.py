@@ -32,7 +32,8 @@ def query(
 ) -> None:
     """Ask about a name as a program on this host would, and say who answered, what, and why not.
 
-    Exit code 0 for an answer, 1 when there is none, 8 when the question was refused.
+    Exit code 0 for an answer, 1 when there is none, 3 when the client is not up or whoever was asked cannot be reached,
+    7 when there was no answer in time, 8 when the question was refused.
 
     \b
     Examples:

@@ -76,12 +76,20 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
         more = f" and {count - len(shown)} more" if count > len(shown) else ""
         lines.append(f"domains     {' '.join(shown)}{more}")
     lines.append(f"passed to   {' '.join(str(item) for item in result.get('upstreams') or ()) or 'nobody'}")
-    if result.get("strict"):
-        lines.append(f"strict      on: {result.get('guarded')} names never reach another resolver")
-    else:
-        lines.append("strict      off")
+    lines += _strict(result)
     lines.append(f"in use      {result.get('known_names')} names known, {result.get('synthetic_names')} with addresses")
     print_lines(*lines)
+
+
+def _strict(result: Mapping[str, Any]) -> list[str]:
+    if not result.get("strict"):
+        return ["strict      off"]
+    searches = " ".join(str(domain) for domain in result.get("searches") or ())
+    behind = f", nor with {searches} behind them" if searches else ""
+    lines = [f"strict      on: {result.get('guarded')} names never reach another resolver{behind}"]
+    if result.get("splits"):
+        lines.append("            but with a search domain that this host gets while no daemon runs they would")
+    return lines
 
 
 def _answer(result: Mapping[str, Any]) -> list[str]:

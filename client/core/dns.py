@@ -10,6 +10,7 @@ question goes to the host's own resolvers with its bytes untouched.
     PTR of a synthetic address                     its name
     PTR of an address in a resource's network      the connector's resolver
     a guarded name that is no resource now         SERVFAIL: strict DNS asks nobody (T-55)
+    one with a search domain of the host behind it NXDOMAIN with strict DNS: the C library has made it up
     an address in a network, …net.ostiary.internal synthetic addresses, or NXDOMAIN; nobody else is asked
     use-application-dns.net                        NXDOMAIN: browsers keep to the host's resolver
     resolver.arpa                                  NODATA (RFC 9462 section 6.4): nobody moves to another resolver
@@ -300,11 +301,15 @@ class DnsDecider:
 
     def _decide_guarded(self, raw: bytes, question: _Question, *, tcp: bool) -> DnsDecision | None:
         """What strict DNS keeps here although nobody may answer it at the moment."""
-        if not self._guard.covers(question.host):
+        covered = self._guard.covers(question.host)
+        if not covered and not self._guard.covers_searched(question.host):
             return None
         query = dns_answers.parse_query(raw)
         if query is None or len(query.question) != 1:
             return Answer(dns_answers.format_error(raw))
+        if not covered:
+            # The library goes on with its next name, and tells the program what it was told about the first one.
+            return Answer(dns_answers.negative(query, dns.rcode.NXDOMAIN, question.name, tcp=tcp))
         reason = self._classifier.blocked or Reason.NAME_WITHHELD
         return Answer(dns_answers.failure(query, reason, tcp=tcp))
 

@@ -21,18 +21,34 @@ def reverse_zone(network: IPNetwork) -> str:
     return ".".join(labels[len(labels) - 2 - kept :])
 
 
-def zones(domains: Iterable[str], networks: Iterable[IPNetwork], *, limit: int = ZONES_MAX) -> tuple[str, ...]:
+def zones(
+    domains: Iterable[str],
+    networks: Iterable[IPNetwork],
+    *,
+    searches: Iterable[str] = (),
+    limit: int = ZONES_MAX,
+) -> tuple[str, ...]:
     """Returns the domains to route, none below another one, at most ``limit``.
 
     Too many are replaced by their parents, the longest first. A network that is everything has no zone: its reverse names
     stay with the host's resolver.
+
+    Args:
+        searches: the host's search domains. They are routed to another link already, and who routes the same domain is
+            asked as well; so a name below one is replaced by it only when nothing else is left to replace.
     """
+    kept = frozenset(searches)
     found = _outermost({*domains, *(reverse_zone(network) for network in networks if network.prefixlen)})
     while len(found) > limit:
-        deepest = max(domain.count(".") for domain in found)
+        wider = {domain for domain in found if _parent(domain) not in kept} or found
+        deepest = max(domain.count(".") for domain in wider)
         if deepest < 1:
-            return (".",)
-        found = _outermost({_parent(domain) if domain.count(".") == deepest else domain for domain in found})
+            if wider == found:
+                return (".",)
+            wider, deepest = found, max(domain.count(".") for domain in found)
+        found = _outermost(
+            {_parent(domain) if domain in wider and domain.count(".") == deepest else domain for domain in found}
+        )
     return tuple(sorted(found))
 
 

@@ -150,7 +150,10 @@ class HostDns:
                 return False
             repaired = await asyncio.to_thread(self._resolver.repair)
             self._upstreams = await asyncio.to_thread(self._resolver.upstreams)
-            return repaired
+            moved = await self._read_searches(self._resolver)
+        if moved:
+            await self._follow_again()
+        return repaired
 
     async def set_strict(self, strict: bool) -> None:
         """Turns strict DNS on or off while we run. Raises LocalError: then it is as it was."""
@@ -190,6 +193,7 @@ class HostDns:
             "domain_count": len(self._domains),
             "upstreams": list(self._upstreams),
             "guarded": len(guard.patterns),
+            "searches": list(guard.searches) if self.strict else [],
             "known_names": 0 if decider is None else len(decider),
             "synthetic_names": 0 if decider is None else decider.synthetic_count,
         }
@@ -280,14 +284,19 @@ class HostDns:
         assert self._plan is not None
         assert self._device is not None
         pools: list[IPNetwork] = [self._plan.pool_v4, *([] if self._plan.pool_v6 is None else [self._plan.pool_v6])]
-        self._domains = zones(domains, [*networks, *pools])
+        guard = self._names.guard
         async with self._lock:
-            if self._resolver is not None:
-                await asyncio.to_thread(self._resolver.update, self._domains)
+            resolver = self._resolver
+            if resolver is None:
+                resolver = await asyncio.to_thread(
+                    choose_resolver_settings, self._journal, self._device, [self.server_address], strict=self.strict
+                )
+            await self._read_searches(resolver)
+            made_up = guard.searched(domains)
+            self._domains = zones((*domains, *made_up), [*networks, *pools], searches=guard.searches)
+            if resolver is self._resolver:
+                await asyncio.to_thread(resolver.update, self._domains)
                 return
-            resolver = await asyncio.to_thread(
-                choose_resolver_settings, self._journal, self._device, [self.server_address], strict=self.strict
-            )
             self._upstreams = await asyncio.to_thread(resolver.upstreams)
             await asyncio.to_thread(resolver.apply, self._domains)
             self._resolver = resolver
@@ -298,6 +307,10 @@ class HostDns:
                 upstreams=len(self._upstreams),
                 strict=self.strict,
             )
+
+    async def _read_searches(self, resolver: ResolverSettings) -> bool:
+        """Whether the host's programs put other domains behind names than before; only strict DNS has to know."""
+        return self.strict and self._names.guard.search(await asyncio.to_thread(resolver.searches))
 
     async def _give_back(self) -> None:
         async with self._lock:

@@ -6,14 +6,15 @@ was there before is in the journal.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from dbus_fast import Variant
 
-from client.host import NETWORK_MANAGER_CHANGE
+from client.host import NETWORK_MANAGER_CHANGE, resolv_conf
 from client.host.journal import Change, Journal
 from client.host.system_bus import SystemBus
-from client.host.upstream import SERVERS_MAX
+from client.host.upstream import SERVERS_MAX, search_domains
 from protocol.acl.model import IPAddress
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -50,12 +51,20 @@ class NetworkManager:
     name = "NetworkManager"
     splits = False
 
-    def __init__(self, journal: Journal, servers: Sequence[IPAddress], *, bus: SystemBus | None = None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        servers: Sequence[IPAddress],
+        *,
+        bus: SystemBus | None = None,
+        path: Path = resolv_conf.RESOLV_CONF,
+    ) -> None:
         self.explanation = "NetworkManager writes /etc/resolv.conf"
         self._journal = journal
         self._servers = tuple(str(server) for server in servers)
         self.server = self._servers[0]
         self._bus = bus or SystemBus()
+        self._path = path
         # With strict DNS an earlier run's settings are still in force, and its change holds the original.
         self._change: Change | None = next((each for each in journal.pending if each.kind == CHANGE), None)
         self._searches: tuple[str, ...] = ()
@@ -81,6 +90,10 @@ class NetworkManager:
         """See ResolverSettings: what the connections themselves say, the preferred ones first."""
         found = [str(server) for item in self._connections() for server in item.get("nameservers", ())]
         return tuple(server for server in dict.fromkeys(found) if server not in self._servers)[:SERVERS_MAX]
+
+    def searches(self) -> tuple[str, ...]:
+        """See ResolverSettings: what it wrote, and what it will."""
+        return tuple(dict.fromkeys((*resolv_conf.searches(self._path), *search_domains(self._found_searches()))))
 
     def restore(self) -> None:
         """See ResolverSettings."""

@@ -12,11 +12,13 @@ import contextlib
 import errno
 import hashlib
 import os
+import socket
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from client.host.upstream import host_domain, parse_searches
 from protocol.acl.model import IPAddress
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -73,6 +75,12 @@ def read_through(path: Path) -> bytes:
         return b""
     except OSError as exc:
         raise _error(path, exc) from exc
+
+
+def searches(path: Path) -> tuple[str, ...]:
+    """Returns the domains that the C library puts behind names. Raises LocalError."""
+    said = parse_searches(read_through(path))
+    return host_domain(socket.gethostname()) if said is None else said
 
 
 def is_ours(path: Path) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from client.host import RESOLVCONF_CHANGE
+from client.host import RESOLVCONF_CHANGE, resolv_conf
 from client.host.journal import Change, Journal
 from client.host.upstream import SERVERS_MAX, parse_nameservers
 from protocol.acl.model import IPAddress
@@ -82,6 +82,10 @@ class Resolvconf:
         if not found and self._change is None:
             found += _nameservers(self._path)
         return tuple(server for server in dict.fromkeys(found) if server not in self._servers)[:SERVERS_MAX]
+
+    def searches(self) -> tuple[str, ...]:
+        """See ResolverSettings."""
+        return resolv_conf.searches(self._path)
 
     def restore(self) -> None:
         """See ResolverSettings."""

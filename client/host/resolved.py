@@ -13,7 +13,7 @@ import structlog
 from client.core.dns import CANARY
 from client.host import resolv_conf
 from client.host.system_bus import SystemBus
-from client.host.upstream import parse_nameservers
+from client.host.upstream import parse_nameservers, search_domains
 from protocol.acl.model import IPAddress
 from protocol.errors import LocalError
 
@@ -48,6 +48,7 @@ class SystemdResolved:
         bus: SystemBus | None = None,
         unlink: Callable[[], None] | None = None,
         upstream_file: Path = _UPSTREAMS,
+        path: Path = resolv_conf.RESOLV_CONF,
     ) -> None:
         self.explanation = "systemd-resolved runs and /etc/resolv.conf points to it"
         self._link = link
@@ -56,6 +57,7 @@ class SystemdResolved:
         self.server = str(servers[0])
         self._bus = bus or SystemBus()
         self._upstream_file = upstream_file
+        self._path = path
         self._domains: tuple[str, ...] | None = None
 
     def apply(self, domains: Iterable[str]) -> None:
@@ -95,6 +97,12 @@ class SystemdResolved:
         ours = {str(server) for server in self._servers}
         found = parse_nameservers(resolv_conf.read_through(self._upstream_file))
         return tuple(server for server in found if server not in ours)
+
+    def searches(self) -> tuple[str, ...]:
+        """See ResolverSettings: what the C library reads, and what resolved has of all links, which it may read next."""
+        known = self._bus.get(SERVICE, _MANAGER_PATH, _MANAGER, "Domains")
+        theirs = search_domains(str(domain) for _, domain, routing_only in known if not routing_only)
+        return tuple(dict.fromkeys((*resolv_conf.searches(self._path), *theirs)))
 
     def restore(self) -> None:
         """See ResolverSettings."""

@@ -54,6 +54,10 @@ class ResolverSettings(Protocol):
         """Returns the host's own nameservers, for what is not ours."""
         ...
 
+    def searches(self) -> tuple[str, ...]:
+        """Returns the domains that this host's programs put behind names (T-55)."""
+        ...
+
     def restore(self) -> None:
         """Gives the settings back."""
         ...
@@ -117,6 +121,10 @@ class ResolvConf:
         ours = {str(server) for server in self._servers}
         return tuple(server for server in parse_nameservers(original) if server not in ours)
 
+    def searches(self) -> tuple[str, ...]:
+        """See ResolverSettings."""
+        return resolv_conf.searches(self._path)
+
     def restore(self) -> None:
         """See ResolverSettings."""
         if self._change is not None:
@@ -168,11 +176,11 @@ def choose_resolver_settings(
         if not bus.has_owner(resolved.SERVICE):
             return ResolvConf(journal, servers, path=path, explanation="systemd-resolved is named but does not run")
         if not strict:
-            return SystemdResolved(lambda: device.index, servers, bus=bus)
+            return SystemdResolved(lambda: device.index, servers, bus=bus, path=path)
         guard = GuardLink(journal)
-        return SystemdResolved(guard.index, servers, bus=bus, unlink=guard.remove)
+        return SystemdResolved(guard.index, servers, bus=bus, unlink=guard.remove, path=path)
     if network_manager.CHANGE in taken or (b"NetworkManager" in content and network_manager.serves(bus)):
-        return NetworkManager(journal, servers, bus=bus)
+        return NetworkManager(journal, servers, bus=bus, path=path)
     if resolvconf.CHANGE in taken or resolvconf.serves(content):
         return Resolvconf(journal, [GUARD_SERVER], path=path)
     return ResolvConf(journal, servers, path=path)

@@ -6,16 +6,18 @@ server only; an answer has to repeat id and question (RFC 5452). Sockets carry o
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from client.host import SOCKET_MARK
-from protocol.acl.names import is_address
+from protocol.acl.names import is_address, is_canonical_name
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
 
 SERVERS_MAX: Final = 3
 """What the C library uses, too (MAXNS)."""
+SEARCHES_MAX: Final = 32
+"""More than any host was seen with; the C library took 6 until 2.26, and any number since."""
 _TRY_S: Final = 2.0
 """One server's time before the next one is asked; the C library waits 5 s."""
 _REPLY_MAX: Final = 65_535
@@ -29,6 +31,32 @@ def parse_nameservers(text: bytes) -> tuple[str, ...]:
         if len(words) >= 2 and words[0] == "nameserver" and is_address(words[1]):
             found.append(words[1])
     return tuple(dict.fromkeys(found))[:SERVERS_MAX]
+
+
+def parse_searches(text: bytes) -> tuple[str, ...] | None:
+    """Returns the domains that the C library puts behind names; None when no line says any, and it takes the host's own.
+
+    Of several lines it reads the last one, and other libraries others: all are returned, at most SEARCHES_MAX.
+    """
+    found: list[str] = []
+    said = False
+    for line in text.decode("utf-8", "replace").splitlines():
+        words = line.split()
+        if words and words[0] in ("search", "domain"):
+            said = True
+            found += words[1:]
+    return search_domains(found) if said else None
+
+
+def search_domains(texts: Iterable[str]) -> tuple[str, ...]:
+    """Returns what of ``texts`` are domains, in canonical form and each once; the root is none."""
+    found = (text.lower().rstrip(".") for text in texts)
+    return tuple(dict.fromkeys(name for name in found if is_canonical_name(name)))[:SEARCHES_MAX]
+
+
+def host_domain(hostname: str) -> tuple[str, ...]:
+    """Returns the search domain of a host whose resolv.conf names none: what follows the first dot of its name."""
+    return search_domains([hostname.partition(".")[2]])
 
 
 async def forward_query(

@@ -141,17 +141,26 @@ def test_dns_commands_tell_how_questions_come_and_who_answers(product: Product) 
     assert product.client("dns", "query", "wiki.corp.internal")["answers"]
 
 
+def host_file(product: Product) -> Path:
+    """What the laptop's programs read as /etc/resolv.conf."""
+    return Path("/etc/netns") / product.lab["laptop"].argv([])[3] / "resolv.conf"
+
+
 @pytest.fixture
 def strict(product: Product, tmp_path: Path) -> Iterator[Product]:
-    """The client with strict DNS; afterwards as it was."""
+    """The client with strict DNS, on a host with a search domain; afterwards as it was."""
     config = tmp_path / "client.toml"
     config.write_text("strict_dns = true\n")
     product.lab.stop(product.lab.process("client"), signal.SIGTERM)
+    resolv_conf = host_file(product)
+    original = resolv_conf.read_text()
+    resolv_conf.write_text(f"{original}search office.example\n")
     product.start_client("--config", str(config))
     wait_for("the client to be online", lambda: product.client_status().get("state") == "online", 20)
     yield product
     product.lab.stop(product.lab.process("client"), signal.SIGTERM)
     product.command("laptop", "client", "ostiaryd", "cleanup", "--all")
+    resolv_conf.write_text(original)
     product.start_client()
     product.client("up", check=False)
     wait_for("the client to be online", lambda: product.client_status().get("state") == "online", 20)
@@ -164,7 +173,8 @@ def test_t55_strict_dns_keeps_names_on_the_host_with_the_daemon_dead(strict: Pro
         "resource", "create", "closed", "--network", "office", "--address", "closed.corp.internal", "--tcp", "80"
     )
     product.admin("grant", "create", "--to", "group:engineers", "--resource", "closed", "--policy", "nobody")
-    resolv_conf = Path("/etc/netns") / laptop.argv([])[3] / "resolv.conf"
+    resolv_conf = host_file(product)
+    assert product.client("dns", "status")["searches"] == ["office.example"]
     try:
         with capture(product, tmp_path / "strict.pcap") as captured:
             # Granted, its condition not met: it is on no whitelist, and all the same nobody else hears of it.
@@ -174,6 +184,9 @@ def test_t55_strict_dns_keeps_names_on_the_host_with_the_daemon_dead(strict: Pro
             works(product, *CURL, "http://wiki.corp.internal/")
             product.client("down", check=False)
             assert "SERVFAIL" in dig(product, "wiki.corp.internal")
+            # The C library then asks for the name with the search domain behind it.
+            for name in ("wiki.corp.internal", "closed.corp.internal"):
+                assert laptop.run("getent", "ahosts", name, check=False).returncode != 0
             works(product, "getent", "ahosts", "public.example")
             product.client("up", check=False)
             product.lab.stop(product.lab.process("client"), signal.SIGKILL)

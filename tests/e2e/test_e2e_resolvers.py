@@ -14,6 +14,7 @@ from pathlib import Path
 import client_netns
 import pytest
 import resolver_host
+from test_e2e_dns import SECRETS, capture
 from test_e2e_faults import host_settings
 from test_e2e_killed_client import SEED, Kills, restart_client_online
 
@@ -33,7 +34,7 @@ interface-name=uplink
 method=manual
 address1={LAPTOP}/24,198.51.100.1
 dns={PUBLIC_DNS};
-dns-search=corp.internal;
+dns-search=corp.internal;office.example;
 [ipv6]
 method=disabled
 """
@@ -56,7 +57,7 @@ def prepare(kind: str, etc: Path) -> None:
     if kind == "systemd-resolved":
         (etc / "resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
         (etc / "systemd/resolved.conf").write_text(
-            f"[Resolve]\nDNS={PUBLIC_DNS}\nFallbackDNS=\nDNSSEC=no\nDomains=corp.internal\n"
+            f"[Resolve]\nDNS={PUBLIC_DNS}\nFallbackDNS=\nDNSSEC=no\nDomains=corp.internal office.example\n"
         )
         return
     (etc / "NetworkManager/NetworkManager.conf").write_text("[main]\nplugins=keyfile\ndns=default\nrc-manager=file\n")
@@ -159,6 +160,42 @@ def test_f14_kill_9_twenty_times_on_a_host_with_a_resolver_of_its_own(
 ) -> None:
     with resolver_laptop(kind, product, lab, tmp_path):
         kill(product, kind, 20)
+
+
+@pytest.mark.parametrize("kind", list(PACKAGES))
+def test_t55_strict_dns_turned_on_in_use_lets_no_name_out_whatever_is_behind_it(
+    kind: str, product: Product, lab: Lab, tmp_path: Path
+) -> None:
+    with resolver_laptop(kind, product, lab, tmp_path) as laptop:
+        restart_client_online(product)
+        assert fetch(laptop, "http://wiki.corp.internal/").startswith("company wiki")
+        product.client("set", "strict-dns=on")
+        try:
+            said = product.client("dns", "status")
+            assert (said["mode"], said["strict"]) == (kind, True)
+            assert "office.example" in said["searches"]
+            with capture(product, tmp_path / "strict.pcap") as captured:
+                assert fetch(laptop, "http://wiki.corp.internal/").startswith("company wiki")
+                product.client("down", check=False)
+                unknown(laptop, "wiki.corp.internal")
+                product.client("up", check=False)
+                lab.stop(lab.process("client"), signal.SIGKILL)
+                unknown(laptop, "wiki.corp.internal")
+                unknown(laptop, "app.dev.corp.internal")
+                for secret in SECRETS:
+                    assert not captured.holds(secret)
+            if kind == "systemd-resolved":
+                assert "public web" in fetch(laptop, "http://public.example/")
+        finally:
+            restart_client_online(product)
+            product.client("set", "strict-dns=off")
+        assert product.client("dns", "status")["strict"] is False
+        assert "public web" in fetch(laptop, "http://public.example/")
+
+
+def unknown(laptop: NamespaceHost, name: str) -> None:
+    """By glibc, which asks for the name with each search domain behind it as well."""
+    assert laptop.run("getent", "ahosts", name, check=False, deadline=60).returncode != 0
 
 
 def names_work(product: Product, laptop: NamespaceHost) -> None:

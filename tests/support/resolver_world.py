@@ -18,6 +18,8 @@ import dns.message
 import dns.rrset
 from resolver_host import UPSTREAM
 
+from client.core.dns_guard import NameGuard
+from client.core.dns_zones import zones
 from client.host.guard_link import GUARD_SERVER
 from client.host.journal import Journal
 from client.host.netlink import Netlink
@@ -63,26 +65,33 @@ class Client:
             netlink.add_address(self._device.index, OURS)
         self.servers = [Server(str(address), ANSWERS["client"]) for address in (OURS, GUARD_SERVER)]
         self._settings: ResolverSettings | None = None
+        self._guard = NameGuard(strict=False)
 
     def order(self, do: str, options: dict[str, Any]) -> Any:
         if do == "take":
-            strict = bool(options.get("strict"))
+            strict = self._guard.strict = bool(options.get("strict"))
             journal = open_strict(self._state) if strict else Journal(self._state / "undo.journal")
             servers = [GUARD_SERVER if strict else OURS]
             settings = self._settings = choose_resolver_settings(journal, self._device, servers, strict=strict)
             upstreams = settings.upstreams()
-            settings.apply(options["domains"])
+            self._guard.search(settings.searches())
+            settings.apply(self._zones(options["domains"]))
             return {"name": settings.name, "upstreams": upstreams}
         taken = self._settings
         assert taken is not None
         if do == "update":
-            return taken.update(options["domains"])
+            return taken.update(self._zones(options["domains"]))
         return {
             "repair": taken.repair,
             "upstreams": taken.upstreams,
+            "searches": taken.searches,
             "restore": taken.restore,
             "asked_at": taken.asked,
         }[do]()
+
+    def _zones(self, domains: list[str]) -> tuple[str, ...]:
+        """As the daemon routes them."""
+        return zones((*domains, *self._guard.searched(domains)), [], searches=self._guard.searches)
 
 
 def orders() -> Iterator[dict[str, Any]]:

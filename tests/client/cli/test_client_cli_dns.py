@@ -62,6 +62,19 @@ def test_status_names_the_way_the_domains_and_where_the_rest_goes(run: Callable[
     assert "the client is not up" in out
 
 
+def test_status_names_the_search_domains_and_what_cannot_be_kept(run: Callable[..., tuple[int, str]]) -> None:
+    _, out = run("status", result=STATUS | {"searches": ["office.example", "b.example"]})
+    assert "reach another resolver, nor with office.example b.example behind them" in out
+    assert "a search domain that this host gets while no daemon runs" in out, "systemd-resolved cannot be told then"
+    _, out = run("status", result=STATUS | {"mode": "resolv.conf", "splits": False, "searches": ["office.example"]})
+    assert "while no daemon runs" not in out, "every question comes to us, and nobody else is asked"
+
+
+def test_the_help_of_query_names_every_exit_code(run: Callable[..., tuple[int, str]]) -> None:
+    _, out = run("query", "--help", result={})
+    assert all(f" {code} " in out for code in (0, 1, 3, 7, 8))
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [

@@ -44,6 +44,56 @@ def test_t55_a_guarded_name_is_asked_nowhere_whatever_the_type(name: str, kind: 
     assert Reason.NAME_WITHHELD.sentence in str(option.text)
 
 
+@pytest.mark.parametrize("kind", ["A", "AAAA", "HTTPS", "TXT", "SRV"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{NAME}.office.example",
+        "DB.prod.internal.Office.Example",
+        f"_http._tcp.{NAME}.office.example",
+        "any.lab.internal.sales.example",
+        "10-20-0-10.office.net.ostiary.internal.office.example",
+    ],
+)
+def test_t55_what_the_c_library_makes_of_a_guarded_name_is_asked_nowhere(name: str, kind: str) -> None:
+    guard = guarding(NAME, "*.lab.internal")
+    assert guard.search(["office.example", "sales.example"])
+    assert not guard.search(["office.example", "sales.example"]), "the same ones"
+    # Whether the resource can be reached or not: with `ndots` the library asks for this one first.
+    for resources in ((), (NAME,)):
+        decision = decide(guard, name, kind, resources=resources)
+        assert isinstance(decision, Answer)
+        assert dns.message.from_wire(decision.data).rcode() == dns.rcode.NXDOMAIN
+
+
+@pytest.mark.parametrize(
+    "name", ["wiki.office.example", "office.example", f"x{NAME}.office.example", f"{NAME}.example"]
+)
+def test_other_names_in_a_search_domain_go_to_the_hosts_own_resolver(name: str) -> None:
+    guard = guarding(NAME)
+    guard.search(["office.example"])
+    assert decide(guard, name) == ForwardUpstream()
+
+
+def test_without_strict_dns_search_domains_mean_nothing() -> None:
+    guard = guarding(NAME, strict=False)
+    guard.search(["office.example"])
+    assert decide(guard, f"{NAME}.office.example") == ForwardUpstream()
+    assert guard.searched([NAME]) == ()
+
+
+def test_t55_split_dns_is_told_every_name_with_every_search_domain_behind_it() -> None:
+    guard = guarding(NAME, "*.lab.internal")
+    assert guard.searched([NAME]) == (), "a host without search domains"
+    guard.search(["office.example", "b.example"])
+    bases = (NAME, "lab.internal", "wiki.internal", "net.ostiary.internal")
+    assert set(guard.searched(["wiki.internal"])) == {
+        f"{base}.{search}" for base in bases for search in ("office.example", "b.example")
+    }
+    guard.search(["x" * 63 + ".example", ".".join(["y" * 60] * 4)])
+    assert len(guard.searched(["wiki.internal"])) == len(bases), "what is too long for a name is never asked"
+
+
 @pytest.mark.parametrize("name", ["lab.internal", "prod.internal", "x.db.prod.internal", "public.example"])
 def test_other_names_go_to_the_hosts_own_resolver(name: str) -> None:
     assert decide(guarding(NAME, "*.lab.internal"), name) == ForwardUpstream()

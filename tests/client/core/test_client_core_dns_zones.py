@@ -52,3 +52,14 @@ def test_too_many_names_are_replaced_by_their_parents() -> None:
     assert zones([*names, "db.corp.internal"], [], limit=10) == ("db.corp.internal", "dev.corp.internal")
     tops = [f"zone{number}" for number in range(300)]
     assert zones(tops, [], limit=10) == (".",)
+
+
+def test_a_search_domain_stands_for_the_names_below_it_only_when_nothing_else_is_left() -> None:
+    names = [f"n{number}.t{number % 3}.corp{number % 2}.internal" for number in range(40)]
+    made_up = [f"{name}.{search}" for name in names for search in ("office.example", "b.example")]
+    found = zones([*names, *made_up], [], searches=("office.example", "b.example"), limit=8)
+    assert len(found) <= 8
+    assert {"internal.office.example", "internal.b.example"} <= set(found)
+    assert all(any(("." + name).endswith("." + zone) for zone in found) for name in (*names, *made_up))
+    assert zones(made_up, [], searches=("office.example", "b.example"), limit=1) == ("example",)
+    assert zones(["a.x", "b.y", "c.z"], [], searches=("x",), limit=2) == (".",)

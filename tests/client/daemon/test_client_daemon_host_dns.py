@@ -39,6 +39,7 @@ class FakeSettings:
     def __init__(self) -> None:
         self.domains: tuple[str, ...] | None = None
         self.taken_away = False
+        self.search: tuple[str, ...] = ()
 
     def apply(self, domains: Iterable[str]) -> None:
         self.domains = tuple(domains)
@@ -51,6 +52,9 @@ class FakeSettings:
 
     def upstreams(self) -> tuple[str, ...]:
         return ("192.0.2.53",)
+
+    def searches(self) -> tuple[str, ...]:
+        return self.search
 
     def restore(self) -> None:
         self.domains = None
@@ -143,6 +147,26 @@ async def test_t55_strict_dns_stays_closed_when_down_and_when_stopped(
         assert {NAME, CLOSED} <= set(world.settings.domains)
         assert (await world.dns.query(CLOSED, "TXT"))["rcode"] == "SERVFAIL"
     assert world.settings.domains is not None
+
+
+async def test_t55_search_domains_are_closed_behind_every_name_and_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host(tmp_path, monkeypatch, strict=True) as world:
+        world.settings.search = ("office.example",)
+        await world.follow()
+        made_up = {f"{NAME}.office.example", f"{CLOSED}.office.example"}
+        assert made_up <= set(world.settings.domains or ())
+        assert world.dns.describe()["searches"] == ["office.example"]
+        assert (await world.dns.query(f"{NAME}.office.example", "A"))["rcode"] == "NXDOMAIN"
+        # The host is in another network now, and its DHCP server has told it so.
+        world.settings.search = ("cafe.example",)
+        await world.dns.repair()
+        assert f"{NAME}.cafe.example" in (world.settings.domains or ())
+        assert not made_up & set(world.settings.domains or ())
+        await world.dns.set_strict(False)
+        assert world.dns.describe()["searches"] == []
+        assert f"{NAME}.cafe.example" not in (world.settings.domains or ())
 
 
 async def test_t55_the_next_start_is_closed_before_anybody_has_signed_in(

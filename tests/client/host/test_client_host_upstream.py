@@ -11,7 +11,7 @@ from typing import cast
 import dns.message
 import pytest
 
-from client.host.upstream import forward_query, parse_nameservers
+from client.host.upstream import SEARCHES_MAX, forward_query, host_domain, parse_nameservers, parse_searches
 from protocol.errors import RemoteError
 from protocol.reasons import Reason
 
@@ -26,6 +26,19 @@ def test_nameservers_of_resolv_conf() -> None:
     )
     assert parse_nameservers(text) == ("192.0.2.2", "fe80::1%eth0", "::1")
     assert parse_nameservers(b"") == ()
+
+
+def test_search_domains_of_resolv_conf() -> None:
+    text = b"# search no\ndomain Old.example\n search\tOffice.Example. . b.example office.example bad..name \xff\n"
+    assert parse_searches(text) == ("old.example", "office.example", "b.example")
+    assert parse_searches(b"search .\n") == (), "said, and none: resolved writes this"
+    assert parse_searches(b"nameserver 192.0.2.1\n") is None
+    assert len(parse_searches(b"search " + b" ".join(b"d%d.example" % n for n in range(90))) or ()) == SEARCHES_MAX
+
+
+def test_a_host_without_search_line_searches_its_own_domain() -> None:
+    assert host_domain("laptop.office.example") == ("office.example",)
+    assert host_domain("laptop") == ()
 
 
 class UdpServer(asyncio.DatagramProtocol):
