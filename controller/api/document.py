@@ -26,6 +26,7 @@ from controller.api.routes import (
     device_trust,
     devices,
     enforcement,
+    event_stream,
     exclusions,
     grants,
     groups,
@@ -42,6 +43,7 @@ from controller.api.routes import (
     service_accounts,
     sessions,
     sinks,
+    summary,
     users,
 )
 from controller.api.routes.common import PREFIX, operation_id
@@ -119,7 +121,9 @@ _MODULES: Final = (
     plans,
     connections,
     activity,
+    event_stream,
     enforcement,
+    summary,
     sinks,
     agents,
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from controller.api.event_stream import Streams
 from controller.api.presence import Nobody, Presence
 from controller.delivery.stats import SinkStats
 from controller.domain.state import PolicyState
@@ -70,11 +71,13 @@ class Services:
     """What this process has delivered, by the sinks' names; empty unless it is the leader."""
     failures: FailureLog = field(default_factory=FailureLog)
     history: History = field(init=False)
+    streams: Streams = field(init=False)
     planning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One plan at a time is worked out: each takes a core."""
 
     def __post_init__(self) -> None:
         self.history = History(self.store)
+        self.streams = Streams(self.clock)
 
     @property
     def state(self) -> PolicyState:

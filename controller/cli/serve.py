@@ -41,7 +41,7 @@ async def run(
             config = make_config(app, settings, server_tls)
             server = Server(config, partial(announce, settings, services, life))
             async with TaskScope("serve") as scope:
-                scope.spawn(stop_when_told(server, life), name="stop")
+                scope.spawn(stop_when_told(server, services, life), name="stop")
                 if server_tls is not None:
                     scope.spawn(renew(server_tls, services), name="tls")
                 await server.serve(sockets=list(listeners))
@@ -61,9 +61,10 @@ def make_tls(settings: Settings, services: Services) -> tls.ServerTls | None:
     return tls.internal(services.ca, names, services.clock.wall)
 
 
-async def stop_when_told(server: Server, life: lifecycle.Lifecycle) -> None:
-    """Ends the server when the process is asked to stop."""
+async def stop_when_told(server: Server, services: Services, life: lifecycle.Lifecycle) -> None:
+    """Ends the server when the process is asked to stop; it waits for answers that are under way, and a stream has no end of its own."""
     await life.stop.wait()
+    services.streams.closing = True
     server.should_exit = True
 
 

@@ -53,6 +53,8 @@ class RecordFilter:
     reporter: str | None = None
     differs: bool | None = None
     """True: the other side of the flow contradicts it. False: both sides have told the end, and nothing contradicts."""
+    outcomes: tuple[str, ...] | None = None
+    """Any of these."""
     one_side: bool = False
     """One record of each flow: the connector's, or the client's where there is no other."""
 
@@ -140,6 +142,14 @@ async def open_flows(
     if resources is not None:
         query = query.where(table.c.resource.in_(list(resources)))
     return [stored(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def count_open(connection: AsyncConnection, *, user: str | None = None) -> int:
+    """Returns how many flows are open now, as connectors reported them; with ``user`` only his."""
+    query = sa.select(sa.func.count()).select_from(CONNECTIONS).where(_is_open(), CONNECTIONS.c.reporter == "connector")
+    if user is not None:
+        query = query.where(CONNECTIONS.c.user == user)
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def close_unknown(
@@ -262,6 +272,8 @@ def _conditions(where: RecordFilter) -> list[sa.ColumnElement[bool]]:
         # Spelt out, so that the partial index is found.
         normal: sa.ColumnElement[str] = sa.literal_column("'normal'")
         conditions.append(table.c.outcome != normal if where.denied else table.c.outcome == normal)
+    if where.outcomes is not None:
+        conditions.append(table.c.outcome.in_(where.outcomes))
     if where.differs is not None:
         none: sa.ColumnElement[str] = sa.literal_column("''")
         conditions += [table.c.differs != none] if where.differs else [table.c.differs == none, both_told_the_end()]

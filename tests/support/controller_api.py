@@ -1,5 +1,6 @@
 """The real controller application in this process over SQLite, and the other parties that talk to it."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -66,7 +67,7 @@ class Controller:
 
     def person(self, token: str | None = None, *, address: str = "198.51.100.1") -> httpx2.AsyncClient:
         """Another client of the same application: its own cookies, address and, perhaps, session."""
-        transport = httpx2.ASGITransport(self.asgi, client=(address, 50_000), raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(glancing(self.asgi), client=(address, 50_000), raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx2.AsyncClient(transport=transport, base_url=URL, headers=headers)
 
@@ -101,6 +102,30 @@ class Controller:
         return made
 
 
+def glancing(app: Any) -> Any:
+    """``app`` for a client that reads whole answers: of a stream without an end it reads the first part and hangs up."""
+
+    async def glance(scope: Any, receive: Any, send: Any) -> None:
+        seen = asyncio.Event()
+
+        async def hang_up() -> Any:
+            if not scope["path"].endswith("/events/stream"):
+                return await receive()
+            await seen.wait()
+            return {"type": "http.disconnect"}
+
+        async def note(message: Any) -> None:
+            await send(message)
+            if message.get("more_body"):
+                seen.set()
+
+        await app(scope, hang_up, note)
+        if seen.is_set() and scope["path"].endswith("/events/stream"):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return glance
+
+
 @dataclass
 class Person:
     """Somebody with an account and a session."""
@@ -126,7 +151,7 @@ async def running_with(settings: Settings, clock: ManualClock) -> AsyncIterator[
     """Runs the application over a controller that was set up before."""
     app = build_app(settings, clock=clock, hasher=CHEAP)
     async with app.router.lifespan_context(app):
-        transport = httpx2.ASGITransport(app, client=("198.51.100.1", 50_000), raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(glancing(app), client=("198.51.100.1", 50_000), raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url=URL) as http:
             yield Controller(services_of(app), clock, http, app)
 

@@ -223,6 +223,15 @@ async def authenticate(services: Services, secret: str, kind: AnyKind, now: floa
     return Principal(session.user, session, kind)
 
 
+async def require_live(services: Services, principal: Principal, now: float) -> None:
+    """Looks whether a session still lives, which is no use of it. Raises RefusedError(SIGN_IN_REQUIRED), LocalError(UNAVAILABLE)."""
+    async with services.store.read() as connection:
+        session = await web_sessions.find(connection, principal.session.hash, now)
+    seen = services.activity.seen(principal.session.hash, now)
+    if session is None or now >= seen + LIFETIMES[principal.kind].idle_s:
+        raise RefusedError(Reason.SIGN_IN_REQUIRED, "the session has ended")
+
+
 async def end(services: Services, secret_hash: str, user: UserId, now: float) -> bool:
     """Ends one session of ``user``; tells whether there was one."""
     async with services.store.transact() as connection:
