@@ -14,7 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from bench.run import Figures, cpu_seconds
+from bench.figures import Figures
+from bench.usage import cpu_seconds
+from bench.usage import rss as rss
 from lab import flow_services as at
 from lab.processes import LabError, wait_for
 from lab.product import Product
@@ -51,7 +53,7 @@ def measure(product: Product, figures: Figures, counts: Iterable[int], seconds: 
         began = time.monotonic()
         process.stdin.write(b"%d\n" % count)
         process.stdin.flush()
-        if _heard(process) != count:
+        if heard(process) != count:
             raise LabError(f"{count:,} flows were not opened:\n{lab.log('bench-flows')[-3000:]}")
         rate = (count - there) / (time.monotonic() - began)
         figures.add(f"{count:,} idle flows: opened, {AT_ONCE} at a time", rate, "1/s")
@@ -60,7 +62,7 @@ def measure(product: Product, figures: Figures, counts: Iterable[int], seconds: 
         _watch(figures, pids, alone, count, seconds)
         there = count
     process.stdin.close()
-    if (alive := _heard(process)) != there:
+    if (alive := heard(process)) != there:
         raise LabError(f"of {there:,} flows {alive:,} were alive at the end")
     process.wait(ANSWER_DEADLINE_S)
     wait_for("the flows to end", lambda: _flows(product) <= open_before, 60)
@@ -84,21 +86,12 @@ def _watch(figures: Figures, pids: dict[str, int], alone: dict[str, float], coun
         figures.add(f"CPU with {kind}: {name}", 100 * (cpu_seconds(pid) - used[name]) / passed, "% of a core")
 
 
-def rss(pid: int) -> float:
-    """Resident set size in megabytes (10^6 bytes). Raises LabError."""
-    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        for line in status:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    raise LabError(f"the kernel does not tell the memory of {pid}")
-
-
 def _flows(product: Product) -> int:
     """How many flows the client says that it carries."""
     return int(product.client("status")["flows"])
 
 
-def _heard(process: "subprocess.Popen[bytes]") -> int:
+def heard(process: "subprocess.Popen[bytes]") -> int:
     """The next number that the program says; 0 when it ended without."""
     line = process.stdout.readline() if process.stdout else b""
     return int(line or b"0")

@@ -50,6 +50,8 @@ class Product:
     controller_url: str = CONTROLLER_URL
     relay_name: str = RELAY_NAME
     ids: dict[str, str] = field(default_factory=dict)
+    device: tuple[str, str] = ("laptop", "client")
+    """The user's host, and the name that its daemon and folders have."""
 
     def env(self, name: str) -> dict[str, str]:
         return {
@@ -79,8 +81,8 @@ class Product:
         return process
 
     def client(self, *argv: str, check: bool = True) -> Any:
-        """``ostiary … --json`` on the laptop."""
-        out = self.command("laptop", "client", "ostiary", *argv, "--json", check=check)
+        """``ostiary … --json`` on the user's host."""
+        out = self.command(*self.device, "ostiary", *argv, "--json", check=check)
         return json.loads(out) if out.strip() else {}
 
     def secret(self, name: str, text: str) -> str:
@@ -205,8 +207,9 @@ class Product:
             self.ids[f"grant:{name}"] = grant["id"]
 
     def start_client(self, *options: str) -> None:
-        """``ostiaryd`` on the laptop."""
-        self.lab.daemon("laptop", "client", str(BIN / "ostiaryd"), *options, env=self.env("client"))
+        """``ostiaryd`` on the user's host."""
+        host, name = self.device
+        self.lab.daemon(host, name, str(BIN / "ostiaryd"), *options, env=self.env(name))
         wait_for("ostiaryd's control socket", lambda: self.client_status().get("state"), 15)
 
     def client_status(self) -> Any:
@@ -218,7 +221,10 @@ class Product:
     def sign_in(self) -> None:
         """``ostiary up URL``, the approval on the web page as a browser would do it, until the client is online."""
         lab = self.lab
-        up = lab["laptop"].start(
+        host, name = self.device
+        # The first device's log has the plain name, which tests read.
+        said = "up" if name == "client" else f"up-{name}"
+        up = lab[host].start(
             *(
                 str(BIN / "ostiary"),
                 "up",
@@ -229,19 +235,19 @@ class Product:
                 "--timeout",
                 "60s",
             ),
-            log=lab.folder / "up.log",
-            env=self.env("client"),
+            log=lab.folder / f"{said}.log",
+            env=self.env(name),
         )
-        lab.adopt("up", up)
+        lab.adopt(said, up)
         code = re.compile(r"user_code=([A-Z0-9-]+)")
-        wait_for("the sign-in code", lambda: code.search(lab.log("up")) or up.poll() is not None, 20)
-        found = code.search(lab.log("up"))
+        wait_for("the sign-in code", lambda: code.search(lab.log(said)) or up.poll() is not None, 20)
+        found = code.search(lab.log(said))
         if found is None:
-            raise LabError(f"`ostiary up` ended early:\n{lab.log('up')}\n{lab.log('client')[-3000:]}")
+            raise LabError(f"`ostiary up` ended early:\n{lab.log(said)}\n{lab.log(name)[-3000:]}")
         self.approve(found[1])
         wait_for("`ostiary up` to finish", lambda: up.poll() is not None, 30)
         if up.returncode != 0:
-            raise LabError(f"`ostiary up` ended with {up.returncode}:\n{lab.log('up')}\n{lab.log('client')[-3000:]}")
+            raise LabError(f"`ostiary up` ended with {up.returncode}:\n{lab.log(said)}\n{lab.log(name)[-3000:]}")
 
     def approve(self, user_code: str) -> None:
         """Signs in on the page and approves, with curl as the browser."""
@@ -262,7 +268,7 @@ class Product:
             "3",
         )
         origin = ("-H", f"Origin: {self.controller_url}", "-H", "Sec-Fetch-Site: same-origin")
-        laptop = self.lab["laptop"]
+        laptop = self.lab[self.device[0]]
         page = f"{self.controller_url}/device?user_code={user_code}"
         laptop.run(*curl, page)
         password = self.secret("grace", "a quiet lighthouse")
@@ -282,7 +288,9 @@ class Product:
     def ca_file(self) -> str:
         path = self.lab.folder / "ca.pem"
         if not path.exists():
-            path.write_text(self.lab["laptop"].run("/usr/bin/curl", "-sSk", f"{self.controller_url}/ca.pem").stdout)
+            path.write_text(
+                self.lab[self.device[0]].run("/usr/bin/curl", "-sSk", f"{self.controller_url}/ca.pem").stdout
+            )
         return str(path)
 
     def start_all(self, lab: Lab) -> None:
