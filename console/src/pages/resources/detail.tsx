@@ -1,0 +1,132 @@
+import { Alert, Button, Stack, Tabs } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconKey, IconTrash } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams } from "@tanstack/react-router";
+import type { Schemas } from "~/api/client";
+import { queryClient } from "~/api/queries";
+import { useMay } from "~/api/session";
+import { ConfirmDanger } from "~/components/confirm-danger";
+import { CopyId } from "~/components/copy";
+import { EmptyState } from "~/components/empty-state";
+import { PageLink } from "~/components/links";
+import { told } from "~/components/notify";
+import { Facts, Page } from "~/components/page";
+import { type Column, PagedTable } from "~/components/paged-table";
+import { ProblemAlert } from "~/components/problem-alert";
+import { Time } from "~/components/time";
+import { portsText } from "~/components/words";
+import { PagePending } from "~/shell/fallbacks";
+import { blastOf, removeResource, resourceQuery, useAccess } from "./queries";
+
+export default function ResourcePage() {
+  const { id = "" } = useParams({ strict: false }) as { id?: string };
+  const may = useMay();
+  const navigate = useNavigate();
+  const [removing, dialog] = useDisclosure();
+  const { data: resource, error, refetch } = useQuery(resourceQuery(id));
+  if (error) return <ProblemAlert error={error} retry={refetch} />;
+  if (!resource) return <PagePending />;
+  const gone = async () => {
+    await navigate({ to: "/resources" } as never);
+    told(`${resource.name} is removed.`);
+    queryClient.removeQueries({ queryKey: resourceQuery(id).queryKey });
+    await queryClient.invalidateQueries({ queryKey: ["resources"] });
+  };
+  return (
+    <Page
+      title={resource.name}
+      subtitle={<CopyId id={resource.id} />}
+      actions={
+        may("resources:write") && (
+          <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
+            Remove
+          </Button>
+        )
+      }
+    >
+      <Facts
+        facts={[
+          ["Address", resource.address],
+          ["Ports", portsText(resource.ports)],
+          [
+            "Network",
+            <PageLink key="network" to={`/networks/${resource.network}`}>
+              {resource.network}
+            </PageLink>,
+          ],
+          ["Outlives the controller", `${resource.lease_s} s`],
+        ]}
+      />
+      {resource.ties.length > 0 && <Ties ties={resource.ties} />}
+      <Tabs defaultValue="access" keepMounted={false}>
+        <Tabs.List>
+          <Tabs.Tab value="access">Who reaches it</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="access" pt="md">
+          <Access resource={resource.id} />
+        </Tabs.Panel>
+      </Tabs>
+      <ConfirmDanger
+        opened={removing}
+        onClose={dialog.close}
+        title={`Remove ${resource.name}?`}
+        verb="Remove resource"
+        blast={() => blastOf(resource)}
+        act={() => removeResource(resource)}
+        done={gone}
+      />
+    </Page>
+  );
+}
+
+/** Networks whose addresses overlap: who may reach both reaches one of them by the address. */
+function Ties({ ties }: { ties: Schemas["ResourceTie"][] }) {
+  return (
+    <Alert color="orange" variant="light" title="Resources of other networks cover the same address">
+      <Stack gap={2}>
+        {ties.map((tie) => (
+          <span key={tie.id}>
+            <PageLink to={`/resources/${tie.id}`}>{tie.name}</PageLink> in {tie.network_name}
+            {tie.decides && ": the address alone means that one"}
+          </span>
+        ))}
+      </Stack>
+    </Alert>
+  );
+}
+
+function Access({ resource }: { resource: string }) {
+  const access = useAccess(resource);
+  const columns: Column<Schemas["AccessLine"]>[] = [
+    {
+      label: "Who",
+      cell: ({ subject, subject_name, subject_kind }) => (
+        <PageLink to={`/${subject_kind === "user" ? "users" : "service-accounts"}/${subject}`}>
+          {subject_name ?? subject}
+        </PageLink>
+      ),
+    },
+    { label: "Device", cell: (line) => line.device_name ?? line.device, wide: true },
+    { label: "Verdict", cell: ({ verdict, reason }) => (reason ? `${verdict} (${reason})` : verdict) },
+    { label: "Since", cell: ({ since }) => <Time at={since} /> },
+    {
+      label: "Because of",
+      cell: ({ because }) => because.map((cited) => `${cited.type} #${cited.event}`).join(", "),
+      wide: true,
+    },
+  ];
+  return (
+    <PagedTable
+      label="Who reaches it"
+      query={access}
+      columns={columns}
+      keyOf={(line) => `${line.subject}/${line.device}`}
+      empty={
+        <EmptyState icon={IconKey} command="ostiary-controller admin grant create --group GROUP --resource RESOURCE">
+          Nobody reaches it: give a group or a person a grant.
+        </EmptyState>
+      }
+    />
+  );
+}
