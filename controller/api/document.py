@@ -28,6 +28,7 @@ from controller.api.routes import (
     enforcement,
     event_stream,
     exclusions,
+    first_run,
     grants,
     groups,
     identity_providers,
@@ -126,6 +127,7 @@ _MODULES: Final = (
     summary,
     sinks,
     agents,
+    first_run,
 )
 """What is under ``PREFIX``, in the order of the document."""
 

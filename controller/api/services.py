@@ -49,6 +49,8 @@ class Limits:
     poll: RateLimiter = field(default_factory=_limiter("poll", 600, 200))
     access_request: RateLimiter = field(default_factory=_limiter("request for access", 6, 30))
     enrol: RateLimiter = field(default_factory=_limiter("enrolment", 20, 20))
+    setup: RateLimiter = field(default_factory=_limiter("set-up", 6, 10))
+    """Wrong set-up tokens, by address."""
 
 
 @dataclass(slots=True)

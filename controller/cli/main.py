@@ -30,7 +30,7 @@ app = command_group(
     name="ostiary-controller",
 )
 database = command_group("Look after the database schema.")
-admin = command_group("Help people who are locked out.")
+admin = command_group("Help people who are locked out, or not in yet.")
 app.add_typer(database, name="db")
 app.add_typer(keys, name="keys")
 app.add_typer(events, name="events")
@@ -59,6 +59,9 @@ def init(
         str | None,
         typer.Option(metavar="FILE", help="File with the owner's password; - reads standard input. Default: ask."),
     ] = None,
+    without_owner: Annotated[
+        bool, typer.Option("--without-owner", help="Print a set-up token: the first owner is made in the browser.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Set the controller up: directory, master secret, database, CA, signing keys, first owner.
@@ -69,6 +72,7 @@ def init(
     Example:
       ostiary-controller init --public-url https://ostiary.example.com:8443 \\
           --owner ada@example.com --owner-name Ada --password-file /run/secrets/owner
+      ostiary-controller init --public-url https://ostiary.example.com:8443 --without-owner
     """
     from controller.cli import setup
 
@@ -78,6 +82,7 @@ def init(
         owner=owner,
         owner_name=owner_name,
         password_file=password_file,
+        without_owner=without_owner,
         as_json=as_json,
     )
 
@@ -314,6 +319,21 @@ def admin_reset_password(
     from controller.cli import admin as commands
 
     commands.reset_password(context.obj, email, password_file, as_json=as_json)
+
+
+@admin.command("setup-token")
+def admin_setup_token(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Make a set-up token, with which the first owner is made in the browser; an earlier one is void.
+
+    It is good once, for an hour, and only while there is no owner.
+
+    \b
+    Example:
+      ostiary-controller admin setup-token
+    """
+    from controller.cli import setup
+
+    setup.setup_token(context.obj, as_json=as_json)
 
 
 app.add_typer(service_group("controller", "ostiary-controller"))

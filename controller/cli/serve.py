@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from controller.api.operations import first_run
 from controller.api.services import Services
 from controller.app import build_app, services_of
 from controller.cli import tls
@@ -88,4 +89,7 @@ def announce(settings: Settings, services: Services, life: lifecycle.Lifecycle) 
         ca_pin=services.ca.pin,
         revision=services.state.position,
     )
+    if first_run.is_open(services.state):
+        # Not the token itself: this goes into a log.
+        _log.warning("there is no owner yet: `ostiary-controller admin setup-token` prints what the browser asks for")
     life.ready(f"serving {services.public_url}")

@@ -1,13 +1,14 @@
-"""`init`, `check-config` and `openapi`."""
+"""`init`, `admin setup-token`, `check-config` and `openapi`."""
 
 import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.api.operations import accounts, bootstrap
+from controller.api.operations import accounts, bootstrap, first_run
 from controller.api.operations.accounts import NewAccount
 from controller.api.operations.bootstrap import Outcome
+from controller.cli.access import opened
 from controller.cli.database import upgrade_schema
 from controller.cli.options import ACTOR, load_settings
 from controller.domain.model import Role
@@ -40,10 +41,13 @@ def init(
     owner: str | None,
     owner_name: str | None,
     password_file: str | None,
+    without_owner: bool,
     as_json: bool,
 ) -> None:
     """Sets the controller up."""
     with exit_on_error(as_json=as_json):
+        if without_owner and owner is not None:
+            raise LocalError(Reason.INVALID_INPUT, "--owner and --without-owner exclude each other")
         settings = load_settings(config, {"public_url": public_url})
         url = parse_public_url(settings.public_url) if settings.public_url else None
         first = _owner(owner, owner_name, password_file)
@@ -58,7 +62,41 @@ def init(
                 f"this controller was set up as {outcome.public_url}; to serve it as {url}, "
                 "set OSTIARY_PUBLIC_URL or the key public_url for `serve`"
             )
-        _report(settings, outcome, made, as_json=as_json)
+        token = run_command(_setup_token(settings)) if without_owner else None
+        _report(settings, outcome, made, token, as_json=as_json)
+
+
+def setup_token(config: Path | None, *, as_json: bool) -> None:
+    """Prints a fresh set-up token."""
+    with exit_on_error(as_json=as_json):
+        settings = load_settings(config)
+        token = run_command(_setup_token(settings))
+        if as_json:
+            print_json({"ok": True, "setup_token": token.secret, "expires": round(token.expires), "url": token.url})
+            return
+        print_lines(*_token_lines(token))
+
+
+@dataclass(frozen=True, slots=True)
+class SetupToken:
+    """``secret`` is shown this once; ``url`` is where it is asked for."""
+
+    secret: str
+    expires: float
+    url: str
+
+
+def _token_lines(token: SetupToken) -> list[str]:
+    return [f"  set-up token  {token.secret}", f"  good for one hour, at {token.url}"]
+
+
+async def _setup_token(settings: Settings) -> SetupToken:
+    async with opened(settings) as store:
+        first_run.require_open(store.feed.state)
+        url = settings.public_url.rstrip("/") if settings.public_url else store.feed.state.public_url
+        async with store.transact() as connection:
+            secret, expires = await first_run.give_out(connection, now=time.time())
+    return SetupToken(secret, expires, url)
 
 
 def check_config(config: Path | None, *, as_json: bool) -> None:
@@ -116,7 +154,7 @@ async def _prepare(owner: Owner) -> NewAccount:
         passwords.close()
 
 
-def _report(settings: Settings, outcome: Outcome, made: list[str], *, as_json: bool) -> None:
+def _report(settings: Settings, outcome: Outcome, made: list[str], token: SetupToken | None, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -127,6 +165,7 @@ def _report(settings: Settings, outcome: Outcome, made: list[str], *, as_json: b
                 "state_dir": str(settings.state_dir),
                 "owner": outcome.owner,
                 "made": made,
+                **({} if token is None else {"setup_token": token.secret}),
             }
         )
         return
@@ -138,6 +177,9 @@ def _report(settings: Settings, outcome: Outcome, made: list[str], *, as_json: b
         "",
         "Next:",
     )
+    if token is not None:
+        print_lines("  ostiary-controller serve", "  and open it in a browser:", *_token_lines(token))
+        return
     if outcome.owner is None:
         print_lines("  ostiary-controller init --owner EMAIL --owner-name NAME --password-file FILE")
     print_lines(

@@ -49,6 +49,12 @@ async def take(connection: AsyncConnection, secret_hash: str, now: float, *, kin
     raise RefusedError(Reason.ENROLMENT_USED if found.spent_at is not None else Reason.ENROLMENT_EXPIRED)
 
 
+async def of_target(connection: AsyncConnection, target: str) -> list[Enrolment]:
+    """Returns all secrets of a target that are still known, spent and expired ones too."""
+    query = sa.select(ENROLMENTS).where(ENROLMENTS.c.target == target)
+    return [Enrolment(**row) for row in (await connection.execute(query)).mappings()]
+
+
 async def revoke_all(connection: AsyncConnection, target: str) -> None:
     """Forgets the unspent secrets of a target: it was removed, or a new secret replaces them."""
     unspent = (ENROLMENTS.c.target == target) & ENROLMENTS.c.spent_at.is_(None)

@@ -16,6 +16,8 @@ from controller.domain.permissions import ROLE_PERMISSIONS, Permission
 
 ANYBODY = {
     "create_session",
+    "get_setup",
+    "finish_setup",
     "list_sign_in_methods",
     "complete_session",
     "step_up_device",

@@ -118,9 +118,29 @@ def test_init_tells_a_person_what_comes_next(cli: Cli) -> None:
     assert "was set up as https://localhost:8443" in other.err
 
 
+def test_the_first_owner_may_be_made_in_the_browser(cli: Cli) -> None:
+    made = cli("init", "--public-url", URL, "--without-owner", "--json").json
+    assert made["owner"] is None
+    assert made["setup_token"].startswith("ost_setup_")
+    again = cli("admin", "setup-token")
+    assert again.code == 0
+    assert URL in again.out
+    token = again.out.split("set-up token")[1].split()[0]
+    assert token != made["setup_token"]
+    with sqlite3.connect(cli.folder / "state" / "controller.db") as database:
+        stored = str(database.execute("SELECT * FROM enrolments").fetchall())
+    assert stored.count("'setup', 'setup'") == 1, "the earlier one is void"
+    assert token not in stored
+    assert cli.init().json["owner"] is not None
+    late = cli("admin", "setup-token")
+    assert (late.code != 0, late.out) == (True, "")
+    assert "has an owner" in late.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("init", "--public-url", URL, "--owner", "a@b.c", "--without-owner"), "--without-owner"),
         (("init",), "--public-url"),
         (("init", "--public-url", "http://plain.example"), "https://HOST"),
         (("init", "--public-url", "https://host/path"), "without a path"),
