@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install host-tools host-tools-all demo test soak check format reference lock bench bench-control bench-idle bench-quick wheel deb clean
+.PHONY: help install host-tools host-tools-all demo test soak check format reference lock bench bench-control bench-idle bench-quick bench-tools wheel deb clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,8 +65,8 @@ lock: ## write the two lock files anew from pyproject.toml (needs uv)
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --extra controller --extra build --constraints requirements.lock \
 	    --generate-hashes --no-header --no-annotate pyproject.toml -o requirements-image.lock
 
-bench: $(STAMP) host-tools ## the benchmarks, into bench/results/
-	@$(BIN)/python -m bench.run
+bench: $(STAMP) host-tools ## the data path beside its peers, five rounds, into bench/results/ (ARGS="--engines … --metrics …")
+	@$(BIN)/python -m bench.run $(ARGS)
 
 bench-control: $(STAMP) ## the control plane under 5,000 agents, into bench/results/
 	@$(BIN)/python -m bench.control
@@ -74,8 +74,11 @@ bench-control: $(STAMP) ## the control plane under 5,000 agents, into bench/resu
 bench-idle: $(STAMP) host-tools ## an idle client: start, CPU, memory without and with 10,000 flows, DNS answers; into bench/results/
 	@$(BIN)/python -m bench.client_idle
 
-bench-quick: $(STAMP) host-tools ## the benchmarks, one short round
-	@$(BIN)/python -m bench.run --quick
+bench-quick: $(STAMP) host-tools ## the same in one short round: ours, the C programs, plain routing
+	@$(BIN)/python -m bench.run --quick $(ARGS)
+
+bench-tools: ## install the peers that `make bench` measures beside ours (apt, go, pip; prints the commands first)
+	@./bench/ensure-tools
 
 wheel: $(STAMP) ## dist/ostiary-*.whl, the same bytes for the same commit
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip --disable-pip-version-check --quiet wheel \

@@ -56,11 +56,11 @@ def table(record: Record, group: str, groups: Sequence[str]) -> str:
 
 
 def markdown(record: Record, groups: Sequence[str], pictures: Iterable[tuple[str, str]] = ()) -> str:
-    """The whole report; ``pictures`` are titles and paths."""
+    """The whole report; ``pictures`` are groups and paths."""
     lines = ["# Benchmark", "", *_facts(record), ""]
     pictured: dict[str, list[str]] = {}
     for title, path in pictures:
-        pictured.setdefault(title.partition(":")[0], []).append(f"![{title}]({path})")
+        pictured.setdefault(title, []).append(f"![{title}]({path})")
     for group in record.groups():
         better: set[str] = {metric.better for metric in record.metrics(group)}
         lines += [f"## {group}", "", *_direction(better), table(record, group, groups), ""]

@@ -20,12 +20,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import report
+from bench import plot, report
 from bench.engines import ENGINES
+from bench.engines import QUICK as QUICK_ENGINES
 from bench.engines.engine import GROUPS, Engine
 from bench.figures import Figures
 from bench.machine import aes_speed, commit, machine, memory, sysctls, wait_until_idle
 from bench.metrics import METRICS
+from bench.metrics import QUICK as QUICK_METRICS
 from bench.metrics.measure import QUICK, Plan
 from bench.samples import Record, Subject
 from bench.suite import Suite
@@ -44,6 +46,11 @@ def main() -> int:
     options = _parser().parse_args()
     # The hosts and what runs on them are taken away then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if options.quick:
+        options.engines, options.metrics = (
+            options.engines or ",".join(QUICK_ENGINES),
+            options.metrics or ",".join(QUICK_METRICS),
+        )
     chosen = _chosen(options.engines, [engine.name for engine in ENGINES], "engine")
     metrics = _chosen(options.metrics, list(METRICS), "metric")
     plan = QUICK if options.quick else Plan(seconds=options.seconds, short=options.seconds / 2)
@@ -82,7 +89,14 @@ def write(record: Record, path: Path) -> None:
     """Writes the JSON to ``path``, the report and its plots beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record.json(), indent=1) + "\n")
-    path.with_suffix(".md").write_text(report.markdown(record, GROUPS))
+    pictures = []
+    for group in record.groups():
+        if picture := plot.group_svg(record, group, GROUPS):
+            file = path.with_suffix("") / f"{group.replace(' ', '-').lower()}.svg"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(picture)
+            pictures.append((group, f"{file.parent.name}/{file.name}"))
+    path.with_suffix(".md").write_text(report.markdown(record, GROUPS, pictures))
     _say(f"written: {path}, {path.with_suffix('.md').name}")
 
 

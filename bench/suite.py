@@ -3,17 +3,21 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from bench.engines.engine import OURS, Engine
 from bench.metrics import METRICS, Measurement
 from bench.metrics.measure import Plan
+from bench.metrics.wires import SetWires, setter
 from bench.samples import Metric, Record
 from lab.chain import ChainLab
 from lab.processes import LabError, wait_for
+from lab.wire import Wire
 
 SERVER_ADDRESSES = tuple(f"10.20.0.{number}" for number in range(60, 70))
 """One for each engine that leads addresses and not ports, so that all of them can be up together."""
@@ -70,6 +74,13 @@ class Suite:
     def run(self, metrics: Iterable[str], rounds: int) -> None:
         """Measures: round by round, metric by metric, engine by engine."""
         chosen = {name: METRICS[name] for name in metrics}
+        self._rounds({name: each for name, each in chosen.items() if not each.over_wires}, rounds)
+        if over_wires := {name: each for name, each in chosen.items() if each.over_wires}:
+            put = self._lay_wires()
+            bound = {name: replace(each, run=partial(each.run, put=put)) for name, each in over_wires.items()}
+            self._rounds(bound, rounds)
+
+    def _rounds(self, chosen: Mapping[str, Measurement], rounds: int) -> None:
         for number in range(rounds):
             for name, measurement in chosen.items():
                 if number and measurement.once:
@@ -99,6 +110,17 @@ class Suite:
         except LabError as error:
             self._failed(f"{engine.name}: does not come back: {_short(error)}")
             self._engines.remove(engine)
+
+    def _lay_wires(self) -> SetWires:
+        """Puts a wire in the place of each client's cable; engines begin anew, because what they had open went with it."""
+        self._told("laying wires")
+        for engine in self._engines:
+            engine.stop()
+        hosts = sorted({engine.host for engine in self._engines})
+        wires = [Wire.replace(self._lab, host, "cloud", seed=number) for number, host in enumerate(hosts)]
+        for engine in list(self._engines):
+            self._again(engine)
+        return setter(wires)
 
     def _started(self, kind: type[Engine]) -> Engine | None:
         engine = kind(self._lab)

@@ -21,3 +21,5 @@ ENGINES: tuple[type[Engine], ...] = (
     Routed,
 )
 """In the order of reports and of each round."""
+QUICK = ("ostiary-tun", "stunnel-haproxy", "routed")
+"""Those of ``make bench-quick``: ours, the yardstick, the ceiling."""

@@ -116,9 +116,9 @@ class Engine(ABC):
             time.sleep(0.05)
 
 
-def ask_once(host: str) -> list[str]:
+def ask_once(host: str, port: int = load.ECHO_PORT) -> list[str]:
     """A command that ends with 0 once one echo came back, without this package's start-up time."""
-    return ["/usr/bin/python3", "-S", "-c", _ASK_ONCE, host, str(load.ECHO_PORT)]
+    return ["/usr/bin/python3", "-S", "-c", _ASK_ONCE, host, str(port)]
 
 
 def program(name: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from bench.engines.engine import OURS, PORTS, Engine, ask_once
+from bench.load import ECHO_PORT
 from bench.machine import commit
 from lab.chain import ChainLab
 from lab.hosts import NFT, Lab
@@ -40,6 +41,11 @@ class BenchProduct(Product):
         if name == "proxy":
             leads = ",".join(f"{port}={NAME}:{port}" for port in PORTS)
             found |= {"OSTIARY_MODE": "proxy", "OSTIARY_FORWARDS": leads}
+        elif name.startswith(
+            "proxy-"
+        ):  # one of many: its proxy's port is in its name, its way to the echo server is the next
+            port = int(name.partition("-")[2]) + 1
+            found |= {"OSTIARY_MODE": "proxy", "OSTIARY_FORWARDS": f"{port}={NAME}:{ECHO_PORT}"}
         return found
 
     def start_world(self, lab: Lab) -> None:

@@ -4,7 +4,7 @@ The client's cable becomes a process that holds each packet back (``lab.wire``),
 The wire is Python, too: what plain routing carries over it is its own ceiling, and no engine is faster than that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from bench.engines.engine import Engine
@@ -23,11 +23,11 @@ SetWires = Callable[[float, float], None]
 """Takes the round trip in milliseconds and the loss."""
 
 
-def setter(wires: dict[str, Wire]) -> SetWires:
+def setter(wires: Sequence[Wire]) -> SetWires:
     """Sets all wires alike."""
 
     def put(round_trip_ms: float, loss: float) -> None:
-        for wire in wires.values():
+        for wire in wires:
             wire.set(delay_ms=round_trip_ms / 2, loss=loss)
 
     return put
