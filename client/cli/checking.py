@@ -2,13 +2,13 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from client.cli import render
-from client.cli.control_socket import CALL_DEADLINE_S, call
+from client.cli.control_socket import CALL_DEADLINE_S, Event, call
 from client.cli.times import parse_duration, span
 from client.cli.user import PROBE, VERIFY_S, code_of, parse_target
 from protocol.errors import LocalError, OstiaryError, RefusedError
@@ -36,6 +36,8 @@ ANSWER_S: Final = 0.5
 """What the daemon is given beyond the time in which it is to find out."""
 TELL_AFTER_S: Final = 1.0
 _DOCTOR: Final = "ostiary doctor"
+_STEP_CHARS: Final = len("controller")
+"""The longest name of a step."""
 _PASSING: Final = frozenset({Reason.DAEMON_NOT_RUNNING, Reason.TIMEOUT, Reason.UNAVAILABLE})
 _NOT_UP: Final = frozenset({"not_configured", "down"})
 
@@ -46,14 +48,28 @@ def ping(target: str, *, count: int, udp: bool, as_json: bool) -> int:
     for number in range(count):
         if number:
             time.sleep(PING_EVERY_S)
+        told = _Told()
         with exit_on_error(as_json=as_json):
-            result = _ping(target, "udp" if udp else "tcp")
+            result = _ping(target, "udp" if udp else "tcp", on_event=None if as_json else told.show)
         code = code_of_steps(result)
         if as_json:
             print_json(result)
         else:
-            print_lines(*describe(result))
+            print_lines(*describe(result)[told.steps :])
     return code
+
+
+class _Told:
+    """Prints the steps of a ping as they come, and knows how many those were."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def show(self, event: Mapping[str, Any]) -> None:
+        """Takes an event of the daemon's."""
+        if event.get("kind") == "step":
+            self.steps += 1
+            print_lines(_step(event))
 
 
 def wait(what: str, name: str | None, *, timeout: str, as_json: bool) -> int:
@@ -222,16 +238,17 @@ def describe_network(result: Mapping[str, Any]) -> list[str]:
 
 def describe(result: Mapping[str, Any]) -> list[str]:
     """Returns the lines of ``ostiary ping``: one per step with its time, then what it comes to."""
-    rows = []
-    steps = [step for step in result.get("steps") or () if isinstance(step, Mapping)]
-    for step in steps:
-        took = f"{step['ms']:.1f} ms" if isinstance(step.get("ms"), int | float) else ""
-        rows.append((f"{render.mark(step)} {step.get('name')}", f"{took:>10}  {step.get('sentence', '')}"))
-    lines = render.aligned(rows, indent="")
+    lines = [_step(step) for step in result.get("steps") or () if isinstance(step, Mapping)]
     target = render.target_of(result)
     if result.get("ok"):
         return [*lines, f"{target} is reachable"]
     return [*lines, f"{target} is NOT reachable", f"next: {_failed_step(result).get('next') or _DOCTOR}"]
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    """The line of one step; its columns stand fast, because the next steps are not known yet."""
+    took = f"{step['ms']:.1f} ms" if isinstance(step.get("ms"), int | float) else ""
+    return f"{render.mark(step)} {step.get('name')!s:<{_STEP_CHARS}}  {took:>10}  {step.get('sentence', '')}".rstrip()
 
 
 def code_of_steps(result: Mapping[str, Any]) -> int:
@@ -248,9 +265,15 @@ def _failed_step(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((step for step in steps if step.get("status") == "fail"), {})
 
 
-def _ping(target: str, transport: str, deadline_s: float = PING_DEADLINE_S) -> dict[str, Any]:
+def _ping(
+    target: str,
+    transport: str,
+    deadline_s: float = PING_DEADLINE_S,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+) -> dict[str, Any]:
     host, port = (target, None) if " " in target.strip() else parse_target(target, transport)
-    return call("ping", {"host": host, "port": port, "transport": transport}, deadline_s=deadline_s)
+    return call("ping", {"host": host, "port": port, "transport": transport}, deadline_s=deadline_s, on_event=on_event)
 
 
 def _seconds(text: str) -> float:

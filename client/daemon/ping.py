@@ -1,4 +1,7 @@
-"""``ping``: one destination, step by step as a connection takes them, with the time of each, through to the resource."""
+"""``ping``: one destination, step by step as a connection takes them, with the time of each, through to the resource.
+
+Each step is an event as soon as it is over; the answer holds them all.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,9 +23,12 @@ from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.entropy import new_id
 from runtime.sockets import connect_socket
+from runtime.status_socket import Emit
 
 STEP_S: Final = 12.0
 RELAY_S: Final = 5.0
+WARM_MS: Final = 1.0
+"""A tunnel that was there in less was there before."""
 T = TypeVar("T")
 
 
@@ -52,8 +58,8 @@ class Pinger:
         self._clock = clock
         self._mark = mark
 
-    async def run(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """Goes step by step and stops at the first that fails.
+    async def run(self, args: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+        """Goes step by step and stops at the first that fails; ``emit`` is given ``{"kind": "step", …}`` for each.
 
         Returns:
             ``{"ok", "host", "port", "transport", "steps": [{name, status, ms, sentence, reason, next}]}``.
@@ -66,65 +72,57 @@ class Pinger:
             asked = {"host": str(args.get("host")), "port": args.get("port"), "transport": args.get("transport", "tcp")}
             return {"ok": False, **asked, "steps": [{**is_down("client"), "ms": None}]}
         request = self._asked_for(args)
-        steps: list[dict[str, Any]] = []
-        body = {
-            "host": str(request.host),
-            "port": request.port,
-            "transport": request.transport.value,
-            "steps": steps,
-        }
+        steps = _Steps(self._clock, self._reach.readable, emit)
         ok = False
         match decide(self._policy.index, request, self._clock.wall()), self._policy.classifier.blocked:
             case Permit(entry), None:
-                steps.append(_step("policy", f"permits it by the resource {entry.resource.name!r}"))
+                await steps.add(_step("policy", f"permits it by the resource {entry.resource.name!r}"))
                 ok = await self._walk(Target(request.host, request.transport, request.port, entry), steps)
             case Permit(), Reason() as blocked:
-                steps.append(_failed("policy", RefusedError(blocked)))
+                await steps.add(_failed("policy", RefusedError(blocked)))
             case Deny(reason), _:
-                steps.append(_failed("policy", RefusedError(reason)))
-        for step in steps:
-            step["sentence"] = self._reach.readable(step["sentence"])
-        return {"ok": ok, **body}
+                await steps.add(_failed("policy", RefusedError(reason)))
+        return {
+            "ok": ok,
+            "host": str(request.host),
+            "port": request.port,
+            "transport": request.transport.value,
+            "steps": steps.done,
+        }
 
-    async def _walk(self, target: Target, steps: list[dict[str, Any]]) -> bool:
-        clock = self._clock
+    async def _walk(self, target: Target, steps: "_Steps") -> bool:
         try:
             await self._controller(steps)
-            tunnel = await _timed(clock, steps, "tunnel", self._tunnel(target.entry), lambda _: "")
-            name = self._reach.connector_name(tunnel.path.connector) or tunnel.path.connector
-            steps[-1]["sentence"] = f"to the connector {name}" + (
-                f", up for {self._clock.monotonic() - tunnel.since:.0f} s" if steps[-1]["ms"] < 1 else ", made for this"
-            )
-            relay = f"{tunnel.path.fqdn}:{tunnel.path.port}"
-            await _timed(
-                clock, steps, "relay", self._relay(tunnel.path.fqdn, tunnel.path.port), lambda _: f"{relay} answers"
-            )
-            await _timed(
-                clock, steps, "connector", tunnel.tunnel.probe(PROBE_S), lambda _: f"{name} answers by the tunnel"
-            )
+            tunnel = await steps.timed("tunnel", self._tunnel(target.entry), self._says_tunnel)
+            name = self._name(tunnel)
+            fqdn, port = tunnel.path.fqdn, tunnel.path.port
+            await steps.timed("relay", self._relay(fqdn, port), lambda *_: f"{fqdn}:{port} answers")
+            await steps.timed("connector", tunnel.tunnel.probe(PROBE_S), lambda *_: f"{name} answers by the tunnel")
             if target.transport is Transport.TCP:
-                await _timed(
-                    clock,
-                    steps,
-                    "resource",
-                    self._resource(target),
-                    lambda _: f"accepts connections on port {target.port}, as {name} sees it",
-                )
+                accepts = f"accepts connections on port {target.port}, as {name} sees it"
+                await steps.timed("resource", self._resource(target), lambda *_: accepts)
         except _StepFailedError:
             return False
         return True
 
-    async def _controller(self, steps: list[dict[str, Any]]) -> None:
+    def _name(self, tunnel: ConnectorTunnel) -> str:
+        return self._reach.connector_name(tunnel.path.connector) or tunnel.path.connector
+
+    def _says_tunnel(self, tunnel: ConnectorTunnel, ms: float) -> str:
+        age = f"up for {self._clock.monotonic() - tunnel.since:.0f} s" if ms < WARM_MS else "made for this"
+        return f"to the connector {self._name(tunnel)}, {age}"
+
+    async def _controller(self, steps: "_Steps") -> None:
         """Not needed for a tunnel that is up: said, but nothing ends here."""
         link = self._session.link
         state = None if link is None else link.state
         if state is None or not state.connected:
             error = (None if state is None else state.error) or RemoteError(Reason.CONTROLLER_UNREACHABLE)
-            steps.append({**_failed("controller", error), "status": "warn"})
+            await steps.add({**_failed("controller", error), "status": "warn"})
             return
         rtt = None if state.rtt_ms is None else round(state.rtt_ms, 2)
         age = self._clock.monotonic() - state.last_contact
-        steps.append({**_step("controller", f"connected, heard {age:.0f} s ago"), "ms": rtt})
+        await steps.add({**_step("controller", f"connected, heard {age:.0f} s ago"), "ms": rtt})
 
     async def _tunnel(self, entry: Entry) -> ConnectorTunnel:
         tunnels = self._gateway.tunnels
@@ -170,21 +168,45 @@ class _StepFailedError(Exception):
     """Carries nothing: the step says it."""
 
 
-async def _timed(
-    clock: Clock, steps: list[dict[str, Any]], name: str, work: Awaitable[T], say: Callable[[T], str]
-) -> T:
-    began = clock.monotonic()
-    try:
-        async with asyncio.timeout(STEP_S):
-            result = await work
-    except TimeoutError as exc:
-        steps.append(_failed(name, RemoteError(Reason.TIMEOUT, f"no answer within {STEP_S:g} s")))
-        raise _StepFailedError from exc
-    except OstiaryError as error:
-        steps.append(_failed(name, error))
-        raise _StepFailedError from error
-    steps.append({**_step(name, say(result)), "ms": round((clock.monotonic() - began) * 1000, 3)})
-    return result
+class _Steps:
+    """What is over, told as it happens.
+
+    Args:
+        readable: puts names for ids in a sentence.
+        emit: is given each step.
+    """
+
+    def __init__(self, clock: Clock, readable: Callable[[str], str], emit: Emit) -> None:
+        self.done: list[dict[str, Any]] = []
+        self._clock = clock
+        self._readable = readable
+        self._emit = emit
+
+    async def add(self, step: dict[str, Any]) -> None:
+        """One step is over, well or not."""
+        told = {**step, "sentence": self._readable(step["sentence"])}
+        self.done.append(told)
+        await self._emit({"kind": "step", **told})
+
+    async def timed(self, name: str, work: Awaitable[T], say: Callable[[T, float], str]) -> T:
+        """Does the step, and says it with what ``say`` makes of its result and of the milliseconds that it took.
+
+        Raises:
+            _StepFailedError: it failed, and that is said.
+        """
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(STEP_S):
+                result = await work
+        except TimeoutError as exc:
+            await self.add(_failed(name, RemoteError(Reason.TIMEOUT, f"no answer within {STEP_S:g} s")))
+            raise _StepFailedError from exc
+        except OstiaryError as error:
+            await self.add(_failed(name, error))
+            raise _StepFailedError from error
+        ms = round((self._clock.monotonic() - began) * 1000, 3)
+        await self.add({**_step(name, say(result, ms)), "ms": ms})
+        return result
 
 
 def _step(name: str, sentence: str) -> dict[str, Any]:

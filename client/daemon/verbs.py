@@ -68,7 +68,7 @@ class Verbs:
             case "explain":
                 return {**await desk.reporter.explain(args), "state": desk.session.state}
             case "ping":
-                return await desk.pinger.run(args)
+                return await desk.pinger.run(args, emit)
             case "request":
                 return await self._access.request(args)
             case "requests":

@@ -8,6 +8,9 @@ import pytest
 from command_line import CommandLine
 from fake_daemon import FakeDaemon
 
+from protocol.errors import RefusedError
+from protocol.reasons import Reason
+
 NETWORK = {
     "network": "net_A",
     "network_name": "office",
@@ -63,12 +66,26 @@ def test_ping_shows_each_step_with_its_time(ostiary: CommandLine, daemon: FakeDa
     ran = ostiary("ping", "db:5432")
     assert ran.code == 0
     assert ran.out.splitlines() == [
-        "ok      tunnel        1.2 ms  tunnel speaks",
-        "ok      resource      1.2 ms  resource speaks",
+        "ok      tunnel          1.2 ms  tunnel speaks",
+        "ok      resource        1.2 ms  resource speaks",
         "db:5432 is reachable",
     ]
     assert daemon.asked == [("ping", {"host": "db", "port": 5432, "transport": "tcp"})]
     assert ostiary("ping", "db:5432", "--json").json == {"schema": 1, **answer}
+
+
+def test_ping_shows_each_step_as_it_happens(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    tunnel, resource = step("tunnel"), step("resource", "fail", reason="connection_refused", next="Do this.")
+    daemon.events["ping"] = [{"kind": "step", **tunnel}, {"kind": "of a newer daemon"}]
+    daemon.results["ping"] = RefusedError(Reason.SHUTTING_DOWN)
+    ran = ostiary("ping", "db:5432")
+    assert ran.out.splitlines() == ["ok      tunnel          1.2 ms  tunnel speaks"], "before the answer"
+    assert ran.code != 0
+    daemon.results["ping"] = {"ok": False, "host": "db", "port": 5432, "transport": "tcp", "steps": [tunnel, resource]}
+    lines = ostiary("ping", "db:5432").out.splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["tunnel", "resource"], "each once"
+    assert lines[2:] == ["db:5432 is NOT reachable", "next: Do this."]
+    assert len(ostiary("ping", "db:5432", "--json").out.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("reason", "code"), [("port_not_allowed", 8), ("no_connector", 3), ("connection_refused", 1)])

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client_world import CONNECTOR_NAME, World, client_world, entry, online, running_daemon
@@ -12,6 +13,7 @@ from protocol.acl.model import Entry, PortRange, Ports
 from protocol.errors import RefusedError
 from protocol.ids import NetworkId
 from protocol.reasons import Reason
+from runtime.status_socket import call
 
 
 async def test_status_is_ready_only_after_a_connector_has_answered(tmp_path: Path) -> None:
@@ -116,8 +118,11 @@ async def test_ping_times_every_hop_through_to_the_resource(tmp_path: Path) -> N
     port = server.sockets[0].getsockname()[1]
     async with server, online(tmp_path, entry("wiki.corp.internal")) as world:
         world.edge.targets["wiki.corp.internal", 443] = ("127.0.0.1", port)
-        found = await world.ask("ping", host="thing 1", port=443)
+        told: list[dict[str, Any]] = []
+        asked = {"host": "thing 1", "port": 443}
+        found = await call(world.settings.socket, "ping", asked, on_event=told.append)
         assert found["ok"], found
+        assert told == [{"kind": "step", **step} for step in found["steps"]]
         assert (found["host"], found["port"]) == ("wiki.corp.internal", 443)
         assert [step["name"] for step in found["steps"]] == [
             "policy",
