@@ -78,7 +78,7 @@ def events(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what happened to this host's connections: held, allowed, denied and why, cut and why, closed.
+    """Show what happened to this host's connections: held, allowed, denied, given up, cut or closed, and why.
 
     With --json each line is one JSON object. They are kept in the daemon's memory, the last 1,000.
 

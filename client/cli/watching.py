@@ -13,6 +13,7 @@ _VERBS: Final = {
     "held": "held",
     "allowed": "allowed",
     "denied": "DENIED",
+    "cancelled": "gave up",
     "cut": "CUT",
     "closed": "closed",
     "state": "client",

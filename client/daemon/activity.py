@@ -2,27 +2,35 @@
 
 The newest are kept in memory, bounded, and are gone with the daemon; the controller's records are the lasting ones. Noting
 is a few steps of work at most: it is done for every connection.
+
+Each attempt that was told as held has exactly one end: allowed, denied or cancelled, with the same flow. Who holds it is a task, and a
+task that ends without having said what became of its attempt has given it up.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 from client.core.classify import Target
 from protocol.acl.model import IPAddress, Transport
 from protocol.ids import FlowId, ResourceId
+from protocol.limits import HOLD_DEADLINE_S
 from protocol.reasons import Reason
 from runtime.clock import Clock
 from runtime.open_reports import Traffic
 
 KEPT: Final = 1_000
 FOLLOWER_QUEUE: Final = 1_000
+WHOLE_HOLD_S: Final = HOLD_DEADLINE_S - 1.5
+"""Who was held for so long was refused when the hold was over; a second of it may pass before that is told as held."""
 
-Kind = Literal["held", "allowed", "denied", "cut", "closed", "state"]
-"""held: waits for a tunnel, a token or the resource; allowed: open; denied: never opened; cut: ended by policy or by the loss
-of the tunnel; closed: ended by one of its ends; state: the client itself is in another state."""
+Kind = Literal["held", "allowed", "denied", "cancelled", "cut", "closed", "state"]
+"""held: waits for a tunnel, a token or the resource; allowed: open; denied: never opened; cancelled: nobody waits for it any
+more; cut: ended by policy or by the loss of the tunnel; closed: ended by one of its ends; state: the client itself is in another
+state."""
 
 
 class Happening(NamedTuple):
@@ -63,6 +71,15 @@ class Happening(NamedTuple):
         return body
 
 
+class _Hold(NamedTuple):
+    """An attempt that is held, and the task that holds it; ``since`` is monotonic."""
+
+    target: Target
+    since: float
+    task: "asyncio.Task[Any]"
+    let_go: "Callable[[asyncio.Task[Any]], None]"
+
+
 class Activity:
     """The list, and who watches it.
 
@@ -74,6 +91,7 @@ class Activity:
         self._clock = clock
         self._kept: deque[Happening] = deque(maxlen=KEPT)
         self._followers: set[asyncio.Queue[Happening]] = set()
+        self._held: dict[FlowId, _Hold] = {}
         self._number = 0
 
     def flow(
@@ -86,7 +104,12 @@ class Activity:
         reason: Reason | None = None,
         traffic: Traffic | None = None,
     ) -> None:
-        """Notes what became of a connection to ``target``."""
+        """Notes what became of a connection to ``target``; what is held is held by the task that says so."""
+        if flow is not None:
+            if kind == "held":
+                self._hold(target, flow)
+            else:
+                self._release(flow)
         resource = target.entry.resource
         self._add(
             Happening(
@@ -115,11 +138,26 @@ class Activity:
         resource: ResourceId | None,
         resource_name: str,
         traffic: Traffic | None = None,
+        flow: FlowId | None = None,
     ) -> None:
-        """Notes a refusal, or that a connection was cut; ``resource`` only where the user may know of it (T-10)."""
+        """Notes a refusal, or that a connection was cut; ``resource`` only where the user may know of it (T-10).
+
+        ``flow``: the attempt that was held, when it has ended by this.
+        """
+        if flow is not None:
+            self._release(flow)
         now = self._clock.wall()
-        what = Happening(self._next(), now, kind, host, transport, port, resource, resource_name, reason=reason)
+        what = Happening(self._next(), now, kind, host, transport, port, resource, resource_name, flow, reason=reason)
         self._add(what._replace(traffic=traffic))
+
+    def held_here(self, host: str | IPAddress, transport: Transport, port: int | None) -> FlowId | None:
+        """Returns the attempt at this destination that the current task holds; None when it holds none."""
+        task, wanted = _current_task(), (host, transport, port)
+        for flow, held in self._held.items():
+            target = held.target
+            if held.task is task and (target.host, target.transport, target.port) == wanted:
+                return flow
+        return None
 
     def state(self, state: str, reason: Reason | None = None) -> None:
         """Notes that the client as a whole is in another state, for example ``sign_in_required``."""
@@ -131,7 +169,9 @@ class Activity:
         return found[-count:] if count > 0 else []
 
     def forget(self) -> None:
-        """Another identity: it is not shown what another user did."""
+        """Another identity: it is not shown what another user did, nor how that ends."""
+        for flow in tuple(self._held):
+            self._release(flow)
         self._kept.clear()
 
     @contextmanager
@@ -144,6 +184,29 @@ class Activity:
         finally:
             self._followers.discard(queue)
 
+    def _hold(self, target: Target, flow: FlowId) -> None:
+        task = _current_task()
+        if task is not None:
+            held = _Hold(target, self._clock.monotonic(), task, partial(self._let_go, flow))
+            self._held[flow] = held
+            task.add_done_callback(held.let_go)
+
+    def _release(self, flow: FlowId) -> None:
+        held = self._held.pop(flow, None)
+        if held is not None:
+            held.task.remove_done_callback(held.let_go)
+
+    def _let_go(self, flow: FlowId, task: "asyncio.Task[Any]") -> None:
+        """The task is over, and what it held has no other end."""
+        held = self._held[flow]
+        if not task.cancelled() and task.exception() is not None:
+            reason = Reason.INTERNAL
+        elif self._clock.monotonic() - held.since >= WHOLE_HOLD_S:
+            reason = Reason.TIMEOUT
+        else:
+            reason = Reason.CANCELLED
+        self.flow("cancelled", held.target, flow, reason=reason)
+
     def _next(self) -> int:
         self._number += 1
         return self._number
@@ -153,3 +216,10 @@ class Activity:
         for queue in self._followers:
             if not queue.full():
                 queue.put_nowait(happening)
+
+
+def _current_task() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None  # no loop runs

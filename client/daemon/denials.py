@@ -91,7 +91,9 @@ class Denials:
 
     def refused(self, denial: Denial, *, flow: FlowId | None = None) -> None:
         """Remembers a refused connection. ``flow``: its id, if a connector may have been asked: then it has a record as well."""
-        fresh = self._remember("denied", denial.host, denial.transport, denial.port, denial.reason, denial.resource)
+        fresh = self._remember(
+            "denied", denial.host, denial.transport, denial.port, denial.reason, denial.resource, flow=flow
+        )
         if fresh:
             self.on_record(self._record(denial, flow))
 
@@ -104,8 +106,12 @@ class Denials:
         resource: ResourceId,
         traffic: Traffic | None = None,
     ) -> None:
-        """Remembers that an open connection was cut; its records are the connector's and ``flow_records``'."""
-        self._remember("cut", host, transport, port, reason, resource, traffic)
+        """Remembers that an open connection was cut; its records are the connector's and ``flow_records``'.
+
+        One that the connector opened while its application was still held was never open to the user: denied.
+        """
+        flow = self.activity.held_here(host, transport, port)
+        self._remember("cut" if flow is None else "denied", host, transport, port, reason, resource, traffic, flow)
 
     def forget(self) -> None:
         """Another identity: nothing of the last one's is shown to it."""
@@ -121,20 +127,24 @@ class Denials:
         reason: Reason,
         resource: ResourceId | None,
         traffic: Traffic | None = None,
+        flow: FlowId | None = None,
     ) -> bool:
+        """``flow``: its attempt was told as held, and so is its end, however often the same was refused."""
         self.total += 1
         now = self._clock.wall()
         text = str(host)
+        entry = None if resource is None else self._entry(resource)
+        name = "" if entry is None else entry.resource.name
         for item in reversed(self._recent):
             if _same(item, text, transport, port) and item.reason is reason and now - item.last < SAME_WITHIN_S:
                 item.count += 1
                 item.last = now
+                if flow is not None:
+                    self.activity.ended(kind, host, transport, port, reason, resource, name, traffic, flow)
                 return False
         self.outcomes[reason] += 1
         self._recent.append(Refusal(now, now, text, transport, port, reason, resource))
-        entry = None if resource is None else self._entry(resource)
-        name = "" if entry is None else entry.resource.name
-        self.activity.ended(kind, host, transport, port, reason, resource, name, traffic)
+        self.activity.ended(kind, host, transport, port, reason, resource, name, traffic, flow)
         _log.info("connection.refused", reason=reason.code, transport=transport.value, port=port, resource=resource)
         return True
 
