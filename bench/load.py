@@ -4,6 +4,7 @@
     python -m bench.load connects HOST COUNT                        connect, 64-byte echo, close, one after the other
     python -m bench.load storm HOST COUNT WIDTH                     the same, so many at once
     python -m bench.load first HOST                                 one connection: until connected, until the first byte
+    python -m bench.load until HOST                                 tries until a first byte comes; when, by the monotonic clock
     python -m bench.load answers HOST SECONDS                       200 bytes there and back on one connection
     python -m bench.load transfer HOST up|down BYTES                one transfer; both hashes
 
@@ -28,6 +29,7 @@ from typing import Any, Final, cast
 ECHO_PORT: Final = 7007
 TRANSFER_PORT: Final = 7008
 DEADLINE_S: Final = 20.0
+_ATTEMPTS_EACH_S: Final = 0.02
 _QUESTION: Final = bytes(200)
 _HELLO: Final = bytes(64)
 _BLOCK: Final = random.Random(7).randbytes(1 << 20)
@@ -84,6 +86,25 @@ def first(address: tuple[str, int]) -> dict[str, float]:
         connected = time.perf_counter() - began
         _ask(sock, _HELLO)
         return {"connected": connected, "first_byte": time.perf_counter() - began}
+
+
+def until(address: tuple[str, int]) -> dict[str, float]:
+    """Begins an attempt each 20 ms until one has its echo: none waits for the retransmission of another's lost SYN. Raises TimeoutError."""
+    came: list[float] = []
+    there = threading.Event()
+
+    def attempt() -> None:
+        with contextlib.suppress(OSError), socket.create_connection(address, 1.0) as sock:
+            _ask(sock, _HELLO)
+            came.append(time.monotonic())
+            there.set()
+
+    ends = time.monotonic() + DEADLINE_S
+    while not there.wait(_ATTEMPTS_EACH_S):
+        if time.monotonic() > ends:
+            raise TimeoutError(f"no echo within {DEADLINE_S:g} s")
+        threading.Thread(target=attempt, daemon=True).start()
+    return {"at": min(came)}
 
 
 def answers(address: tuple[str, int], seconds: float) -> dict[str, list[float]]:
@@ -216,6 +237,9 @@ def main(arguments: list[str]) -> None:
             said = storm(_resolve(host, ECHO_PORT), int(count), int(width))
         case ["first", host]:
             said = first(_resolve(host, ECHO_PORT))
+        case ["until", host]:
+            print("begun", flush=True)
+            said = until(_resolve(host, ECHO_PORT))
         case ["answers", host, seconds]:
             said = answers(_resolve(host, ECHO_PORT), float(seconds))
         case ["transfer", host, ("up" | "down") as direction, size]:

@@ -1,7 +1,11 @@
 """Packet VPNs between the desk and the office: they carry packets, know no resources and ask nobody for each connection."""
 
+import json
 import os
 import subprocess
+import sys
+import time
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,7 +13,7 @@ from bench.engines.engine import PACKETS, TOOLS, Engine, missing_programs, priva
 from bench.engines.stunnel import make_certificate
 from lab.chain import OFFICE_UPLINK
 from lab.hosts import IP
-from lab.processes import Host, wait_for
+from lab.processes import Host, LabError, wait_for
 
 
 class PacketVpn(Engine):
@@ -26,8 +30,31 @@ class PacketVpn(Engine):
     def target(self) -> str:
         return self.address
 
+    @abstractmethod
+    def start_client(self) -> None:
+        """Starts the client's end."""
+
     def stop(self) -> None:
         self.stop_daemons()
+
+    def cold(self) -> float | None:
+        """From the start of the client's program to the first byte; key exchange included, as nothing else loses such a tunnel."""
+        self.stop_daemons(*self.roles["client"])
+        waiting = self.lab[self.host].start(sys.executable, "-m", "bench.load", "until", self.target, pipe=True)
+        self.lab.adopt(f"{self.name}-until", waiting)
+        assert waiting.stdout is not None
+        try:
+            if waiting.stdout.readline() != b"begun\n":
+                raise LabError(f"{self.name}: the load did not begin")
+            began = time.monotonic()
+            self.start_client()
+            said = waiting.stdout.readline()
+        finally:
+            self.lab.stop(waiting)
+        if not said:
+            raise LabError(f"{self.name}: nothing came through a new tunnel")
+        # The monotonic clock is one for all processes of a machine.
+        return float(json.loads(said)["at"]) - began
 
     def up(self, host: str, device: str, local: str, peer: str) -> None:
         """Gives a tunnel's end its address and its peer's, and the desk its route."""
@@ -65,9 +92,9 @@ class OpenVpn(PacketVpn):
         said = (
             Host("here").run("/usr/bin/openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256").stdout
         )
-        own = ("--cert", certificate, "--key", str(self.folder / "key.pem"))
         pinned = ("--peer-fingerprint", said.strip().partition("=")[2])
-        common = (
+        own = ("--cert", certificate, "--key", str(self.folder / "key.pem"), *pinned)
+        kind = (
             "--dev",
             "tun9",
             "--dev-type",
@@ -76,17 +103,18 @@ class OpenVpn(PacketVpn):
             "udp",
             "--data-ciphers",
             "AES-128-GCM",
-            *own,
-            *pinned,
+            "--disable-dco",
         )
-        common = (*common, "--disable-dco", "--verb", "3", "--cd", str(self.folder))
-        connector, client = self.roles["connector"][0], self.roles["client"][0]
+        self._common = (*kind, *own, "--verb", "3", "--cd", str(self.folder))
         server = ("--tls-server", "--dh", "none", "--local", OFFICE_UPLINK, "--ifconfig", "10.9.1.1", "10.9.1.2")
-        self.lab.daemon("office", connector, program("openvpn"), *common, *server)
+        self.lab.daemon("office", self.roles["connector"][0], program("openvpn"), *self._common, *server)
+        self.start_client()
+        self.wait_until_it_carries()
+
+    def start_client(self) -> None:
         outer = ("--tls-client", "--nobind", "--remote", OFFICE_UPLINK, "1194", "--ifconfig", "10.9.1.2", "10.9.1.1")
         route = ("--route", self.address, "255.255.255.255")
-        self.lab.daemon(self.host, client, program("openvpn"), *common, *outer, *route)
-        self.wait_until_it_carries()
+        self.lab.daemon(self.host, self.roles["client"][0], program("openvpn"), *self._common, *outer, *route)
 
 
 class Nebula(PacketVpn):
@@ -108,11 +136,17 @@ class Nebula(PacketVpn):
 
     def start(self) -> None:
         self._make_certificates()
-        for role, host in (("connector", "office"), ("client", self.host)):
-            path = self.folder / f"{role}.yaml"
-            path.write_text(self._configuration(role))
-            self.lab.daemon(host, f"nebula-{role}", program("nebula"), "-config", str(path))
+        self._start("connector", "office")
+        self.start_client()
         self.wait_until_it_carries()
+
+    def start_client(self) -> None:
+        self._start("client", self.host)
+
+    def _start(self, role: str, host: str) -> None:
+        path = self.folder / f"{role}.yaml"
+        path.write_text(self._configuration(role))
+        self.lab.daemon(host, f"nebula-{role}", program("nebula"), "-config", str(path))
 
     def _make_certificates(self) -> None:
         if (self.folder / "client.crt").exists():
@@ -192,31 +226,30 @@ class WireGuardGo(PacketVpn):
 
     def start(self) -> None:
         wg, here = program("wg"), Host("here")
-        keys, public = {}, {}
+        self._public = {}
         for role in ("connector", "client"):
             secret = here.run(wg, "genkey").stdout.strip()
-            keys[role] = private(self.folder / f"{role}.key", secret + "\n")
-            public[role] = here.run(wg, "pubkey", stdin=secret).stdout.strip()
-        for role, host, other, local, peer in (
-            ("connector", "office", "client", "10.9.3.1", "10.9.3.2"),
-            ("client", self.host, "connector", "10.9.3.2", "10.9.3.1"),
-        ):
-            # The control socket's name is the device's, and one for all namespaces.
-            device = f"wg{os.getpid() % 100_000}{role[1]}"
-            self.lab.daemon(
-                host, f"wireguard-go-{role}", self._program(), "-f", device, env={"WG_PROCESS_FOREGROUND": "1"}
-            )
-            wait_for("wireguard-go's device", lambda host=host, device=device: self._has(host, device), 10)
-            what = [
-                "peer",
-                public[other],
-                "allowed-ips",
-                f"{peer}/32" + ("" if role == "connector" else f",{self.address}/32"),
-            ]
-            if role == "client":
-                what += ["endpoint", f"{OFFICE_UPLINK}:{self._port}"]
-            listen = ["listen-port", str(self._port)] if role == "connector" else []
-            self.lab[host].run(wg, "set", device, "private-key", str(keys[role]), *listen, *what)
-            self.lab[host].run(IP, "link", "set", device, "mtu", "1420")
-            self.up(host, device, local, peer)
+            private(self.folder / f"{role}.key", secret + "\n")
+            self._public[role] = here.run(wg, "pubkey", stdin=secret).stdout.strip()
+        allowed = ("allowed-ips", "10.9.3.2/32")
+        self._start("connector", "office", "listen-port", str(self._port), "peer", self._public["client"], *allowed)
+        self.up("office", self._device("connector"), "10.9.3.1", "10.9.3.2")
+        self.start_client()
         self.wait_until_it_carries()
+
+    def start_client(self) -> None:
+        allowed = ("endpoint", f"{OFFICE_UPLINK}:{self._port}", "allowed-ips", f"10.9.3.1/32,{self.address}/32")
+        self._start("client", self.host, "peer", self._public["connector"], *allowed)
+        self.up(self.host, self._device("client"), "10.9.3.2", "10.9.3.1")
+
+    def _device(self, role: str) -> str:
+        """The control socket's name is the device's, and one for all namespaces."""
+        return f"wg{os.getpid() % 100_000}{role[1]}"
+
+    def _start(self, role: str, host: str, *settings: str) -> None:
+        device, end = self._device(role), self.lab[host]
+        self.lab.daemon(host, f"wireguard-go-{role}", self._program(), "-f", device, env={"WG_PROCESS_FOREGROUND": "1"})
+        control = Path(f"/var/run/wireguard/{device}.sock")
+        wait_for("wireguard-go's control socket", lambda: self._has(host, device) and control.exists(), 10)
+        end.run(program("wg"), "set", device, "private-key", str(self.folder / f"{role}.key"), *settings)
+        end.run(IP, "link", "set", device, "mtu", "1420")
