@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 from controller import metrics
 from controller.agents import AgentEndpoint, Presence, RelayLinks
 from controller.agents.sharing import ROUND_S, Sharing
+from controller.api.console import Console, find_build
 from controller.api.document import build_api
 from controller.api.operations import keys
 from controller.api.operations.checkpoints import Checkpointer
@@ -90,6 +91,7 @@ def build_app(
         await endpoint.serve(WebSocket(scope, receive, send))
 
     app.websockets = {AGENT_PATH: agents}
+    app.router.default = Console(app.router.default, find_build())
     return app
 
 
