@@ -16,10 +16,11 @@ from controller.domain.model import Connector, Relay, SubjectKind
 from controller.domain.state import PolicyState
 from controller.domain.withheld import withheld_names
 from controller.publish.shared_lists import SharedLists
+from controller.publish.tickets import Asked, Tickets
 from protocol.acl.model import Acl
 from protocol.control import Cutoff, PushSnapshot
 from protocol.errors import RefusedError
-from protocol.ids import GrantId, ResourceId, Revision, SessionId, SpkiPin, relay_hash
+from protocol.ids import DeviceId, GrantId, ResourceId, Revision, SessionId, SpkiPin, relay_hash
 from protocol.limits import (
     ACCESS_LIFE_S,
     AUTHORISATION_LIFE_S,
@@ -79,6 +80,7 @@ class Signer:
         self._new_jti = new_jti
         self._access_life_s = min(access_life_s, ACCESS_LIFE_S)
         self._lists = SharedLists()
+        self._tickets = Tickets()
 
     def snapshot(self, head: Head, subject: Subject, now: float, *, source: Source = None) -> PushSnapshot:
         """Signs the whitelist of a device in good standing, which is at ``source`` (C7). It never outlives the session."""
@@ -131,14 +133,20 @@ class Signer:
         """Signs the paths to a resource that the caller has just evaluated as permitted, best first (C11)."""
         state = head.state
         key = self._ring.active(state)
+        paths, expires = [], _bounded(int(now) + AUTHORISATION_LIFE_S, subject.session_expires)
+        for hop in hops:
+            ticket, until = self._client_ticket(state, subject.device, hop, key, now)
+            # Who holds an authorisation may use all that is in it.
+            expires = min(expires, until)
+            paths.append(_path(hop, ticket))
         claims = Authorisation(
             issuer=state.issuer,
             device=subject.device,
             resource=resource,
             revision=head.position,
             issued_at=int(now),
-            expires=_bounded(int(now) + AUTHORISATION_LIFE_S, subject.session_expires),
-            paths=tuple(self._path(state, hop, key, now) for hop in hops),
+            expires=expires,
+            paths=tuple(paths),
         )
         return issue.issue_authorisation(claims, key)
 
@@ -219,17 +227,16 @@ class Signer:
         key = self._ring.active(state)
         return self._ticket(state, relay, "connector", connector, key, now, CONNECTOR_TICKET_LIFE_S)
 
-    def _path(self, state: PolicyState, hop: Hop, key: SigningKey, now: float) -> Path:
-        return Path(
-            connector=hop.connector.id,
-            connector_hash=relay_hash(hop.connector.id),
-            pins=hop.pins,
-            relay=hop.relay.id,
-            fqdn=hop.relay.fqdn,
-            port=hop.relay.port,
-            # One for each who asks: the relay counts connections by ticket (T-25).
-            ticket=self._ticket(state, hop.relay, "client", hop.connector, key, now, CLIENT_TICKET_LIFE_S),
-        )
+    def _client_ticket(
+        self, state: PolicyState, device: DeviceId, hop: Hop, key: SigningKey, now: float
+    ) -> tuple[str, int]:
+        """The ticket for one way, and when it expires: one for each device, because relays count connections by ticket (T-25)."""
+
+        def make() -> tuple[str, int]:
+            ticket = self._ticket(state, hop.relay, "client", hop.connector, key, now, CLIENT_TICKET_LIFE_S)
+            return ticket, int(now) + CLIENT_TICKET_LIFE_S
+
+        return self._tickets.of(Asked(device, hop.connector.id, hop.relay.id, key.kid), now, make)
 
     def _ticket(
         self,
@@ -243,6 +250,18 @@ class Signer:
     ) -> str:
         hashed = relay_hash(connector.id) if connector is not None else None
         return issue.issue_ticket(Ticket(state.issuer, relay.id, role, hashed, int(now), int(now) + life_s), key)
+
+
+def _path(hop: Hop, ticket: str) -> Path:
+    return Path(
+        connector=hop.connector.id,
+        connector_hash=relay_hash(hop.connector.id),
+        pins=hop.pins,
+        relay=hop.relay.id,
+        fqdn=hop.relay.fqdn,
+        port=hop.relay.port,
+        ticket=ticket,
+    )
 
 
 def _bounded(expires: int, session_expires: int | None) -> int:

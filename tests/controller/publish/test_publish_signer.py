@@ -7,12 +7,14 @@ from publish_office import Office, private_key
 from controller.domain import commands as c
 from controller.domain.evaluate import Subject, acl_for_device, config_acl, subject_of_device
 from controller.publish import Hop
+from controller.publish.tickets import AGAIN_S
 from protocol.acl.model import Acl
 from protocol.control import Cutoff
 from protocol.errors import RefusedError
 from protocol.ids import ConnectorId, DeviceId, relay_hash
 from protocol.limits import ACCESS_LIFE_S, CLIENT_TICKET_LIFE_S, CONFIG_LIFE_S, CONNECTOR_TICKET_LIFE_S, SNAPSHOT_LIFE_S
 from protocol.reasons import Reason
+from protocol.tokens.claims import Authorisation
 from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import (
     verify_access,
@@ -137,6 +139,26 @@ def test_however_many_ask_in_one_second_the_relay_takes_them_all() -> None:
         commands.append(command)
     assert not [command for command in commands if isinstance(command, Refuse)]
     assert [command.client for command in commands if isinstance(command, Pair)] == list(clients)
+
+
+def test_a_device_that_asks_again_gets_its_ticket_again_and_nobody_elses() -> None:
+    office = Signed()
+    other = office.world.laptop(office.user)
+    state = office.world.state
+    hop = Hop(state.connectors[office.connector_id], (PIN,), state.relays[office.relay])
+
+    def asked(device: DeviceId, now: float) -> Authorisation:
+        subject = subject_of_device(state, device, now)
+        assert isinstance(subject, Subject)
+        token = office.signer.authorisation(office.head, subject, office.resource, [hop], now)
+        return verify_authorisation(token, keys=office.keys, issuer="ctl_test", device=device, now=now)
+
+    first, again, later = asked(office.device, NOW), asked(office.device, NOW + 5), asked(office.device, NOW + AGAIN_S)
+    assert first.paths == again.paths
+    assert asked(other, NOW + 5).paths[0].ticket != first.paths[0].ticket
+    assert later.paths[0].ticket != first.paths[0].ticket
+    assert (first.expires, again.expires) == (START + 1 + CLIENT_TICKET_LIFE_S,) * 2
+    assert later.expires == START + 1 + AGAIN_S + CLIENT_TICKET_LIFE_S
 
 
 def test_t64_no_ticket_of_a_key_that_is_not_the_signing_one_any_more_is_given_again() -> None:
