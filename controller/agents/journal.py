@@ -12,8 +12,9 @@ import structlog
 
 from controller.agents.presence import Presence
 from controller.publish import Hub
-from controller.store import Store, acknowledgements
+from controller.store import Store, acknowledgements, evaluations
 from controller.store.acknowledgements import Ack
+from controller.store.folds import code_digest
 from protocol.errors import LocalError
 from protocol.ids import Epoch, Revision
 from protocol.reasons import Reason
@@ -57,11 +58,12 @@ class Journal:
 
     async def restore(self) -> None:
         """Takes in what was said before this process started. Raises LocalError(UNAVAILABLE)."""
-        async with self._store.read() as connection:
+        async with self._store.transact() as connection:
             known = await acknowledgements.latest(connection)
+            since_ms = await evaluations.same_since(connection, code_digest(), self._now_ms())
         self._read_up_to = max((ack.at_ms for ack in known.values()), default=0)
         said = [(ack.agent, ack.epoch, ack.revision, ack.at_ms / 1000) for ack in known.values()]
-        self._hub.restore(said)
+        self._hub.restore(said, same_code_since=since_ms / 1000)
 
     async def run(self) -> None:
         """Writes and reads until cancelled."""
@@ -88,6 +90,9 @@ class Journal:
         if not waiting and not contacts:
             return
         async with self._store.transact() as connection:
+            if self._store.shared and waiting:
+                # A replica of another version may have written since.
+                await evaluations.same_since(connection, code_digest(), self._now_ms())
             await acknowledgements.note(connection, waiting)
             await acknowledgements.heard(connection, contacts)
         for ack in waiting:

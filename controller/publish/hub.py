@@ -205,11 +205,12 @@ class Hub:
         """The earliest issue time (Unix s) of an access token that no cut-off of the device hits."""
         return self._ledger.floor(device)
 
-    def restore(self, acks: Sequence[tuple[str, Epoch, Revision, float]]) -> None:
-        """Takes in what agents acknowledged before this process started: agent, epoch, revision, Unix seconds."""
+    def restore(self, acks: Sequence[tuple[str, Epoch, Revision, float]], *, same_code_since: float = 0.0) -> None:
+        """Takes in what agents acknowledged before this process started: agent, epoch, revision, Unix seconds; what is
+        older than ``same_code_since`` other code may have evaluated, and it spares no client a new snapshot."""
         state, recent = self._head.state, self._feed.recent
         restore_enforcement(self.enforcement, state, recent, acks)
-        self._issued.remember(acks, state, recent, self.enforcement)
+        self._issued.remember((a for a in acks if a[3] >= same_code_since), state, recent, self.enforcement)
 
     # --- following the log and the clock -----------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Issued:
         """Takes in what was acknowledged before this process started, once ``restore_enforcement`` has filled ``table``.
 
         Args:
-            acks: agent, epoch, revision, Unix seconds of its first acknowledgement.
+            acks: agent, epoch, revision, Unix seconds of its first acknowledgement; only of what code like ours evaluated.
             state: the end of the log.
             recent: the last changes, oldest first; of what lies before them nothing is known here.
             table: tells whom these changes have touched.

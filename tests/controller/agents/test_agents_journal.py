@@ -7,6 +7,7 @@ from empty_database import make_database
 from publish_office import Ring
 from store_steps import give
 
+from controller.agents import journal
 from controller.agents.journal import Journal
 from controller.agents.presence import Presence
 from controller.domain import commands as c
@@ -99,4 +100,22 @@ async def test_attached_agents_are_noted_now_and_then(tmp_path: Path) -> None:
     await desk.journal.round()
     async with store.read() as db:
         assert list(await acknowledgements.contacts(db)) == [connector]
+    await store.close()
+
+
+async def test_d8_a_start_with_other_code_counts_no_snapshot_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    store, _ = await a_store(tmp_path, clock)
+    taken: list[float] = []
+    for digest, later_s in (("aaaa", 10.0), ("aaaa", 10.0), ("bbbb", 10.0), ("bbbb", 0.0)):
+        monkeypatch.setattr(journal, "code_digest", lambda digest=digest: digest)
+        desk = Desk(store, clock)
+        monkeypatch.setattr(
+            desk.hub, "restore", lambda _acks, *, same_code_since: taken.append(same_code_since - clock.wall())
+        )
+        await desk.journal.restore()
+        clock.advance(later_s)
+    assert taken == [2.0, -8.0, 2.0, -8.0]
     await store.close()

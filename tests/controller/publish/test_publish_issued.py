@@ -68,6 +68,17 @@ def test_d8_what_was_missed_while_the_controller_was_away_comes_at_once() -> Non
     assert company.is_sent_a_snapshot(company.come_back())
 
 
+@pytest.mark.parametrize(("other_code_s_ago", "kept"), [(3600.0, True), (-1.0, False)])
+def test_d8_what_other_code_evaluated_is_not_taken_for_right(other_code_s_ago: float, kept: bool) -> None:
+    company = Company()
+    office = company.office
+    office.clock.advance(DOWN_S)
+    office.restart()
+    ack = (str(company.laptop), Epoch(1), Revision(company.revision), company.acknowledged_at)
+    office.hub.restore([ack], same_code_since=company.acknowledged_at - other_code_s_ago)
+    assert company.is_sent_a_snapshot(company.peer().take_all()) is not kept
+
+
 async def test_d8_a_change_after_the_restart_and_before_the_client_is_back_counts() -> None:
     company = Company()
     office = company.office
