@@ -9,7 +9,6 @@ it has served for the first time, so does the parent.
 
 import asyncio
 import socket
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import structlog
 
 from controller.cli.listening import reserved
+from controller.cli.worker_folder import private_folder
 from controller.cli.worker_metrics import Member, WorkerMetrics, source_of
 from controller.cli.worker_process import Worker
 from controller.settings import COMPONENT, WORKERS_SOCKET, Settings, worker_metrics_socket
@@ -41,9 +41,9 @@ async def supervise(settings: Settings, options: Sequence[str], life: Lifecycle)
     """
     with (
         reserved(settings.listen_host, settings.listen_port) as places,
-        tempfile.TemporaryDirectory(prefix="ostiary-workers-") as folder,
+        private_folder(settings.state_dir) as folder,
     ):
-        crew = Crew(settings, options, life, places, Path(folder))
+        crew = Crew(settings, options, life, places, folder)
         source = source_of(COMPONENT, crew.members)
         status = MetricsServer(source, None, settings.state_dir / WORKERS_SOCKET)
         shown = WorkerMetrics(source, settings.metrics_listen, settings.state_dir / SOCKET_NAME, crew.members)
