@@ -1,12 +1,13 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import { compress } from "./compress";
 
 // `OSTIARY_CONTROLLER=https://… npm run dev` works on the console against a running controller. Its public URL must be
 // that of the development server, because writes are taken from the controller's own origin only.
 const controller = process.env.OSTIARY_CONTROLLER;
 
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), compress()],
   resolve: { alias: { "~": new URL("./src", import.meta.url).pathname } },
   build: {
     target: "es2022",
