@@ -1,4 +1,11 @@
 # One image for every role: compose.yaml says which command a container runs.
+# The web console; a build that lies in console/dist already is taken as it is, and nothing is fetched.
+FROM python:3.11-slim-bookworm AS console
+WORKDIR /src
+COPY openapi.json ./
+COPY console console
+RUN test -f console/dist/index.html || python3 console/build.py
+
 FROM python:3.11-slim-bookworm AS build
 # Wheels from a folder in place of PyPI: put them into wheelhouse/ and give PIP_NO_INDEX=1, PIP_FIND_LINKS=/src/wheelhouse.
 ARG PIP_NO_INDEX=
@@ -7,7 +14,9 @@ WORKDIR /src
 COPY requirements-image.lock pyproject.toml README.md LICENSE wheelhouse* ./wheelhouse/
 RUN python3 -m venv /opt/ostiary \
     && /opt/ostiary/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r wheelhouse/requirements-image.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE hatch_build.py ./
+COPY console/build.py console/build.py
+COPY --from=console /src/console/dist console/dist
 COPY protocol protocol
 COPY runtime runtime
 COPY controller controller

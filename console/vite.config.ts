@@ -1,6 +1,6 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
-import { compress } from "./compress";
+import { compress } from "./compress.ts";
 
 // `OSTIARY_CONTROLLER=https://… npm run dev` works on the console against a running controller. Its public URL must be
 // that of the development server, because writes are taken from the controller's own origin only.
