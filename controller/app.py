@@ -37,7 +37,7 @@ from controller.identity.provider_client import ProviderClient, provider_context
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
 from controller.settings import Settings, host_of, worker_metrics_socket
-from controller.store import Store, access_requests, enrolments, idempotency, replicas, upkeep, web_sessions
+from controller.store import Store, access_requests, enrolments, idempotency, passkeys, replicas, upkeep, web_sessions
 from controller.store.retention import close_orphans, purge_acknowledgements, purge_connections
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
@@ -270,6 +270,7 @@ async def keep_house(services: Services) -> None:
             await idempotency.purge(connection, now - IDEMPOTENCY_KEEP_S)
             await web_sessions.purge(connection, now - SPENT_KEEP_S)
             await enrolments.purge(connection, now - SPENT_KEEP_S)
+            await passkeys.purge_challenges(connection, now)
             await replicas.purge(connection, now)
             await access_requests.purge(connection, now - REQUEST_TEXTS_KEEP_S)
         settings = services.settings

@@ -3,6 +3,7 @@
 from alembic import context
 
 import controller.store.tables_connections
+import controller.store.tables_passkeys
 import controller.store.tables_plans  # noqa: F401 - adds its table
 from controller.store.tables import METADATA
 

@@ -63,6 +63,7 @@ PREFIXES: Final = {
     "enrolment": "enr",
     "access_request": "arq",
     "sink": "snk",
+    "passkey": "pky",
 }
 
 _ID = re.compile(r"[a-z]{3}_[A-Za-z0-9_-]{22}\Z")

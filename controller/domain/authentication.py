@@ -6,6 +6,8 @@ from typing import Final
 PASSWORD: Final = "password"  # noqa: S105 - a word
 TOTP: Final = "totp"
 RECOVERY_CODE: Final = "recovery-code"
+PASSKEY: Final = "passkey"
+"""Password and second factor in one."""
 
 
 @dataclass(frozen=True, slots=True)

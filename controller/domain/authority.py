@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from controller.domain import commands as c
 from controller.domain import commands_connector_keys as ck
+from controller.domain import commands_passkeys as pk
 from controller.domain import commands_personal as pd
 from controller.domain import commands_policies as k
 from controller.domain import commands_requests as r
@@ -153,6 +154,9 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     r.WithdrawAccessRequest: Rule(None, P.SELF_WRITE, _named_user),
     r.ApproveAccessRequest: Rule(P.REQUESTS_WRITE),
     r.DenyAccessRequest: Rule(P.REQUESTS_WRITE),
+    pk.AddPasskey: Rule(None, P.CREDENTIALS_WRITE, _named_user),
+    pk.RenamePasskey: Rule(None, P.CREDENTIALS_WRITE, _named_user),
+    pk.RemovePasskey: Rule(P.PEOPLE_WRITE, P.CREDENTIALS_WRITE, _named_user),
     sk.AddSink: Rule(P.SINKS_WRITE),
     sk.RemoveSink: Rule(P.SINKS_WRITE),
 }
@@ -200,7 +204,12 @@ def _not_above(state: PolicyState, standing: Standing, command: c.Command) -> bo
             return wanted is Role.MEMBER or (standing.may(P.ROLES_WRITE) and _may_give(standing, wanted))
         case c.ChangeUserRole(user=target, role=wanted):
             return _may_give(standing, wanted) and _is_below(state, standing, target)
-        case c.SetUserPassword(user=target) | s.LinkIdentity(user=target) | s.RemoveSecondFactor(user=target):
+        case (
+            c.SetUserPassword(user=target)
+            | s.LinkIdentity(user=target)
+            | s.RemoveSecondFactor(user=target)
+            | pk.RemovePasskey(user=target)
+        ):
             # Setting somebody's password is becoming him: not through a token.
             return standing.may(P.CREDENTIALS_WRITE) and _is_below(state, standing, target)
         case s.UnlinkIdentity(user=target) | pd.RenameUser(user=target) | pd.ErasePersonalData(user=target):

@@ -7,6 +7,7 @@ of its command. An empty tuple means that what was asked is already so.
 from controller.domain import (
     decide_connector_keys,
     decide_control,
+    decide_passkeys,
     decide_people,
     decide_personal,
     decide_places,
@@ -35,6 +36,7 @@ _HANDLERS = {
     **decide_requests.HANDLERS,
     **decide_connector_keys.HANDLERS,
     **decide_sinks.HANDLERS,
+    **decide_passkeys.HANDLERS,
 }
 
 

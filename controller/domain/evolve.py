@@ -10,6 +10,7 @@ from typing import Final
 from controller.domain import (
     evolve_connector_keys,
     evolve_control,
+    evolve_passkeys,
     evolve_people,
     evolve_personal,
     evolve_places,
@@ -36,6 +37,7 @@ HANDLERS: Final[Appliers] = {
     **evolve_tokens.HANDLERS,
     **evolve_requests.HANDLERS,
     **evolve_sinks.HANDLERS,
+    **evolve_passkeys.HANDLERS,
     **evolve_connector_keys.HANDLERS,
 }
 

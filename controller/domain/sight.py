@@ -35,6 +35,7 @@ _READ_BY: Final[Mapping[str, Permission]] = {
     PREFIXES["api_token"]: P.TOKENS_READ,
     PREFIXES["access_request"]: P.REQUESTS_READ,
     PREFIXES["sink"]: P.SINKS_READ,
+    PREFIXES["passkey"]: P.PEOPLE_READ,
 }
 """By the prefix of an id. What is not here is read with the audit trail only."""
 _NAMES: Final = {event: tuple(item.name for item in fields(event)) for event in EVENT_TYPES}

@@ -19,9 +19,19 @@ from controller.store.tables import (
     SECOND_FACTORS,
     WEB_SESSIONS,
 )
+from controller.store.tables_passkeys import PASSKEYS
 from protocol.ids import UserId
 
-_OF_USERS = (ACCESS_REQUEST_TEXTS, CREDENTIALS, DEVICE_CODES, IDENTITIES, RECOVERY_CODES, SECOND_FACTORS, WEB_SESSIONS)
+_OF_USERS = (
+    ACCESS_REQUEST_TEXTS,
+    CREDENTIALS,
+    DEVICE_CODES,
+    IDENTITIES,
+    PASSKEYS,
+    RECOVERY_CODES,
+    SECOND_FACTORS,
+    WEB_SESSIONS,
+)
 """Whole rows with a column ``user``: what somebody signs in with, and from where; why he asked for access."""
 
 

@@ -19,7 +19,7 @@ class StoredPlan:
     a list shows of it. Times: Unix seconds.
 
     ``seed`` makes the ids of what it creates, so that making it again gives the same events. ``applied_as``: the revision
-    that its application made.
+    that its application made. ``undoes``: the event that it takes back; its document is empty.
     """
 
     hash: str
@@ -35,6 +35,7 @@ class StoredPlan:
     applied_at: float | None = None
     applied_by: str | None = None
     applied_as: int | None = None
+    undoes: int | None = None
 
 
 async def put(connection: AsyncConnection, plan: StoredPlan) -> None:

@@ -24,5 +24,7 @@ PLANS: Final = sa.Table(
     sa.Column("applied_at", sa.Double, nullable=True),
     sa.Column("applied_by", sa.Text, nullable=True),
     sa.Column("applied_as", sa.BigInteger, nullable=True),
+    # The event that it takes back, in place of a document.
+    sa.Column("undoes", sa.BigInteger, nullable=True),
     sa.Index(None, "created_at"),
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 from controller_api import URL, Agent, Controller, Person
+from software_passkey import SoftwarePasskey
 
 from controller.api.document import build_api
 from controller.domain.permissions import TOKEN_SCOPES
@@ -174,9 +175,18 @@ async def company(controller: Controller) -> Company:
     await made.owner.put(f"/api/v1/groups/{ids['group']}/members/{victim.id}")
     ids["device"] = await _laptop(controller, victim)
     ids["session"] = (await victim.http.get("/api/v1/sessions")).json()["items"][0]["id"]
+    ids["passkey"] = await _passkey(victim)
     ids["token"], _ = await made.token(victim.http, "self:read")
     ids["revision"] = "1"
+    ids["position"] = "1"
     ids["kid"] = (await made.owner.get("/api/v1/keys")).json()["items"][0]["kid"]
+    return made
+
+
+async def _passkey(person: Person) -> str:
+    begun = (await person.http.post("/api/v1/me/passkeys/begin")).json()["options"]
+    body = {"name": f"pky-{MARKER}", "credential": SoftwarePasskey().create(begun)}
+    made: str = (await person.http.post("/api/v1/me/passkeys", json=body)).json()["id"]
     return made
 
 

@@ -8,7 +8,7 @@ from controller.domain.commands_personal import ErasePersonalData, RenameUser
 from controller.domain.model import Role, SubjectKind, SubjectRef
 from controller.domain.rules import EMAIL_MAX, RuleBrokenError, clean_name
 from controller.identity.passwords import Passwords, check_new_password
-from controller.store import Unit, api_tokens, credentials, erasure, identities, second_factors, web_sessions
+from controller.store import Unit, api_tokens, credentials, erasure, identities, passkeys, second_factors, web_sessions
 from protocol.ids import UserId
 from runtime.entropy import new_id
 
@@ -75,6 +75,7 @@ async def remove(unit: Unit, user: UserId) -> None:
     await unit.execute(RemoveUser(user))
     await credentials.delete_password(unit.connection, user)
     await second_factors.remove(unit.connection, user)
+    await passkeys.remove_all(unit.connection, user)
     await identities.erase(unit.connection, user)
     await web_sessions.revoke_all(unit.connection, user, unit.now)
     known = await credentials.get_personal_data(unit.connection, user)

@@ -18,11 +18,13 @@ from controller.domain.desired_export import desired_of
 from controller.domain.desired_text import read_document_untrusted, write_document
 from controller.domain.plan import Plan, fold_plan, plan_hash
 from controller.domain.plan_access import Cut, Difference, Failed, OpenFlow, cuts, differences, unmet
-from controller.domain.reconcile import Ids, People
+from controller.domain.reconcile import Ids, People, Problem, Step
 from controller.domain.reconcile_access import reconcile
 from controller.domain.state import PolicyState
+from controller.domain.undo import Past, inverse
 from controller.domain.yaml_text import DocumentError
 from controller.store import Connection, Unit, credentials, plans, records
+from controller.store import events as stored_events
 from controller.store.plans import StoredPlan
 from controller.store.record_rows import StoredRecord
 from protocol.acl.model import Request, Transport
@@ -61,7 +63,9 @@ class Draft:
     """A stored document and what it says."""
 
     document: str
-    desired: Desired
+    desired: Desired | None
+    undo: tuple[Step, ...] = ()
+    """Of a plan that takes an event back."""
 
 
 async def make(services: Services, document: str, *, prune: bool, actor: str, now: float) -> Made:
@@ -75,6 +79,30 @@ async def make(services: Services, document: str, *, prune: bool, actor: str, no
         return await asyncio.to_thread(_make, state, desired, people, flows, seed, prune, actor, now)
 
 
+async def make_undo(services: Services, position: int, *, actor: str, now: float) -> Made:
+    """Works out what takes an event back. Raises RefusedError: NOT_FOUND; CONFLICT or IN_USE where that cannot be."""
+    async with _turn(services):
+        seed, state = token_bytes(32), services.state
+        step = await _inverse(services, position, seed, state)
+        async with services.store.read() as connection:
+            flows = await _open_flows(connection)
+        made = await asyncio.to_thread(_fold, state, (step,), (), flows, seed, actor, now)
+    if made.plan.problems:
+        raise RefusedError(Reason.CONFLICT, made.plan.problems[0].detail)
+    if not made.plan.steps:
+        raise RefusedError(Reason.CONFLICT, "this is so already")
+    return made
+
+
+async def _inverse(services: Services, position: int, seed: bytes, state: PolicyState) -> Step:
+    async with services.store.read() as connection:
+        found = await stored_events.page(connection, before=position + 1, limit=1)
+    if not found or found[0].position != position:
+        raise RefusedError(Reason.NOT_FOUND)
+    before = await services.history.head_at(position - 1)
+    return inverse(Past.of(found[0].event, before.state, state), Ids(seed))
+
+
 async def read_ahead(services: Services, digest: str) -> Draft | None:
     """Reads the document of a plan before the unit that applies it, as others cannot write meanwhile.
 
@@ -85,6 +113,9 @@ async def read_ahead(services: Services, digest: str) -> Draft | None:
     if stored is None or stored.applied_as is not None or stored.base != services.state.position:
         return None
     async with _turn(services):
+        if stored.undoes is not None:
+            seed = base64.b64decode(stored.seed)
+            return Draft("", None, (await _inverse(services, stored.undoes, seed, services.state),))
         return Draft(stored.document, await asyncio.to_thread(_read, stored.document))
 
 
@@ -99,15 +130,7 @@ async def apply(unit: Unit, stored: StoredPlan, draft: Draft | None = None) -> i
         raise RefusedError(Reason.CONFLICT, f"this plan was applied as revision {stored.applied_as}")
     if unit.position != stored.base:
         raise RefusedError(Reason.CONFLICT, f"the log moved from revision {stored.base} to {unit.position}")
-    if draft is not None and draft.document == stored.document:
-        desired = draft.desired
-    else:
-        desired = await asyncio.to_thread(_read, stored.document)
-    people = await _people(unit.connection, desired)
-    seed = base64.b64decode(stored.seed)
-    made = await asyncio.to_thread(
-        _make, unit.state, desired, people, (), seed, stored.prune, unit.actor, unit.now, effects=False
-    )
+    made = await _made_again(unit, stored, draft)
     if not made.applicable:
         first = made.plan.problems[0].detail if made.plan.problems else made.failed[0].text
         raise RefusedError(Reason.PLAN_REFUSED, first)
@@ -122,8 +145,31 @@ async def apply(unit: Unit, stored: StoredPlan, draft: Draft | None = None) -> i
     return int(unit.position)
 
 
+async def _made_again(unit: Unit, stored: StoredPlan, draft: Draft | None) -> Made:
+    seed = base64.b64decode(stored.seed)
+    if stored.undoes is not None:
+        steps = () if draft is None else draft.undo
+        return await asyncio.to_thread(_fold, unit.state, steps, (), (), seed, unit.actor, unit.now, effects=False)
+    if draft is not None and draft.document == stored.document and draft.desired is not None:
+        desired = draft.desired
+    else:
+        desired = await asyncio.to_thread(_read, stored.document)
+    people = await _people(unit.connection, desired)
+    return await asyncio.to_thread(
+        _make, unit.state, desired, people, (), seed, stored.prune, unit.actor, unit.now, effects=False
+    )
+
+
 def stored_plan(
-    made: Made, document: str, *, prune: bool, body: str, summary: str, actor: str, now: float
+    made: Made,
+    document: str,
+    *,
+    prune: bool,
+    body: str,
+    summary: str,
+    actor: str,
+    now: float,
+    undoes: int | None = None,
 ) -> StoredPlan:
     """The form in which a plan waits for its approval."""
     return StoredPlan(
@@ -137,6 +183,7 @@ def stored_plan(
         created_by=actor,
         created_at=now,
         expires=now + LIFE_S,
+        undoes=undoes,
     )
 
 
@@ -177,6 +224,26 @@ def _make(
     steps = reconcile(state, desired, people, Ids(seed), prune=prune)
     plan = fold_plan(state, steps.steps, steps.problems, actor=actor)
     failed = tuple(unmet(plan, desired.expect, people, now))
+    return _with_effects(plan, flows, seed, now, failed, effects=effects)
+
+
+def _fold(
+    state: PolicyState,
+    steps: Sequence[Step],
+    problems: Sequence[Problem],
+    flows: Sequence[OpenFlow],
+    seed: bytes,
+    actor: str,
+    now: float,
+    *,
+    effects: bool = True,
+) -> Made:
+    return _with_effects(fold_plan(state, steps, problems, actor=actor), flows, seed, now, (), effects=effects)
+
+
+def _with_effects(
+    plan: Plan, flows: Sequence[OpenFlow], seed: bytes, now: float, failed: tuple[Failed, ...], *, effects: bool
+) -> Made:
     if not effects:
         return Made(plan, seed, (), (), failed)
     return Made(plan, seed, tuple(differences(plan, now)), tuple(cuts(plan, flows, now)), failed)

@@ -50,6 +50,7 @@ from controller.domain.commands_sign_in import (
 from controller.domain.permissions import Permission
 from controller.domain.state import PolicyState
 from controller.identity.oidc import discovery_url, is_acceptable_url
+from controller.identity.passkeys import RelyingParty
 from controller.store import Unit, identities, secrets
 from protocol.errors import RefusedError
 from protocol.ids import GroupId, IdentityProviderId
@@ -70,7 +71,8 @@ async def list_sign_in_methods(call: Anonymous) -> SignInMethods:
     """The identity providers by name; a local account's password does always."""
     known = sorted(call.state.identity_providers.values(), key=lambda item: item.name)
     return SignInMethods(
-        providers=[SignInMethod(id=item.id, name=item.name, url=f"/sign-in/{item.id}") for item in known]
+        providers=[SignInMethod(id=item.id, name=item.name, url=f"/sign-in/{item.id}") for item in known],
+        passkeys=RelyingParty.is_possible(call.services.public_url),
     )
 
 

@@ -10,7 +10,7 @@ from controller.api.calls import SignedCall, permits
 from controller.api.operations import plans as operations
 from controller.api.operations.plans import Made
 from controller.api.paging import page_of
-from controller.api.routes.common import STAFF, Window, api_router, problems
+from controller.api.routes.common import POSITION_MAX, STAFF, Window, api_router, problems
 from controller.api.schemas.common import Ports, from_ms, from_s
 from controller.api.schemas.plans import (
     Export,
@@ -42,6 +42,7 @@ router = api_router(tags=["plans"])
 List = Annotated[SignedCall, permits(Permission.PLANS_READ)]
 Read = Annotated[SignedCall, permits(Permission.PLANS_READ, besides=DOCUMENT_READS)]
 Write = Annotated[SignedCall, permits(Permission.PLANS_WRITE, besides=DOCUMENT_READS)]
+Undo = Annotated[SignedCall, permits(Permission.PLANS_WRITE, besides=(*DOCUMENT_READS, Permission.AUDIT_READ))]
 People = Mapping[str, PersonalData]
 
 LINES_MAX: Final = 5_000
@@ -54,18 +55,40 @@ async def create_plan(call: Write, body: PlanCreate) -> Response:
     """Compares a policy document with the policy of this moment. Nothing changes; the plan can be applied for a day, as long
     as the log does not move. It shows what there is, so that everything a document says must be the caller's to read."""
     made = await operations.make(call.services, body.document, prune=body.prune, actor=call.actor, now=call.now)
+    return await _keep(call, made, body.document, prune=body.prune)
+
+
+@router.post(
+    "/events/{position}/undo",
+    status_code=201,
+    response_model=Plan,
+    responses=problems(*STAFF, 404, 409),
+    summary="Make a plan that takes an event back",
+)
+async def undo_event(
+    call: Undo, position: Annotated[int, Path(ge=1, le=POSITION_MAX, description="The event's position.")]
+) -> Response:
+    """To be looked at, approved and applied like each plan. 409 with the reason where the event has no plain inverse, what it
+    was about has changed or gone since, or it is taken back already. What is made anew has another id."""
+    made = await operations.make_undo(call.services, position, actor=call.actor, now=call.now)
+    return await _keep(call, made, "", prune=False, undoes=position)
+
+
+async def _keep(call: SignedCall, made: Made, document: str, *, prune: bool, undoes: int | None = None) -> Response:
+    """Stores the plan and shows it."""
     async with call.services.store.read() as connection:
         people = await credentials.get_many(connection, _people_in(made))
-    plan = _plan(call, made, people, prune=body.prune)
+    plan = _plan(call, made, people, prune=prune)
     shown = plan.model_dump_json()
     stored = operations.stored_plan(
         made,
-        body.document,
-        prune=body.prune,
+        document,
+        prune=prune,
         body=shown,
         summary=_line(plan).model_dump_json(),
         actor=call.actor,
         now=call.now,
+        undoes=undoes,
     )
     async with call.services.store.transact() as connection:
         await plans.put(connection, stored)

@@ -70,7 +70,7 @@ async def create_session(request: Request, call: Anonymous, body: SessionCreate)
         request_id=call.request_id,
         now=call.now,
     )
-    return _pending(signed, body.kind) if signed.pending else _created(call, signed, body.kind)
+    return _pending(signed, body.kind) if signed.pending else created(call, signed, body.kind)
 
 
 @router.post(
@@ -97,7 +97,7 @@ async def complete_session(request: Request, call: Anonymous, body: SecondFactor
         request_id=call.request_id,
         now=call.now,
     )
-    response = _created(call, signed, body.kind)
+    response = created(call, signed, body.kind)
     if body.kind == "console":
         delete_cookie(response, PENDING_COOKIE)
     return response
@@ -116,19 +116,7 @@ async def list_sessions(
         whose = call.user.id
     known = await sessions.list_of(call.services, whose, call.now)
     chosen = [item for item in known if user in (None, item.user)]
-    items, following = page_of(
-        chosen, lambda item: (int(item.session.created_at), item.id), cursor=window.cursor, limit=window.limit
-    )
-    activity = call.services.activity
-    shown = [
-        views.session(
-            item,
-            seen=activity.seen(item.session.hash, item.session.created_at),
-            current=call.session is not None and item.id == call.session.id,
-        )
-        for item in items
-    ]
-    return SessionPage(items=shown, next_cursor=following)
+    return page_of_sessions(call, chosen, window)
 
 
 @router.delete("/sessions/{session}", status_code=204, responses=problems(*SIGNED, 403, 404), summary="End a session")
@@ -137,7 +125,7 @@ async def end_session(call: End, session: IdInPath) -> Response:
     response = Response(status_code=204)
     if session == "current":
         current = call.require_session()
-        await _end(call, current, "signed_out")
+        await end_one(call, current, "signed_out")
         if current.kind == "console":
             delete_cookie(response, CONSOLE_COOKIE)
         return response
@@ -147,7 +135,7 @@ async def end_session(call: End, session: IdInPath) -> Response:
     found = next((item for item in known if item.id == session), None)
     if found is None:
         raise RefusedError(Reason.NOT_FOUND)
-    await _end(call, found, "revoked")
+    await end_one(call, found, "revoked")
     return response
 
 
@@ -187,13 +175,32 @@ async def get_me(call: Myself) -> Response:
     return model_answer(me)
 
 
-async def _end(call: SignedCall, session: Principal, cause: str) -> None:
+def page_of_sessions(call: SignedCall, known: list[Principal], window: Window) -> SessionPage:
+    """One page of these, oldest first."""
+    items, following = page_of(
+        known, lambda item: (int(item.session.created_at), item.id), cursor=window.cursor, limit=window.limit
+    )
+    activity = call.services.activity
+    shown = [
+        views.session(
+            item,
+            seen=activity.seen(item.session.hash, item.session.created_at),
+            current=call.session is not None and item.id == call.session.id,
+        )
+        for item in items
+    ]
+    return SessionPage(items=shown, next_cursor=following)
+
+
+async def end_one(call: SignedCall, session: Principal, cause: str) -> None:
+    """Ends a session that the caller may end; the log says so."""
     async with call.write() as unit:
         await unit.execute(RecordSignInEnd(session.user, session.id, cause))
         await web_sessions.revoke(unit.connection, session.session.hash, unit.now)
 
 
-def _created(call: Call, signed: SignedIn, kind: str) -> Response:
+def created(call: Call, signed: SignedIn, kind: str) -> Response:
+    """The answer that hands a new session out: its token, or for the console its cookie."""
     shown = views.session(signed.principal, seen=call.now, current=True)
     console = kind == "console"
     body = SessionCreated(

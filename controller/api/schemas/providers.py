@@ -146,9 +146,10 @@ class SignInMethod(Output):
 class SignInMethods(Output):
     """Ways to sign in besides a password."""
 
-    model_config = example(providers=[{"id": _PROVIDER, "name": "Corp", "url": f"/sign-in/{_PROVIDER}"}])
+    model_config = example(providers=[{"id": _PROVIDER, "name": "Corp", "url": f"/sign-in/{_PROVIDER}"}], passkeys=True)
 
     providers: list[SignInMethod]
+    passkeys: bool = Field(description="Whether browsers make passkeys for this controller: its public URL has a name.")
 
 
 class Identity(Output):

@@ -19,6 +19,7 @@ from controller.domain.events.control import (
     SigningKeyRetired,
 )
 from controller.domain.events.own_keys import ConnectorKeyAnnounced, ConnectorKeyRotated
+from controller.domain.events.passkeys import UserPasskeyAdded, UserPasskeyRemoved, UserPasskeyRenamed
 from controller.domain.events.people import (
     DeviceFactsReported,
     DeviceRegistered,
@@ -158,6 +159,9 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AccessRequestWithdrawn,
     SinkCreated,
     SinkRemoved,
+    UserPasskeyAdded,
+    UserPasskeyRenamed,
+    UserPasskeyRemoved,
     ApiTokenCreated,
     ApiTokenRevoked,
     IdentityProviderCreated,
@@ -254,6 +258,9 @@ __all__ = [
     "UserEnabled",
     "UserIdentityLinked",
     "UserIdentityUnlinked",
+    "UserPasskeyAdded",
+    "UserPasskeyRemoved",
+    "UserPasskeyRenamed",
     "UserPasswordSet",
     "UserPersonalDataErased",
     "UserRecoveryCodeUsed",

@@ -77,7 +77,7 @@ async def test_t11_a_token_is_stored_as_its_hash_and_ends(fresh: Controller) -> 
 
 async def test_a_refused_password_spends_nothing(fresh: Controller) -> None:
     secret = await token(fresh)
-    weak = await fresh.http.post(PATH, json=body(secret, password="ada"))  # noqa: S106 - a bad one
+    weak = await fresh.http.post(PATH, json=body(secret, password="ada"))
     assert weak.status_code == 422
     named = await fresh.http.post(PATH, json=body(secret, network="\u202e"))
     assert named.status_code == 422
