@@ -10,7 +10,7 @@ from client.cli.times import ago, parse_duration, span, until
 from client.cli.user import parse_target
 from protocol.errors import LocalError, RefusedError
 from protocol.reasons import Reason
-from runtime.console import DENIED, FAILED, OK, exit_on_error, print_json, print_lines, print_table, say
+from runtime.console import DENIED, FAILED, OK, AdviceError, exit_on_error, print_json, print_lines, print_table, say
 
 POLL_S: Final = 2.0
 _EXIT: Final = {"open": OK, "approved": OK, "denied": DENIED}
@@ -21,7 +21,7 @@ def request(resource: str, reason: str, *, duration: str | None, wait: bool, tim
     with exit_on_error(as_json=as_json):
         target, port = _target(resource)
         args = {"target": target, "port": port, "reason": reason, "duration_s": _seconds(duration)}
-        made: dict[str, Any] = call("request", args)["request"]
+        made = _ask(resource, args)
         if wait and made.get("status") == "open":
             if not as_json:
                 say(f"asked; waiting for an answer to {made.get('id')}")
@@ -80,6 +80,16 @@ def describe(item: Mapping[str, Any], now: float) -> list[str]:
         case "denied":
             return [f"access to {what} was denied.", *render.aligned(rows)]
     return [f"the request for {what} is {status}.", *render.aligned(rows)]
+
+
+def _ask(resource: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(call("request", args)["request"])
+    except RefusedError as error:
+        if error.reason is not Reason.ALREADY_EXISTS:
+            raise
+        sentence, step = "You have a grant for this already.", f"ostiary explain {resource}"
+        raise AdviceError(error.reason, error.detail, sentence=sentence, next_step=step) from error
 
 
 def _wait(request_id: str, timeout_s: float) -> dict[str, Any]:

@@ -14,11 +14,18 @@ from typing import Any, Final
 
 from protocol.errors import LocalError, RefusedError, RemoteProtocolError
 from protocol.reasons import Reason, reason_from_code
+from runtime.console import AdviceError
 
 SOCKET_NAME: Final = "ostiary.sock"
 RUNTIME_DIR: Final = Path("/run/ostiary")
 CALL_DEADLINE_S: Final = 15.0
 REPLY_MAX_BYTES: Final = 8 * 1024 * 1024
+
+_OF_THIS_USER: Final = {
+    Reason.NEEDS_ROOT: "Run the same command with sudo.",
+    Reason.PERMISSION_DENIED: "Use sudo, or let whoever is signed in do it.",
+}
+"""The daemon runs, and may: what helps is about who asks."""
 
 Event = dict[str, Any]
 
@@ -57,7 +64,7 @@ def call(
         path: the socket; by default where ``socket_path`` finds it.
 
     Raises:
-        LocalError: DAEMON_NOT_RUNNING, PERMISSION_DENIED.
+        LocalError: DAEMON_NOT_RUNNING; PERMISSION_DENIED and NEEDS_ROOT, of this user.
         RefusedError: what the daemon answered; TIMEOUT.
         RemoteProtocolError: the daemon's line is malformed.
     """
@@ -78,11 +85,28 @@ def call(
     except TimeoutError as exc:
         raise RefusedError(Reason.TIMEOUT, f"the daemon did not finish within {deadline_s:g} s") from exc
     except PermissionError as exc:
-        raise LocalError(Reason.PERMISSION_DENIED, str(where)) from exc
+        raise AdviceError(Reason.PERMISSION_DENIED, str(where), next_step=_way_in(where)) from exc
     except (FileNotFoundError, ConnectionError, EOFError) as exc:
         raise LocalError(Reason.DAEMON_NOT_RUNNING, str(where)) from exc
     except OSError as exc:
         raise LocalError(Reason.UNAVAILABLE, f"{where}: {exc.strerror or exc}") from exc
+
+
+def _way_in(where: Path) -> str:
+    """What helps this user, whom the socket's folder keeps out; the folder's group is who may."""
+    import grp
+    import pwd
+
+    try:
+        group, user = grp.getgrgid(where.parent.stat().st_gid), pwd.getpwuid(os.getuid())
+    except (OSError, KeyError):
+        return Reason.PERMISSION_DENIED.next_step
+    if group.gr_gid == 0:
+        return "Run the same command with sudo."
+    if user.pw_name in group.gr_mem:
+        return f"You are in the group {group.gr_name} since this session began: sign out of this computer and in again."
+    joining = f"`sudo usermod -aG {group.gr_name} {user.pw_name}`"
+    return f"Use sudo, or join the group {group.gr_name} ({joining}) and sign out of this computer and in again."
 
 
 class _Lines:
@@ -126,5 +150,8 @@ def _read_line_untrusted(line: bytes) -> tuple[bool, dict[str, Any]]:
         case {"ok": True, "result": dict(result)}:
             return True, result
         case {"ok": False, "error": {"reason": str(code), "detail": str(detail)}}:
-            raise RefusedError(reason_from_code(code), detail)
+            reason = reason_from_code(code)
+            if reason in _OF_THIS_USER:
+                raise AdviceError(reason, detail, next_step=_OF_THIS_USER[reason])
+            raise RefusedError(reason, detail)
     raise RemoteProtocolError("malformed line from the daemon")

@@ -99,6 +99,8 @@ def _answer(result: Mapping[str, Any]) -> list[str]:
         lines = [f"{result.get('name')} {result.get('type')}: {said}"]
     lines += [str(text) for text in result.get("why") or () if text]
     who = _WHO.get(str(result.get("answered_by")), str(result.get("answered_by")))
+    if result.get("up") is False:
+        lines.append("the client is down: `ostiary up` brings it up")
     said = f"asked {who}, no answer" if _unanswered(result) else f"answered by {who}"
     return [*lines, f"{said}, in {result.get('took_ms')} ms"]
 

@@ -95,13 +95,18 @@ def notify(*, once: bool) -> int:
 
 
 def bus_address(env: Mapping[str, str]) -> str:
-    """Returns where the session bus is. Raises LocalError(UNAVAILABLE) when this session has none."""
+    """Returns where the session bus is. Raises AdviceError(UNAVAILABLE) when this session has none."""
     if env.get("DBUS_SESSION_BUS_ADDRESS"):
         return env["DBUS_SESSION_BUS_ADDRESS"]
     runtime = env.get("XDG_RUNTIME_DIR")
     if runtime and (Path(runtime) / "bus").is_socket():
         return f"unix:path={runtime}/bus"
-    raise LocalError(Reason.UNAVAILABLE, "this session has no D-Bus, so that nobody shows notifications here")
+    raise AdviceError(
+        Reason.UNAVAILABLE,
+        "it has no D-Bus",
+        sentence="Notifications are shown on a desktop, and this session has none.",
+        next_step="Run it in a terminal of your desktop.",
+    )
 
 
 async def _run(*, once: bool) -> None:

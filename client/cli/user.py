@@ -168,7 +168,9 @@ def parse_target(text: str, transport: str) -> tuple[str, int | None]:
 
 def down(*, as_json: bool) -> int:
     """`ostiary down`."""
-    return _simple("down", "down: your host's own network is as it was.", as_json=as_json)
+    sentence = "down: your host's own network is as it was."
+    strict = "down: strict DNS keeps the names of resources on this host; all else is as it was."
+    return _simple("down", sentence, strict=strict, as_json=as_json)
 
 
 def logout(*, as_json: bool) -> int:
@@ -176,9 +178,13 @@ def logout(*, as_json: bool) -> int:
     return _simple("logout", "signed out; `ostiary login` signs in again.", as_json=as_json)
 
 
-def _simple(verb: str, sentence: str, *, as_json: bool) -> int:
+def _simple(verb: str, sentence: str, *, strict: str = "", as_json: bool) -> int:
+    """``strict``: the sentence while strict DNS is on."""
     with exit_on_error(as_json=as_json):
         result = call(verb)
+    names = result.get("dns")
+    if strict and isinstance(names, Mapping) and names.get("strict") == "on":
+        sentence = strict
     if as_json:
         print_json(result)
     else:

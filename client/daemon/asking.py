@@ -19,12 +19,10 @@ ASKABLE: Final = frozenset(
         Reason.NOT_A_RESOURCE,
         Reason.NO_GRANT,
         Reason.GRANT_EXPIRED,
-        Reason.PORT_NOT_ALLOWED,
-        Reason.PROTOCOL_NOT_ALLOWED,
         Reason.ACCESS_REVOKED,
     }
 )
-"""Denials that a grant would end."""
+"""Denials that a grant would end. A port that a granted resource does not have is none of them."""
 
 
 class AccessDesk:

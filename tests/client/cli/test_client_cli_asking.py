@@ -100,6 +100,13 @@ def test_a_refusal_has_its_exit_code(ostiary: CommandLine, daemon: FakeDaemon) -
     assert ostiary("request", "db.corp", "--reason", "r").code == 4
 
 
+def test_what_is_granted_already_is_explained_in_place_of_asked_for(ostiary: CommandLine, daemon: FakeDaemon) -> None:
+    daemon.results["request"] = RefusedError(Reason.ALREADY_EXISTS, "said by the controller")
+    ran = ostiary("request", "wiki.corp:443", "--reason", "x")
+    assert "You have a grant for this already." in ran.err
+    assert ran.err.endswith("next: ostiary explain wiki.corp:443\n")
+
+
 def test_a_bad_duration_is_wrong_usage(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     assert ostiary("request", "db.corp", "--reason", "r", "--for", "soon").code == 2
     assert not daemon.asked

@@ -131,6 +131,11 @@ def test_without_a_session_bus_it_ends_and_says_so(
     ran = ostiary("notify", "--test")
     assert ran.code == 3
     assert "D-Bus" in ran.err
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    ran = ostiary("notify", "--test")
+    assert ran.code == 3
+    assert ran.err.endswith("next: Run it in a terminal of your desktop.\n"), "waiting brings none"
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_up_that_nobody_approved(ostiary: CommandLine, daemon: FakeDaemon) -> No
     ("arguments", "reason", "code", "last"),
     [
         (("c.example",), Reason.NEEDS_ROOT, 6, "next: Run the same command with sudo."),
-        ((), Reason.PERMISSION_DENIED, 6, "next: Use sudo, or ask to be put into group `ostiary`."),
+        ((), Reason.PERMISSION_DENIED, 6, "next: Use sudo, or let whoever is signed in do it."),
         ((), Reason.CONFIG_INVALID, 2, "next: ostiary up https://CONTROLLER"),
         ((), Reason.SIGN_IN_DENIED, 1, "next: Start again with `ostiary login`."),
         ((), Reason.SIGN_IN_EXPIRED, 4, "next: Start again with `ostiary login`."),

@@ -1,7 +1,10 @@
 """The user's commands against a daemon that says what the test wants: golden output, exit codes, next steps."""
 
+import grp
 import json
+import pwd
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -311,7 +314,9 @@ def test_parse_target(text: str, transport: str, target: tuple[str, int | None])
 
 def test_down_and_logout(ostiary: CommandLine, daemon: FakeDaemon) -> None:
     daemon.results |= {"down": {"state": "down"}, "logout": {"state": "sign_in_required"}}
-    assert ostiary("down").out.startswith("down: ")
+    assert ostiary("down").out == "down: your host's own network is as it was.\n"
+    daemon.results["down"] = {"state": "down", "dns": {"strict": "on"}}
+    assert "strict DNS keeps the names" in ostiary("down").out
     assert ostiary("logout", "--json").json == {"schema": 1, "state": "sign_in_required"}
 
 
@@ -319,15 +324,38 @@ def test_permission_denied_by_the_daemon(ostiary: CommandLine, daemon: FakeDaemo
     daemon.results["down"] = RefusedError(Reason.PERMISSION_DENIED, "uid 1000")
     ran = ostiary("down")
     assert (ran.code, ran.out) == (6, "")
-    assert "next: Use sudo" in ran.err
+    assert "next: Use sudo, or let whoever is signed in do it." in ran.err
+    daemon.results["set"] = RefusedError(Reason.NEEDS_ROOT, "mtu=1400 is for root to set")
+    assert ostiary("set", "mtu=1400").err.endswith("next: Run the same command with sudo.\n")
 
 
-def test_permission_denied_by_the_socket(ostiary: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("gid", "members", "step"),
+    [
+        (0, [], "Run the same command with sudo."),
+        (77, [], "join the group office (`sudo usermod -aG office grace`) and sign out"),
+        (77, ["grace"], "You are in the group office since this session began"),
+    ],
+)
+def test_permission_denied_by_the_socket_says_the_way_in(
+    ostiary: CommandLine, monkeypatch: pytest.MonkeyPatch, gid: int, members: list[str], step: str
+) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "no")
 
+    def group(_: int) -> grp.struct_group:
+        return grp.struct_group(("office", "x", gid, members))
+
+    def user(_: int) -> pwd.struct_passwd:
+        return pwd.struct_passwd(("grace", "x", 1000, 1000, "", "/home/grace", "/bin/sh"))
+
+    (Path.home() / "run").mkdir(exist_ok=True)
     monkeypatch.setattr("socket.socket.connect", refuse)
-    assert ostiary("status").code == 6
+    monkeypatch.setattr(grp, "getgrgid", group)
+    monkeypatch.setattr(pwd, "getpwuid", user)
+    ran = ostiary("status")
+    assert ran.code == 6
+    assert step in ran.err
 
 
 def test_doctor_all_well(ostiary: CommandLine, daemon: FakeDaemon) -> None:

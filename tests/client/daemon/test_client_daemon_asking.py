@@ -84,6 +84,10 @@ async def test_t10_explain_names_the_command_for_what_is_denied_and_for_what_doe
         world.explained = {"allowed": False, "reason": "grant_expired"}
         denied = await world.ask("explain", host="db.corp", port=5432, transport="tcp")
         assert denied["next"] == denied["request"] == 'ostiary request db.corp:5432 --reason "…"'
+        world.explained = {"allowed": False, "reason": "port_not_allowed"}
+        narrow = await world.ask("explain", host="db.corp", port=5432, transport="tcp")
+        assert "request" not in narrow, "it is granted: whoever asks for it is told so, and no more"
+        assert narrow["next"] == Reason.PORT_NOT_ALLOWED.next_step
         allowed = await world.ask("explain", host="wiki.corp.internal", port=443, transport="tcp")
         assert "request" not in allowed
         assert world.controller.seen(ExplainRequest)
