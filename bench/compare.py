@@ -71,7 +71,7 @@ def compare(
     """Compares what both runs have; ``engines`` are the only ones, or all that are no reference."""
     changes, too_few = [], []
     wanted = set(engines)
-    chosen = [reference] if reference else [name for name in REFERENCES if name != "none"]
+    chosen = [reference] if reference else list(REFERENCES)
     for key, late in new.series.items():
         early = old.series.get(key)
         engine, group, name = key
@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--alpha", type=float, default=ALPHA, help=f"greatest probability of chance (default: {ALPHA})")
     parser.add_argument("--least", type=float, default=LEAST, help=f"smallest change that counts (default: {LEAST})")
     parser.add_argument("--engines", metavar="NAME,…", default="", help="these only (default: all but the references)")
-    parser.add_argument("--reference", metavar="NAME", default="", help="divide by this engine, or by none")
+    parser.add_argument("--reference", metavar="NAME", default="", help="divide by this engine; `none`: by nobody")
     parser.add_argument("--all", action="store_true", help="tell what did not change, too")
     options = parser.parse_args(arguments)
     try:

@@ -9,7 +9,6 @@ that a slow minute of the machine hits all of them. Results go to ``bench/result
 import argparse
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import plot, report
+from bench import report
 from bench.engines import ENGINES
 from bench.engines import QUICK as QUICK_ENGINES
 from bench.engines.engine import GROUPS, Engine
@@ -28,7 +27,8 @@ from bench.figures import Figures
 from bench.machine import aes_speed, commit, machine, memory, sysctls, wait_until_idle
 from bench.metrics import METRICS
 from bench.metrics import QUICK as QUICK_METRICS
-from bench.metrics.measure import QUICK, Plan
+from bench.metrics.measure import QUICK, scaled
+from bench.publish import write
 from bench.samples import Record, Subject
 from bench.suite import Suite
 from bench.usage import cpu_seconds
@@ -53,7 +53,7 @@ def main() -> int:
         )
     chosen = _chosen(options.engines, [engine.name for engine in ENGINES], "engine")
     metrics = _chosen(options.metrics, list(METRICS), "metric")
-    plan = QUICK if options.quick else Plan(seconds=options.seconds, short=options.seconds / 2)
+    plan = QUICK if options.quick else scaled(options.seconds)
     try:
         idle = (
             "not looked at (--busy)" if options.busy else f"{100 * (1 - wait_until_idle(IDLE_DEADLINE_S, _say)):.0f} %"
@@ -70,52 +70,43 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="ostiary-bench-"))
     began = time.monotonic()
     try:
-        alone = partial(_held, options.lock)
+        alone = partial(held, options.lock)
         with Suite(folder, record, engines, plan, _say, congestion=options.congestion, alone=alone) as suite:
             suite.run(metrics, rounds)
     except LabError as error:
         _say(f"the benchmark ended early: {error}")
         record.failures.append(str(error))
+    except (KeyboardInterrupt, SystemExit):
+        # Hours of figures are not thrown away because somebody stops the rest.
+        record.failures.append("stopped before its end")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     record.settings["minutes"] = round((time.monotonic() - began) / 60, 1)
     print(report.plain(record, GROUPS))
     if record.series and (options.output or not options.quick):
-        write(record, Path(options.output) if options.output else RESULTS / f"{_stamp()}-suite.json")
+        files = write(record, Path(options.output) if options.output else RESULTS / f"{_stamp()}-suite.json")
+        _say(f"written: {', '.join(map(str, files))}")
     return 1 if record.failures else 0
 
 
-def write(record: Record, path: Path) -> None:
-    """Writes the JSON to ``path``, the report and its plots beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record.json(), indent=1) + "\n")
-    pictures = []
-    for group in record.groups():
-        if picture := plot.group_svg(record, group, GROUPS):
-            file = path.with_suffix("") / f"{group.replace(' ', '-').lower()}.svg"
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(picture)
-            pictures.append((group, f"{file.parent.name}/{file.name}"))
-    path.with_suffix(".md").write_text(report.markdown(record, GROUPS, pictures))
-    _say(f"written: {path}, {path.with_suffix('.md').name}")
-
-
 @contextlib.contextmanager
-def _held(paths: Sequence[str]) -> Iterator[None]:
+def held(paths: Sequence[str]) -> Iterator[None]:
     """Holds these files' locks, taken in the order given. Raises LabError when one is not free in time."""
     with contextlib.ExitStack() as stack:
-        for path in paths:
-            file = stack.enter_context(open(path, "a"))
-            ends = time.monotonic() + LOCK_DEADLINE_S
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > ends:
-                        raise LabError(f"{path} was locked for {LOCK_DEADLINE_S:g} s") from None
-                    time.sleep(0.05)
+        before = signal.signal(signal.SIGALRM, _too_long)
+        # Not tried again and again: those who wait have their turns in order, and who only tries gets none.
+        signal.setitimer(signal.ITIMER_REAL, LOCK_DEADLINE_S)
+        try:
+            for path in paths:
+                fcntl.flock(stack.enter_context(open(path, "a")), fcntl.LOCK_EX)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
         yield
+
+
+def _too_long(*_: object) -> None:
+    raise LabError(f"the locks were not free within {LOCK_DEADLINE_S:g} s")
 
 
 def _runnable(chosen: Sequence[type[Engine]], record: Record) -> list[type[Engine]]:
@@ -155,7 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="one short round, nothing written unless --output says so")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: 5)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="length of one transfer (default: 8)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=8.0,
+        help="length of one transfer (default: 8); shorter ones make the other metrics smaller, too",
+    )
     parser.add_argument("--engines", metavar="NAME,…", help="these only")
     parser.add_argument("--metrics", metavar="NAME,…", help="these only")
     parser.add_argument("--congestion", default="", metavar="NAME", help="TCP congestion control, such as cubic")

@@ -135,9 +135,7 @@ class Suite:
 
     def _start_servers(self) -> None:
         lab = self._lab
-        lab.daemon("servers", "iperf3", "/usr/bin/iperf3", "-s", "--forceflush")
         lab.daemon("servers", "load", sys.executable, "-m", "bench.load", "serve")
-        wait_for("iperf3", lambda: "Server listening" in lab.log("iperf3"))
         wait_for("the load's server", lambda: "listening" in lab.log("load"))
 
     def _failed(self, what: str) -> None:

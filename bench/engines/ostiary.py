@@ -108,7 +108,7 @@ class Ostiary(Engine):
             self.product.start_client()
             self.product.sign_in()
             self._started = True
-        self.wait_until_it_carries(40)
+        self.wait_until_it_carries(60)
 
     def stop(self) -> None:
         """Stays: see the class."""

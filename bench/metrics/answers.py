@@ -4,7 +4,7 @@ import json
 from typing import Final
 
 from bench.engines.engine import IPERF_PORT, Engine
-from bench.metrics.measure import Note, Plan, load
+from bench.metrics.measure import Note, Plan, iperf_server, load
 from bench.samples import Metric
 from bench.stats import quantile
 from lab.processes import LabError, wait_for
@@ -38,15 +38,15 @@ def _beside(engine: Engine, offer: int, seconds: float) -> tuple[list[float], fl
     log.unlink(missing_ok=True)
     length = seconds + 2 * _RUN_UP_S
     command = ("/usr/bin/iperf3", "-c", engine.target, "-4", "-p", str(IPERF_PORT), "-J", "-R", "-b", f"{offer}M")
-    process = engine.lab[engine.host].start(
-        *command, "-t", f"{length:g}", "-O", f"{_RUN_UP_S:g}", "--connect-timeout", "5000", log=log
-    )
-    engine.lab.adopt(f"{engine.name}-beside", process)
-    try:
-        took = load(engine, "answers", seconds)["took"]
-        wait_for("the bulk to end", lambda: process.poll() is not None, length + 20)
-    finally:
-        engine.lab.stop(process)
+    with iperf_server(engine):
+        process = engine.lab[engine.host].start(
+            *command, "-t", f"{length:g}", "-O", f"{_RUN_UP_S:g}", "--connect-timeout", "5000", log=log
+        )
+        try:
+            took = load(engine, "answers", seconds)["took"]
+            wait_for("the bulk to end", lambda: process.poll() is not None, length + 20)
+        finally:
+            engine.lab.stop(process)
     try:
         report = json.loads(log.read_text())
         return took, float(report["end"]["sum_received"]["bits_per_second"]) / 1e6

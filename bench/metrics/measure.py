@@ -1,16 +1,17 @@
 """What the metrics share: the plan of a run, the load's programs, and the CPU time that something took."""
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.engines.engine import IPERF_PORT, Engine
 from bench.samples import Metric
 from bench.usage import Machine, cpu_of, machine_cpu
-from lab.processes import LabError
+from lab.processes import LabError, wait_for
 
 Note = Callable[[Metric, float], None]
 """Takes a value of the round and engine that are being measured."""
@@ -41,6 +42,19 @@ class Plan:
     transfer: int = 1 << 30
     peers: int = 6
     samples: int = 3
+
+
+def scaled(seconds: float) -> Plan:
+    """The plan whose transfers are so long; what is counted and not timed shrinks with it, and never grows."""
+    whole = Plan()
+    part = min(1.0, seconds / whole.seconds)
+    return Plan(
+        seconds=seconds,
+        short=max(0.5, seconds / 2),
+        connections=max(100, int(part * whole.connections)),
+        storm=max(200, int(part * whole.storm)),
+        transfer=int(part * whole.transfer),
+    )
 
 
 QUICK: Final = Plan(
@@ -75,8 +89,7 @@ def spend(engine: Engine, work: Callable[[], Any]) -> tuple[Any, Spent]:
 def iperf(engine: Engine, *options: str, seconds: float) -> dict[str, Any]:
     """One iperf3 run from the client's host; returns its JSON's end section. Raises LabError.
 
-    Its control connection goes through the engine, too, and its server has one client at a time: a run that ends without a result is
-    tried once more.
+    Its control connection goes through the engine, too: a run that ends without a result is tried once more.
     """
     try:
         return _one_iperf(engine, *options, seconds=seconds)
@@ -87,9 +100,10 @@ def iperf(engine: Engine, *options: str, seconds: float) -> dict[str, Any]:
 
 def _one_iperf(engine: Engine, *options: str, seconds: float) -> dict[str, Any]:
     command = ("/usr/bin/iperf3", "-c", engine.target, "-4", "-p", str(IPERF_PORT), "-J", "-t", f"{seconds:g}")
-    done = engine.lab[engine.host].run(
-        *command, "--connect-timeout", "5000", *options, deadline=seconds + _SLACK_S, check=False
-    )
+    with iperf_server(engine):
+        done = engine.lab[engine.host].run(
+            *command, "--connect-timeout", "5000", *options, deadline=seconds + _SLACK_S, check=False
+        )
     try:
         report: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:
@@ -98,6 +112,19 @@ def _one_iperf(engine: Engine, *options: str, seconds: float) -> dict[str, Any]:
         raise LabError(f"iperf3 {' '.join(options)}: {report['error']}")
     end: dict[str, Any] = report["end"]
     return end
+
+
+@contextlib.contextmanager
+def iperf_server(engine: Engine) -> Iterator[None]:
+    """A server for one run: one that waits for the rest of a run which was cut off would keep the next engine waiting."""
+    log = engine.lab.folder / "iperf3.log"
+    log.unlink(missing_ok=True)
+    process = engine.lab["servers"].start("/usr/bin/iperf3", "-s", "-1", "-p", str(IPERF_PORT), "--forceflush", log=log)
+    try:
+        wait_for("iperf3", lambda: "Server listening" in engine.lab.log("iperf3"), 10)
+        yield
+    finally:
+        engine.lab.stop(process)
 
 
 def load(engine: Engine, *arguments: object, deadline: float = 60.0) -> Any:

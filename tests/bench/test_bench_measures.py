@@ -1,5 +1,6 @@
 """The measuring itself: what /proc says, what iperf3 says, which engine gets which metric, when a run does not begin."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from bench.engines.stunnel import haproxy_configuration, stunnel_configuration
 from bench.metrics import METRICS
 from bench.metrics import QUICK as QUICK_METRICS
 from bench.metrics.datagrams import arrived
+from bench.metrics.measure import Plan, scaled
 from bench.metrics.wires import round_trips
 from bench.suite import wanted
 from bench.usage import Machine, cpu_of, descendants, machine_cpu, parse_machine, rss_of
@@ -85,6 +87,14 @@ def test_a_metric_is_for_engines_that_carry_it() -> None:
     assert not wanted(METRICS["revocation"], by_name["routed"])
 
 
+def test_short_transfers_make_small_rounds_and_long_ones_no_larger() -> None:
+    short, whole, long = scaled(2.0), scaled(8.0), scaled(60.0)
+    assert whole == Plan()
+    assert (short.seconds, short.short, short.transfer) == (2.0, 1.0, whole.transfer // 4)
+    assert 100 <= short.connections < whole.connections == long.connections
+    assert (long.seconds, long.transfer) == (60.0, whole.transfer)
+
+
 def test_what_is_not_installed_is_told() -> None:
     assert missing_programs("true") == ""
     assert "no-such-program: not installed" in missing_programs("true", "no-such-program")
@@ -127,6 +137,27 @@ def test_the_watch_sees_who_works() -> None:
         process.wait(10)
     assert part > 0.05
     assert "%" in who
+
+
+def test_locks_are_held_while_measuring_and_waited_for_with_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [str(tmp_path / name) for name in ("one", "two")]
+
+    def free(path: str) -> bool:
+        with open(path, "a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    with run.held(paths):
+        assert not any(map(free, paths))
+        monkeypatch.setattr(run, "LOCK_DEADLINE_S", 0.05)
+        with pytest.raises(LabError, match=r"not free within 0\.05 s"), run.held(paths[1:]):
+            pytest.fail("two hold one lock")
+    assert all(map(free, paths))
 
 
 def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

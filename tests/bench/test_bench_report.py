@@ -1,11 +1,12 @@
 """What a run leaves behind: its JSON, its tables, its plots."""
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import plot, report
+from bench import plot, publish, report
 from bench.samples import Metric, Record, Subject, merge, parse
 
 CLASSES = ("ours", "theirs", "nobody's")
@@ -88,6 +89,24 @@ def test_the_report_says_what_was_skipped_and_what_failed() -> None:
         < text.index("## answers")
         < text.index("Lower is better.")
     )
+
+
+def test_runs_become_one_report_with_its_plots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "GROUPS", CLASSES)
+    run = tmp_path / "run.json"
+    run.write_text(json.dumps(record().json()))
+    out = tmp_path / "results" / "joined.json"
+    assert publish.main([str(out), str(run), str(run)]) == 0
+    assert parse(json.loads(out.read_text())) == merge([record(), record()])
+    text = out.with_suffix(".md").read_text()
+    for name in ("bulk", "answers"):
+        assert f"](joined/{name}.svg)" in text
+        ElementTree.parse(tmp_path / "results" / "joined" / f"{name}.svg")
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    run.write_text("{}")
+    assert publish.main([str(out), str(run)]) == 2
 
 
 def test_a_plot_has_a_bar_for_each_engine_and_is_xml() -> None:
