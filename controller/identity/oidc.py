@@ -5,7 +5,8 @@
     parse_callback        what it comes back with: state, issuer (RFC 9207) and code, or the provider's error
     token_request         what is sent to the token endpoint
 
-The Flow rests in the browser, sealed; the controller stores nothing for somebody who is not signed in.
+The Flow rests in the browser, sealed; the controller stores nothing for somebody who is not signed in. The library is loaded
+when somebody leaves for a provider: every start would wait for it.
 """
 
 import hmac
@@ -14,10 +15,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
-
-from authlib.oauth2.auth import ClientAuth
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from controller.identity.identity_rules import IdentityRule, refused
 from protocol.errors import RemoteProtocolError
@@ -149,6 +146,9 @@ def _words(value: Mapping[str, object], name: str, *, otherwise: tuple[str, ...]
 
 def authorization_url(metadata: Metadata, flow: Flow, *, client_id: str, scopes: tuple[str, ...]) -> str:
     """Returns the URL to which the browser goes (Core section 3.1.2.1), with PKCE (RFC 7636)."""
+    from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+    from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
     fresh = {} if flow.max_age_s is None else {"max_age": str(flow.max_age_s), "prompt": "login"}
     url: str = prepare_grant_uri(
         metadata.authorization_endpoint,
@@ -192,6 +192,9 @@ def token_request(
     metadata: Metadata, flow: Flow, *, code: str, client_id: str, client_secret: str
 ) -> tuple[dict[str, str], bytes]:
     """Returns headers and body of the request that redeems ``code`` (Core section 3.1.3.1)."""
+    from authlib.oauth2.auth import ClientAuth
+    from authlib.oauth2.rfc6749.parameters import prepare_token_request
+
     body = prepare_token_request(
         "authorization_code", redirect_uri=flow.redirect_uri, code=code, code_verifier=flow.verifier
     )

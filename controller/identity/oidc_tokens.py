@@ -1,24 +1,24 @@
 """Verifies what a provider says about a person: ID tokens and userinfo answers (T-1, T-4, T-6; Core sections 3.1.3.7, 5.3).
 
-The only module that knows ``joserfc``. First comes our strict parser, then the key by its ``kid`` from the provider's own
+The only module that knows ``joserfc``, which is loaded when a provider is asked: every start would wait for it. First comes our strict parser, then the key by its ``kid`` from the provider's own
 set, then the signature with an algorithm that fits this key, then the claims; each step is set explicitly.
 """
 
 import hmac
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-from authlib.oidc.core import CodeIDToken
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey, import_key
+from typing import TYPE_CHECKING, Any, Final
 
 from controller.identity.identity_rules import IdentityRefusedError, IdentityRule, refused
 from controller.identity.oidc import ALGORITHMS, Flow
 from protocol.errors import RemoteProtocolError
 from protocol.limits import CLOCK_LEEWAY_S
 from protocol.tokens.strict import b64url_decode_untrusted, parse_object_untrusted, split_compact_untrusted
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey, RSAKey
+
+    Key = RSAKey | ECKey
 
 ID_TOKEN_MAX_BYTES: Final = 64 * 1024
 """People are in many groups."""
@@ -37,15 +37,13 @@ SECOND_FACTORS: Final = frozenset({"mfa", "otp", "hwk", "swk"})
 _FAMILIES: Final = {"RSA": ("RS", "PS"), "EC": ("ES",)}
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
-Key = RSAKey | ECKey
-
 
 @dataclass(frozen=True, slots=True)
 class ProviderKeys:
     """The keys of one provider by their ``kid``, and those without one."""
 
-    named: Mapping[str, Key]
-    unnamed: tuple[Key, ...]
+    named: "Mapping[str, Key]"
+    unnamed: "tuple[Key, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,10 @@ def parse_jwks_untrusted(raw: bytes) -> ProviderKeys:
     return ProviderKeys(named, tuple(unnamed))
 
 
-def _key(entry: object) -> Key | None:
+def _key(entry: object) -> "Key | None":
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, RSAKey, import_key
+
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") not in _FAMILIES:
         return None
     # Only the members of the public key itself: no header, certificate or operation of the entry decides anything.
@@ -129,6 +130,9 @@ def verify_id_token_untrusted(
         UnknownKeyError: no key of its ``kid``, or its key did not sign it.
         RefusedError: IDENTITY_REFUSED naming what is wrong.
     """
+    from joserfc import jws
+    from joserfc.errors import JoseError
+
     try:
         compact = split_compact_untrusted(token, limit=ID_TOKEN_MAX_BYTES)
         header = compact.header
@@ -143,7 +147,7 @@ def verify_id_token_untrusted(
     return claims
 
 
-def _choose(header: Mapping[str, object], keys: ProviderKeys, algorithms: Collection[str]) -> tuple[Key, str]:
+def _choose(header: Mapping[str, object], keys: ProviderKeys, algorithms: Collection[str]) -> "tuple[Key, str]":
     """The key that the header names and the algorithm that fits it. The header chooses among what we accept, no more."""
     algorithm, kid = header.get("alg"), header.get("kid")
     if "crit" in header or "b64" in header:
@@ -163,7 +167,9 @@ def _choose(header: Mapping[str, object], keys: ProviderKeys, algorithms: Collec
     return fitting[0], algorithm
 
 
-def _fits(key: Key, algorithm: str) -> bool:
+def _fits(key: "Key", algorithm: str) -> bool:
+    from joserfc.jwk import ECKey
+
     if isinstance(key, ECKey):
         return _CURVES.get(str(key.curve_name)) == algorithm
     return algorithm.startswith(_FAMILIES["RSA"])
@@ -200,7 +206,15 @@ def _check_claims(
         # Counted from the departure: people take their time at the provider.
         if since is None or since < flow.started_s - flow.max_age_s - CLOCK_LEEWAY_S:
             raise refused(IdentityRule.NOT_ANEW, "the person did not prove anew who he is")
-    params = {"nonce": flow.nonce, "client_id": client_id, "access_token": access_token}
+    _check_by_library(claims, header, {"nonce": flow.nonce, "client_id": client_id, "access_token": access_token}, now)
+
+
+def _check_by_library(
+    claims: dict[str, Any], header: Mapping[str, object], params: dict[str, str | None], now: float
+) -> None:
+    from authlib.oidc.core import CodeIDToken
+    from joserfc.errors import JoseError
+
     checked = CodeIDToken(claims, dict(header), params=params)
     try:
         # Expiry, not-before, authorised party and the hash of the access token.

@@ -37,7 +37,7 @@ def test_the_same_ticket_is_given_for_a_while() -> None:
 def test_whatever_is_another_needs_another_ticket(member: str) -> None:
     made = Made()
     made.ask(100.0)
-    assert made.ask(100.0, ASKED._replace(**{member: "another"})) == "ticket 2"
+    assert made.ask(100.0, Asked(**{**ASKED._asdict(), member: "another"})) == "ticket 2"
 
 
 def test_t25_one_ticket_is_not_given_so_often_that_the_relay_would_refuse_it() -> None:
