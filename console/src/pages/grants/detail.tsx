@@ -1,0 +1,78 @@
+import { Button } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconTrash } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams } from "@tanstack/react-router";
+import { queryClient } from "~/api/queries";
+import { useMay } from "~/api/session";
+import { ConfirmDanger } from "~/components/confirm-danger";
+import { CopyId } from "~/components/copy";
+import { ButtonLink } from "~/components/links";
+import { told } from "~/components/notify";
+import { Facts, Page } from "~/components/page";
+import { ProblemAlert } from "~/components/problem-alert";
+import { Time } from "~/components/time";
+import { useEntry } from "~/pages/policy/directory";
+import { NamedLink, Subject } from "~/pages/policy/names";
+import { PagePending } from "~/shell/fallbacks";
+import { blastOf, type Grant, grantQuery, revokeGrant } from "./queries";
+import { Until } from "./until";
+
+export default function GrantPage() {
+  const { id = "" } = useParams({ strict: false }) as { id?: string };
+  const { data: grant, error, refetch } = useQuery(grantQuery(id));
+  if (error) return <ProblemAlert error={error} retry={refetch} />;
+  if (!grant) return <PagePending />;
+  return <GrantFacts grant={grant} />;
+}
+
+function GrantFacts({ grant }: { grant: Grant }) {
+  const may = useMay();
+  const navigate = useNavigate();
+  const [revoking, dialog] = useDisclosure();
+  const who = useEntry(grant.subject_kind, grant.subject).label;
+  const what = useEntry("resource", grant.resource).label;
+  const gone = async () => {
+    await navigate({ to: "/grants" } as never);
+    told("The grant is revoked.");
+    queryClient.removeQueries({ queryKey: grantQuery(grant.id).queryKey });
+    await queryClient.invalidateQueries({ queryKey: ["grants"] });
+  };
+  return (
+    <Page
+      title={`${who} → ${what}`}
+      subtitle={<CopyId id={grant.id} />}
+      actions={
+        <>
+          <ButtonLink variant="default" to="/topology" search={{ focus: grant.id }}>
+            Show in the topology
+          </ButtonLink>
+          {may("grants:write") && (
+            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
+              Revoke
+            </Button>
+          )}
+        </>
+      }
+    >
+      <Facts
+        facts={[
+          ["Who", <Subject key="who" kind={grant.subject_kind} id={grant.subject} />],
+          ["Reaches", <NamedLink key="what" kind="resource" id={grant.resource} />],
+          ["Under", grant.policy ? <NamedLink key="policy" kind="policy" id={grant.policy} /> : "no conditions"],
+          ["Until", <Until key="until" {...grant} />],
+          ["Since", <Time key="since" at={grant.created_at} both />],
+        ]}
+      />
+      <ConfirmDanger
+        opened={revoking}
+        onClose={dialog.close}
+        title={`Revoke the grant of ${who} on ${what}?`}
+        verb="Revoke grant"
+        blast={() => blastOf(grant)}
+        act={() => revokeGrant(grant)}
+        done={gone}
+      />
+    </Page>
+  );
+}

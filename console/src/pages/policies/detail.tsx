@@ -1,0 +1,119 @@
+import { Button, List, Title } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconKey, IconPencil, IconTrash } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import { queryClient } from "~/api/queries";
+import { useMay } from "~/api/session";
+import { ConfirmDanger } from "~/components/confirm-danger";
+import { CopyId } from "~/components/copy";
+import { EmptyState } from "~/components/empty-state";
+import { ButtonLink } from "~/components/links";
+import { told } from "~/components/notify";
+import { Facts, Page } from "~/components/page";
+import { type Column, PagedTable } from "~/components/paged-table";
+import { ProblemAlert } from "~/components/problem-alert";
+import { Time } from "~/components/time";
+import { type Grant, useGrants } from "~/pages/grants/queries";
+import { Until } from "~/pages/grants/until";
+import { conditionTexts } from "~/pages/policy/conditions";
+import { NamedLink, Subject } from "~/pages/policy/names";
+import { PagePending } from "~/shell/fallbacks";
+import { PolicyDrawer } from "./drawer";
+import { blastOf, type Policy, policyQuery, removePolicy } from "./queries";
+
+const COLUMNS: Column<Grant>[] = [
+  { label: "Who", cell: ({ subject_kind, subject }) => <Subject kind={subject_kind} id={subject} /> },
+  { label: "Reaches", cell: ({ resource }) => <NamedLink kind="resource" id={resource} /> },
+  { label: "Until", cell: (grant) => <Until {...grant} /> },
+];
+
+export default function PolicyPage() {
+  const { id = "" } = useParams({ strict: false }) as { id?: string };
+  const { data: policy, error, refetch } = useQuery(policyQuery(id));
+  if (error) return <ProblemAlert error={error} retry={refetch} />;
+  if (!policy) return <PagePending />;
+  return <PolicyFacts policy={policy} />;
+}
+
+function PolicyFacts({ policy }: { policy: Policy }) {
+  const may = useMay();
+  const navigate = useNavigate();
+  // As it was when the drawer was opened: whoever was quicker meanwhile is not overwritten, but told of (412).
+  const [edited, setEdited] = useState<Policy>();
+  const [removing, dialog] = useDisclosure();
+  const grants = useGrants({ policy: policy.id });
+  const gone = async () => {
+    await navigate({ to: "/policies" } as never);
+    told(`${policy.name} is removed.`);
+    queryClient.removeQueries({ queryKey: policyQuery(policy.id).queryKey });
+    await queryClient.invalidateQueries({ queryKey: ["policies"] });
+  };
+  return (
+    <Page
+      title={policy.name}
+      subtitle={<CopyId id={policy.id} />}
+      actions={
+        may("policies:write") && (
+          <>
+            <Button variant="default" leftSection={<IconPencil size={16} />} onClick={() => setEdited(policy)}>
+              Change
+            </Button>
+            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
+              Remove
+            </Button>
+          </>
+        )
+      }
+    >
+      <Facts
+        facts={[
+          [
+            "All of this must hold",
+            <List key="conditions" size="sm">
+              {conditionTexts(policy.conditions).map((text) => (
+                <List.Item key={text}>{text}</List.Item>
+              ))}
+            </List>,
+          ],
+          ["Since", <Time key="since" at={policy.created_at} both />],
+        ]}
+      />
+      <Title order={2} size="h4">
+        Grants under it
+      </Title>
+      <PagedTable
+        label="Grants under it"
+        query={grants}
+        columns={COLUMNS}
+        keyOf={({ id }) => id}
+        empty={
+          <EmptyState
+            icon={IconKey}
+            action={
+              may("grants:write") && (
+                <ButtonLink to="/grants" search={{ create: "1", policy: policy.id }}>
+                  New grant under it
+                </ButtonLink>
+              )
+            }
+            command={`ostiary admin grant create --to group:GROUP --resource RESOURCE --policy "${policy.name}"`}
+          >
+            No grant names it yet, so it changes nothing.
+          </EmptyState>
+        }
+      />
+      {edited && <PolicyDrawer opened onClose={() => setEdited(undefined)} policy={edited} />}
+      <ConfirmDanger
+        opened={removing}
+        onClose={dialog.close}
+        title={`Remove ${policy.name}?`}
+        verb="Remove policy"
+        blast={() => blastOf(policy)}
+        act={() => removePolicy(policy)}
+        done={gone}
+      />
+    </Page>
+  );
+}
