@@ -37,3 +37,8 @@ export function bytesText(bytes: number): string {
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${SIZES[unit]}`;
 }
+
+/** A text as one word of a POSIX shell. */
+export function shellWord(text: string): string {
+  return /^[\w.@:/+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
