@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from bench.engines.engine import OURS, Engine
+from bench.engines.engine import OURS, OURS_DIRECT, Engine
 from bench.metrics import METRICS, Measurement
 from bench.metrics.measure import Plan
 from bench.metrics.wires import SetWires, setter
@@ -148,7 +148,7 @@ class Suite:
 
 def wanted(measurement: Measurement, engine: Engine) -> bool:
     """Whether a metric is for this engine."""
-    return measurement.needs in engine.carries and (not measurement.ours or engine.group == OURS)
+    return measurement.needs in engine.carries and (not measurement.ours or engine.group in (OURS, OURS_DIRECT))
 
 
 def _short(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """The engines: our product, and its peers on the same machine in the same chain of hosts."""
 
 from bench.engines.engine import Engine
-from bench.engines.ostiary import OstiaryProxy, OstiaryTun
+from bench.engines.ostiary import OstiaryDirect, OstiaryProxy, OstiaryTun
 from bench.engines.routed import Routed
 from bench.engines.shadowsocks import Shadowsocks
 from bench.engines.sshuttle import Sshuttle
@@ -11,6 +11,7 @@ from bench.engines.vpns import Nebula, OpenVpn, WireGuardGo
 ENGINES: tuple[type[Engine], ...] = (
     OstiaryTun,
     OstiaryProxy,
+    OstiaryDirect,
     StunnelHaproxy,
     Stunnel,
     Shadowsocks,

@@ -12,11 +12,12 @@ from lab.chain import ChainLab
 from lab.processes import LabError
 
 OURS: Final = "Ostiary, through a relay"
+OURS_DIRECT: Final = "Ostiary, without a relay"
 YARDSTICK: Final = "C programs in the same places, through a relay"
 PROXIES: Final = "proxy tunnels, without a relay"
 PACKETS: Final = "packet VPNs, without a relay"
 CEILING: Final = "plain routing, no tunnel"
-GROUPS: Final = (OURS, YARDSTICK, PROXIES, PACKETS, CEILING)
+GROUPS: Final = (OURS, OURS_DIRECT, YARDSTICK, PROXIES, PACKETS, CEILING)
 """The classes, in the order of reports. They promise different things: figures are compared within one, or with the ceiling."""
 
 IPERF_PORT: Final = 5201

@@ -12,7 +12,7 @@ from lab.story import Story
 
 def revocation(engine: Engine, note: Note, plan: Plan) -> None:
     """From the revocation's event to the end of a running download."""
-    if not isinstance(engine, OstiaryTun):
+    if not isinstance(engine, OstiaryTun) or engine.name != OstiaryTun.name:
         return
     story = Story(engine.product, engine.lab)
     took = []
@@ -24,7 +24,7 @@ def revocation(engine: Engine, note: Note, plan: Plan) -> None:
 
 def status(engine: Engine, note: Note, plan: Plan) -> None:
     """`ostiary status`, the whole command."""
-    if not isinstance(engine, OstiaryTun):
+    if not isinstance(engine, OstiaryTun) or engine.name != OstiaryTun.name:
         return
     took = []
     for _ in range(3 * plan.samples):

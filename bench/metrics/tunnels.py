@@ -19,7 +19,7 @@ _GROUP: Final = "memory of an idle peer"
 
 def tunnels(engine: Engine, note: Note, plan: Plan) -> None:
     """More devices of one user, each with one tunnel, and then more connectors, which park legs at the relay. They run to the end."""
-    if not isinstance(engine, OstiaryTun):
+    if not isinstance(engine, OstiaryTun) or engine.name != OstiaryTun.name:
         return
     product = engine.product
     before = _by_role(engine)

@@ -21,7 +21,14 @@ PLAN = Plan(seconds=1.0, short=0.3, connections=20, storm=64, streams=(50,), tra
 MARK = Metric("mark", "made", "", "higher")
 
 
-class NeverThere(Routed):
+class OverAnothersRoute(Routed):
+    """An engine that leaves the route to the other one that has it."""
+
+    def stop(self) -> None:
+        pass
+
+
+class NeverThere(OverAnothersRoute):
     """An engine that cannot be started."""
 
     name = "never-there"
@@ -30,7 +37,7 @@ class NeverThere(Routed):
         raise LabError("no such device")
 
 
-class OnceThere(Routed):
+class OnceThere(OverAnothersRoute):
     """An engine that works until it has failed for the first time."""
 
     name = "once-there"
@@ -43,9 +50,6 @@ class OnceThere(Routed):
         self.starts += 1
         if self.starts > 1:
             raise LabError("worn out")
-
-    def stop(self) -> None:
-        """The route is another engine's, too."""
 
 
 def mark(engine: Engine, note: Note, plan: Plan) -> None:
