@@ -79,3 +79,16 @@ def forbidden_kind(address: IPAddress) -> str | None:
         if first <= number <= last:
             return kind
     return None
+
+
+def group_of(address: str) -> str:
+    """Returns what counts as one address: an IPv4 address, or the /64 of an IPv6 one (one host may have all of it)."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return str(ip.ipv4_mapped)
+        return str(ipaddress.ip_network((ip, 64), strict=False).network_address)
+    return str(ip)

@@ -11,9 +11,10 @@ from relay import metrics
 from relay.admission import Admission
 from relay.core.gate import Gate
 from relay.identity import EXPIRY_WARN, Identity, load_identity, save_keys
-from relay.listener import Listener, bind
+from relay.listener import Listener
 from relay.server import RelayServer
 from relay.settings import Settings
+from runtime.accepting import bind
 from runtime.clock import Clock, SystemClock
 from runtime.console import error_object
 from runtime.files import StateDir

@@ -4,9 +4,9 @@ Asked before anything of a connection is read: ``enter`` at accept, ``may_verify
 ``leave`` when the socket is gone. Memory is bounded by the connections themselves and by ``RATES_MAX``.
 """
 
-import ipaddress
 from typing import Final
 
+from protocol.address_kinds import group_of
 from protocol.limits import RELAY_CONNECTIONS_MAX, RELAY_CONNECTIONS_PER_ADDRESS
 from protocol.mux.budget import TokenBucket
 from protocol.reasons import Reason
@@ -21,19 +21,6 @@ CHECKS_BURST_S: Final = 2.0
 """A burst may hold this many seconds' worth."""
 RATES_MAX: Final = 16_384
 """Addresses whose rate is remembered; the one unheard for longest goes first."""
-
-
-def group_of(address: str) -> str:
-    """Returns what counts as one address: an IPv4 address, or the /64 of an IPv6 one (one host may have all of it)."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
-        return str(ipaddress.ip_network((ip, 64), strict=False).network_address)
-    return str(ip)
 
 
 class Gate:

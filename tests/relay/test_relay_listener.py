@@ -6,7 +6,7 @@ import pytest
 
 from protocol.errors import LocalError
 from protocol.reasons import Reason
-from relay.listener import bind
+from runtime.accepting import bind
 
 
 def close(sockets: list[socket.socket]) -> set[int]:

@@ -29,8 +29,9 @@ from protocol.tokens.claims import Keyset, Ticket, TicketRole
 from protocol.tokens.issue import issue_keyset, issue_ticket
 from protocol.tokens.keys import SigningKey, VerificationKeys, generate_key
 from relay.admission import Admission
-from relay.listener import Listener, bind
+from relay.listener import Listener
 from relay.server import RelayServer
+from runtime.accepting import bind
 from runtime.clock import SystemClock
 from runtime.leg import Leg, dial_leg
 from runtime.tasks import TaskScope

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.address_kinds import group_of
 from protocol.reasons import Reason
-from relay.core.gate import RATES_MAX, Gate, group_of
+from relay.core.gate import RATES_MAX, Gate
 
 
 @pytest.mark.parametrize(
