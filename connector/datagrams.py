@@ -6,14 +6,16 @@ Towards the resource, what the kernel does not take at once is dropped, as a net
 
 import asyncio
 import contextlib
+import errno
 import socket
+import struct
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
 from connector.dialer import PingSocket
-from protocol.datagrams import ICMP_HEAD_BYTES, DatagramReader, encode_datagram
+from protocol.datagrams import ICMP_HEAD_BYTES, DatagramReader, bursts, encode_datagram, encode_datagrams
 from protocol.limits import DATAGRAM_QUEUE, ICMP_IDLE_S, UDP_IDLE_S
 from protocol.reasons import Reason
 from runtime.sockets import reason_of_os_error
@@ -22,11 +24,25 @@ from runtime.tunnel import TunnelStream
 _IP_RECVERR: Final = 11
 _IPV6_RECVERR: Final = 25
 """linux/in.h, linux/in6.h: Python's ``socket`` does not name them before 3.14."""
+_SO_RCVBUFFORCE: Final = 33
+_UDP_SEGMENT: Final = 103
+"""asm-generic/socket.h, linux/udp.h: Python's ``socket`` does not name them."""
+_SEGMENT: Final = struct.Struct("=H")
+_NO_SEGMENTATION: Final = frozenset({errno.EINVAL, errno.EMSGSIZE, errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
+"""EINVAL, EMSGSIZE: one datagram is larger than the path's MTU, and has to be fragmented. EIO: the device makes no checksums."""
+_received = memoryview(bytearray(65_535))
+"""One read at a time is taken out of it before the next; a buffer for each would be 64 KiB to get and to shrink."""
 
 Done = Callable[[int, int, Reason], None]
 
 READS_PER_TURN: Final = 64
 """Datagrams taken from one socket before other sockets get their turn."""
+BURST_DATAGRAMS: Final = 64
+"""Sent by one call: what Linux takes (UDP_MAX_SEGMENTS of include/linux/udp.h before 6.9)."""
+BURST_BYTES: Final = 65_000
+RECEIVE_BUFFER_BYTES: Final = 1024 * 1024
+"""Asked for; without CAP_NET_ADMIN the kernel gives no more than net.core.rmem_max. What comes while other sockets have their
+turn waits there: 1 MiB is some 10 ms of 300 Mbit/s in datagrams of 1,200 bytes, each of which counts for its memory."""
 ECHOES_IN_FLIGHT: Final = 1024
 """Echo requests whose reply is still of interest, per stream."""
 
@@ -43,6 +59,12 @@ class DatagramSocket(Protocol):
 
     def send(self, datagram: bytes) -> None:
         """Sends one datagram. Raises OSError."""
+
+    def send_burst(self, datagrams: Sequence[bytes]) -> bool:
+        """Sends datagrams of one size, the last may be shorter, by one call; False: none was sent, each has to be by itself.
+
+        Raises OSError for what is no matter of segmentation.
+        """
 
     def receive(self) -> bytes | None:
         """Returns one datagram, None for one that is not for us. Raises BlockingIOError, OSError."""
@@ -92,8 +114,10 @@ class Association:
 
     def data_received(self, data: bytes) -> None:
         """Takes datagrams out of the stream and sends them. Raises RemoteProtocolError."""
-        for datagram in self._reader.receive_data(data):
-            self._send(datagram)
+        for burst in bursts(self._reader.receive_data(data), BURST_DATAGRAMS, BURST_BYTES):
+            if len(burst) == 1 or not self._send_burst(burst):
+                for datagram in burst:
+                    self._send(datagram)
         # UDP has no backpressure: what is not taken is lost, so credit is due at once.
         self._stream.consumed(len(data))
 
@@ -117,6 +141,19 @@ class Association:
     # From the resource
 
     def _readable(self) -> None:
+        datagrams: list[bytes] = []
+        try:
+            self._read_waiting(datagrams)
+        except OSError as exc:
+            self._deliver(datagrams)
+            self._failed(exc)
+            return
+        self._deliver(datagrams)
+        # An error may be in the queue alone, and ``receive`` knows nothing of it.
+        if self._far.forget_errors():
+            self._listen_again()
+
+    def _read_waiting(self, datagrams: list[bytes]) -> None:
         for _ in range(READS_PER_TURN):
             try:
                 datagram = self._far.receive()
@@ -124,35 +161,43 @@ class Association:
                 break
             except OSError as exc:
                 self._far.forget_errors()
-                if reason_of_os_error(exc) in _OF_ONE_DATAGRAM:
-                    self._listen_again()
-                    continue  # ``send`` has said so, and counted it
-                self._failed(exc)
-                return
-            if datagram is not None:
-                self._deliver(datagram)
-        # An error may be in the queue alone, and ``receive`` knows nothing of it.
-        if self._far.forget_errors():
-            self._listen_again()
+                if reason_of_os_error(exc) not in _OF_ONE_DATAGRAM:
+                    raise
+                self._listen_again()  # ``send`` has said so, and counted it
+            else:
+                if datagram is not None:
+                    datagrams.append(datagram)
 
     def _listen_again(self) -> None:
         """uvloop stops watching a socket with an error for good; asyncio does not."""
         self._loop.remove_reader(self._far.fileno())
         self._loop.add_reader(self._far.fileno(), self._readable)
 
-    def _deliver(self, datagram: bytes) -> None:
-        self._used_at = self._loop.time()
-        self.bytes_down += len(datagram)
-        framed = encode_datagram(datagram)
-        if not self._stream.paused:
-            self._stream.write(framed)
+    def _deliver(self, datagrams: list[bytes]) -> None:
+        if not datagrams:
             return
-        self._queue.append(framed)
-        if len(self._queue) > DATAGRAM_QUEUE:
+        self._used_at = self._loop.time()
+        self.bytes_down += sum(map(len, datagrams))
+        if not self._stream.paused:
+            self._stream.write(encode_datagrams(datagrams))
+            return
+        self._queue.extend(map(encode_datagram, datagrams))
+        while len(self._queue) > DATAGRAM_QUEUE:
             self._queue.popleft()
             self.dropped += 1
 
     # Inside
+
+    def _send_burst(self, burst: Sequence[bytes]) -> bool:
+        try:
+            sent = self._far.send_burst(burst)
+        except OSError as exc:
+            self._failed(exc)
+            return True
+        if sent:
+            self._used_at = self._loop.time()
+            self.bytes_up += sum(map(len, burst))
+        return sent
 
     def _send(self, datagram: bytes) -> None:
         self._used_at = self._loop.time()
@@ -202,15 +247,34 @@ class UdpSocket:
         self.fileno = sock.fileno
         self.close = sock.close
         self.forget_errors = partial(_forget_errors, sock)
+        self._takes_bursts = True
         _want_errors(sock)
+        _want_room(sock)
 
     def send(self, datagram: bytes) -> None:
         """Sends one datagram. Raises OSError."""
         self._sock.send(datagram)
 
+    def send_burst(self, datagrams: Sequence[bytes]) -> bool:
+        """See DatagramSocket."""
+        if not self._takes_bursts:
+            return False
+        size = _SEGMENT.pack(len(datagrams[0]))
+        try:
+            self._sock.sendmsg(datagrams, [(socket.IPPROTO_UDP, _UDP_SEGMENT, size)])
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            if exc.errno not in _NO_SEGMENTATION:
+                raise
+            self._takes_bursts = False
+            return False
+        return True
+
     def receive(self) -> bytes | None:
         """Returns one datagram. Raises BlockingIOError, OSError."""
-        return self._sock.recv(65_535)
+        size = self._sock.recv_into(_received)
+        return bytes(_received[:size])
 
 
 class EchoSocket:
@@ -238,6 +302,10 @@ class EchoSocket:
             self._in_flight.popitem(last=False)
         self._ping.send(self._next, datagram[ICMP_HEAD_BYTES:])
 
+    def send_burst(self, datagrams: Sequence[bytes]) -> bool:
+        """Each needs a number of its own."""
+        return False
+
     def receive(self) -> bytes | None:
         """Returns ``identifier, sequence, payload`` of a reply. Raises BlockingIOError, OSError."""
         reply = self._ping.receive()
@@ -255,6 +323,13 @@ def _want_errors(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+
+
+def _want_room(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
 
 
 def _forget_errors(sock: socket.socket) -> bool:

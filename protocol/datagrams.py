@@ -1,5 +1,7 @@
 """Datagrams on a mux stream: 2 bytes of length in front of each, most significant first (C21)."""
 
+from collections.abc import Iterable, Iterator, Sequence
+
 from protocol.errors import RemoteProtocolError
 from protocol.limits import DATAGRAM_MAX_BYTES
 
@@ -10,6 +12,37 @@ ICMP_HEAD_BYTES = 4
 def encode_datagram(datagram: bytes) -> bytes:
     """Puts the length in front; ``datagram`` holds at most DATAGRAM_MAX_BYTES."""
     return len(datagram).to_bytes(2, "big") + datagram
+
+
+def encode_datagrams(datagrams: Iterable[bytes]) -> bytes:
+    """Encodes several at once."""
+    parts: list[bytes] = []
+    for datagram in datagrams:
+        parts.append(len(datagram).to_bytes(2, "big"))
+        parts.append(datagram)
+    return b"".join(parts)
+
+
+def bursts(datagrams: Sequence[bytes], most: int, most_bytes: int) -> Iterator[Sequence[bytes]]:
+    """Cuts ``datagrams`` into runs that segmentation offload can carry as one: equal sizes, only the last may be shorter.
+
+    Args:
+        datagrams: in the order in which they go out.
+        most: datagrams of a run.
+        most_bytes: of payload of a run.
+    """
+    start, count = 0, len(datagrams)
+    while start < count:
+        size = len(datagrams[start])
+        end = start + 1
+        if size:
+            limit = min(count, start + min(most, most_bytes // size or 1))
+            while end < limit and len(datagrams[end]) == size:
+                end += 1
+            if end < limit and 0 < len(datagrams[end]) < size:
+                end += 1
+        yield datagrams[start:end]
+        start = end
 
 
 class DatagramReader:

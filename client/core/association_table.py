@@ -4,7 +4,9 @@ A refused association answers further datagrams by itself for REFUSAL_MEMORY_S, 
 does not make a request each time.
 """
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import Final
 
 from client.core.association import Association, AssociationState
@@ -12,7 +14,7 @@ from client.core.classify import Classifier, Denial
 from client.core.commands import CloseAssociation, Command, OpenAssociation, ReportDenial, SendDatagrams, WriteFrame
 from client.core.refusal import refuse_datagram
 from protocol.acl.model import Transport
-from protocol.limits import ASSOCIATIONS_MAX, QUIET_S
+from protocol.limits import ASSOCIATIONS_MAX, DATAGRAM_QUEUE, QUIET_S
 from protocol.reasons import Reason
 
 REFUSAL_MEMORY_S: Final = 1.0
@@ -20,11 +22,13 @@ _REFUSALS_MAX: Final = 4096
 _CHECKS_SLACK: Final = 1024
 """Ended associations whose idle check is still due; more are thrown out, so that refusals do not pile up."""
 _LOOKED_AT: Final = 32
+SEND_AT: Final = DATAGRAM_QUEUE // 2
+"""Datagrams that wait at most for the end of a turn; with more, sending cannot wait."""
 QUOTE_BYTES: Final = 128
 """Kept of the newest packet for an ICMP error: all headers and more than the 8 bytes of payload that RFC 792 wants."""
 
 
-class AssociationTable:
+class AssociationTable(ABC):
     """Associations of one transport.
 
     Args:
@@ -129,9 +133,18 @@ class AssociationTable:
         wakes = False
         for datagram in datagrams:
             wakes = association.queue(datagram) or wakes
-        if wakes and association.state is AssociationState.OPEN:
-            return [SendDatagrams(association)]
+        waiting = len(association.outgoing)
+        if (wakes or waiting >= SEND_AT) and association.state is AssociationState.OPEN:
+            return [SendDatagrams(association, urgent=waiting >= SEND_AT)]
         return []
+
+    @abstractmethod
+    def reply(self, association: Association, payload: bytes, now: float) -> list[Command]:
+        """Returns the packet that brings a datagram of the connector to the application."""
+
+    def replies(self, association: Association, datagrams: Sequence[bytes], now: float) -> list[Command]:
+        """As ``reply``, for datagrams that came together."""
+        return [command for datagram in datagrams for command in self.reply(association, datagram, now)]
 
     def _begin(
         self, key: bytes, destination: bytes, ports: tuple[int, int | None], packet: bytes, now: float

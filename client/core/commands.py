@@ -39,9 +39,14 @@ class OpenAssociation:
 
 @dataclass(frozen=True, slots=True)
 class SendDatagrams:
-    """An open association's empty ``outgoing`` queue has got something: send it, oldest first, as credit permits."""
+    """An open association's empty ``outgoing`` queue has got something: send it, oldest first, as credit permits.
+
+    That may wait until all packets that are there have been handled, so that datagrams travel together, but not if ``urgent``:
+    then the queue is half full.
+    """
 
     association: Association
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,16 @@ There is no reliability to preserve: while the stream has no budget, datagrams w
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from protocol.datagrams import DatagramReader, encode_datagram
+from protocol.datagrams import DatagramReader, encode_datagrams
 from protocol.limits import DATAGRAM_MAX_BYTES
 from protocol.reasons import Reason
 from runtime.tunnel import TunnelStream
+
+BATCH_BYTES: Final = 32 * 1024
+"""Datagrams that are handed to the stream at once; credit is looked at between batches."""
 
 
 class DatagramStream:
@@ -18,7 +22,7 @@ class DatagramStream:
     Args:
         stream: the stream.
         outgoing: datagrams that wait; somebody else appends and drops, then calls ``send``.
-        deliver: takes each datagram from the connector.
+        deliver: takes the datagrams that came together from the connector.
         on_end: called once with the reason when the connector, or the tunnel, ended the stream.
     """
 
@@ -26,7 +30,7 @@ class DatagramStream:
         self,
         stream: TunnelStream,
         outgoing: "deque[bytes]",
-        deliver: Callable[[bytes], None],
+        deliver: Callable[[Sequence[bytes]], None],
         on_end: Callable[[Reason], None],
     ) -> None:
         self._stream = stream
@@ -51,11 +55,15 @@ class DatagramStream:
         """Sends what waits, as far as there is credit."""
         outgoing, stream = self._outgoing, self._stream
         while outgoing and not self._paused and not stream.paused and not stream.ended:
-            datagram = outgoing.popleft()
-            size = len(datagram)
-            if size <= DATAGRAM_MAX_BYTES:
-                self._bytes_up += size
-                stream.write(encode_datagram(datagram))
+            batch: list[bytes] = []
+            size = 0
+            while outgoing and size < BATCH_BYTES:
+                datagram = outgoing.popleft()
+                if len(datagram) <= DATAGRAM_MAX_BYTES:
+                    batch.append(datagram)
+                    size += len(datagram)
+            self._bytes_up += size
+            stream.write(encode_datagrams(batch))
 
     def close(self, reason: Reason) -> None:
         """Ends the stream from our side."""
@@ -66,9 +74,10 @@ class DatagramStream:
     def data_received(self, data: bytes) -> None:
         """From the connector. What the application does not take is lost, as datagrams are."""
         self._stream.consumed(len(data))
-        for datagram in self._reader.receive_data(data):
-            self._bytes_down += len(datagram)
-            self._deliver(datagram)
+        datagrams = self._reader.receive_data(data)
+        if datagrams:
+            self._bytes_down += sum(map(len, datagrams))
+            self._deliver(datagrams)
 
     def eof_received(self) -> None:
         """The connector has ended the association, most likely because it was silent for long."""

@@ -7,7 +7,7 @@ first datagram -> stream -> datagrams both ways.
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -33,6 +33,7 @@ from client.daemon.gateway import Gateway
 from client.daemon.opening import Opened
 from client.daemon.wanted import Begun
 from client.host.tun import TunDevice
+from client.packet.vnet import GSO_UDP_L4
 from protocol.acl.model import Transport
 from protocol.errors import OstiaryError
 from protocol.ids import FlowId
@@ -92,12 +93,15 @@ class Interception:
         """Streams of flows whose SYN was released and whose socket was not accepted yet."""
         self._associations: dict[Association, DatagramStream | asyncio.Task[None]] = {}
         self._associated: dict[Association, FlowId] = {}
+        self._to_send: dict[Association, None] = {}
+        """Their datagrams go out when all packets that had come were handled."""
+        interceptor.udp.super_packets = device.takes_udp_bursts
 
     def start(self) -> None:
         """Reads from here on."""
         for version, listener in self._listeners.items():
             self._listen(version, listener)
-        self._device.start(self.interceptor.forward, self._handle, self._device_lost)
+        self._device.start(self.interceptor.forward, self._handle, self._device_lost, self._send_datagrams)
 
     def stop(self) -> None:
         """Reads no more; ends what is open."""
@@ -124,13 +128,15 @@ class Interception:
     # Packets
 
     def _handle(self, frame: bytes) -> None:
-        self._execute(self.interceptor.handle(frame, self._clock.monotonic()))
+        commands = self.interceptor.handle(frame, self._clock.monotonic())
+        if commands:
+            self._execute(commands)
 
     def _execute(self, commands: Iterable[Command]) -> None:
         for command in commands:
             match command:
                 case WriteFrame(frame):
-                    self._device.write(frame)
+                    self._write(frame)
                 case AskAccess(flow):
                     self._ask(flow)
                 case AbandonFlow(flow, reason):
@@ -139,14 +145,18 @@ class Interception:
                     self._associations[association] = self._scope.spawn(
                         self._associate(association), name="association", on_crash=self._crashed
                     )
-                case SendDatagrams(association):
-                    stream = self._associations.get(association)
-                    if isinstance(stream, DatagramStream):
-                        stream.send()
+                case SendDatagrams(association, urgent):
+                    self._to_send[association] = None
+                    if urgent:
+                        self._send_datagrams()
                 case CloseAssociation(association, reason):
                     self._dissociate(association, reason)
                 case ReportDenial(denial):
                     self._gateway.denials.refused(denial)
+
+    def _write(self, frame: bytes) -> None:
+        if not self._device.write(frame) and frame[1] == GSO_UDP_L4:
+            self.interceptor.udp.super_packets = False
 
     # TCP
 
@@ -295,6 +305,13 @@ class Interception:
 
     # UDP and ICMP
 
+    def _send_datagrams(self) -> None:
+        while self._to_send:
+            association, _ = self._to_send.popitem()
+            stream = self._associations.get(association)
+            if isinstance(stream, DatagramStream):
+                stream.send()
+
     async def _associate(self, association: Association) -> None:
         table = self._table(association)
         number = FlowId(new_id("flow"))
@@ -307,10 +324,9 @@ class Interception:
         if association not in self._associations:
             opened.stream.reset(Reason.CANCELLED)
             return
-        reply = self.interceptor.udp.reply if table is self.interceptor.udp else self.interceptor.icmp.reply
 
-        def deliver(datagram: bytes) -> None:
-            self._execute(reply(association, datagram, self._clock.monotonic()))
+        def deliver(datagrams: Sequence[bytes]) -> None:
+            self._execute(table.replies(association, datagrams, self._clock.monotonic()))
 
         def ended(reason: Reason) -> None:
             self._association_ended(association, reason)
@@ -324,9 +340,8 @@ class Interception:
             ended(reason)
 
         self._gateway.begin(number, association.target, tunnel, abort, stream.traffic)
-        commands = table.opened(association)
-        stream.start()
-        self._execute(commands)
+        table.opened(association)
+        stream.start()  # with all that waits
 
     def _association_ended(self, association: Association, reason: Reason) -> None:
         if self._associations.pop(association, None) is None:

@@ -7,7 +7,7 @@ resource is sent directly. There is no way to tell a refusal: the datagrams are 
 import asyncio
 import socket
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import structlog
@@ -284,9 +284,10 @@ class _Destination:
         self._send, self._end = send, end
         send()
 
-    def _deliver(self, datagram: bytes) -> None:
+    def _deliver(self, datagrams: Sequence[bytes]) -> None:
         self.last_used = self._relay.clock.monotonic()
-        self._relay.deliver(self._asked.head, datagram)
+        for datagram in datagrams:
+            self._relay.deliver(self._asked.head, datagram)
 
     def _over(self) -> None:
         self._over_since = self._relay.clock.monotonic()
@@ -294,7 +295,7 @@ class _Destination:
 
     def received(self, datagram: bytes) -> None:
         """From a destination that is reached directly."""
-        self._deliver(datagram)
+        self._deliver((datagram,))
 
     def failed(self) -> None:
         """The network says that it cannot be reached."""

@@ -5,7 +5,6 @@ buffer. The offload mask belongs to the device and survives its opener on persis
 """
 
 import asyncio
-import contextlib
 import errno
 import fcntl
 import os
@@ -101,17 +100,24 @@ class TunDevice:
         except (OSError, pytun.Error) as exc:
             raise LocalError(Reason.NO_TUN, f"{self.name}: {exc}") from exc
 
-    def start(self, forward: Forward, handle: Handle, lost: Callable[[OSError], None]) -> None:
+    def start(
+        self,
+        forward: Forward,
+        handle: Handle,
+        lost: Callable[[OSError], None],
+        drained: Callable[[], None] = lambda: None,
+    ) -> None:
         """Reads from here on, in the running loop.
 
         Args:
             forward: rewrites a frame in place; True: it is written back.
             handle: takes a copy of every other frame.
             lost: called once when the device is gone.
+            drained: called when what had come was handled.
         """
         self._loop = asyncio.get_running_loop()
         self._lost = lost
-        self._drain_waiting = partial(self._drain, forward, handle)
+        self._drain_waiting = partial(self._drain, forward, handle, drained)
         self._loop.add_reader(self._fd, self._drain_waiting)
 
     def drain(self) -> None:
@@ -119,10 +125,18 @@ class TunDevice:
         if self._fd >= 0 and self._drain_waiting is not None:
             self._drain_waiting()
 
-    def write(self, frame: bytes) -> None:
-        """Writes one frame. What the kernel does not take (malformed, or out of memory) is dropped, as on any link."""
-        with contextlib.suppress(OSError):
+    @property
+    def takes_udp_bursts(self) -> bool:
+        """Whether one frame may carry several datagrams of one flow (USO)."""
+        return self.offloads & _OFFLOADS_WITH_UDP == _OFFLOADS_WITH_UDP
+
+    def write(self, frame: bytes) -> bool:
+        """Writes one frame. What the kernel does not take (malformed, or out of memory) is dropped, as on any link: False."""
+        try:
             os.write(self._fd, frame)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Ends the device. Safe to call twice."""
@@ -133,7 +147,13 @@ class TunDevice:
         self._fd = -1
         self._device.close()
 
-    def _drain(self, forward: Forward, handle: Handle) -> None:
+    def _drain(self, forward: Forward, handle: Handle, drained: Callable[[], None]) -> None:
+        try:
+            self._read_waiting(forward, handle)
+        finally:
+            drained()
+
+    def _read_waiting(self, forward: Forward, handle: Handle) -> None:
         fd, buffer = self._fd, self._buffer
         view = memoryview(buffer)
         readv, writev = os.readv, os.writev

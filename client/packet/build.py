@@ -4,13 +4,14 @@ Every function returns one IP packet with complete checksums and without a vnet 
 front. Only ``UdpTemplate``, for the many datagrams of one flow, makes whole frames and leaves a checksum to the kernel.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 from struct import Struct
 from typing import Final
 
 from client.packet.checksum import Buffer, checksum, fold, ones_sum, pseudo_header_sum
 from client.packet.model import ICMP, ICMPV6, TCP, UDP, TcpFlag, TcpSegment
-from client.packet.vnet import GSO_NONE, NEEDS_CSUM, NO_OFFLOAD, VnetHeader
+from client.packet.vnet import GSO_NONE, GSO_UDP_L4, NEEDS_CSUM, NO_OFFLOAD, VnetHeader
 
 _TTL: Final = 64
 _IPV4: Final = Struct("!BBHHHBBH4s4s")
@@ -91,15 +92,28 @@ class UdpTemplate:
 
     def frame(self, payload: bytes) -> bytes:
         """Returns the frame for ``payload``, which has at most ``payload_max`` bytes."""
-        length = 8 + len(payload)
+        vnet = _UDP_VNET_V4 if len(self._source) == 4 else _UDP_VNET_V6
+        return self._head(vnet, len(payload)) + payload
+
+    def super_frame(self, payloads: Sequence[bytes]) -> bytes:
+        """Returns one frame for several payloads, all as long as the first but for the last, which may be shorter.
+
+        The kernel takes it apart (``GSO_UDP_L4``); together they have at most ``payload_max`` bytes.
+        """
+        header = 20 if len(self._source) == 4 else 40
+        vnet = VnetHeader(NEEDS_CSUM, GSO_UDP_L4, header + 8, len(payloads[0]), header, 6).encode()
+        return b"".join((self._head(vnet, sum(map(len, payloads))), *payloads))
+
+    def _head(self, vnet: bytes, size: int) -> bytes:
+        length = 8 + size
         field = fold(self._pseudo_sum + length)
         if len(self._source) == 4:
             total = 20 + length
             header = fold(self._header_sum + total) ^ 0xFFFF
             fields = (0x45, 0, total, 0, 0x4000, _TTL, UDP, header, self._source, self._destination)
-            return _UDP_FRAME_V4.pack(_UDP_VNET_V4, *fields, *self._ports, length, field) + payload
+            return _UDP_FRAME_V4.pack(vnet, *fields, *self._ports, length, field)
         fields_v6 = (0x60000000, length, UDP, _TTL, self._source, self._destination)
-        return _UDP_FRAME_V6.pack(_UDP_VNET_V6, *fields_v6, *self._ports, length, field) + payload
+        return _UDP_FRAME_V6.pack(vnet, *fields_v6, *self._ports, length, field)
 
 
 def echo(source: bytes, destination: bytes, identifier: int, sequence: int, payload: bytes, *, reply: bool) -> bytes:

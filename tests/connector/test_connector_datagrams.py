@@ -5,7 +5,7 @@ import errno
 import os
 import select
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -24,7 +24,8 @@ from protocol.reasons import Reason
 BOTH_LOOPS = True
 IPV6_MTU_DISCOVER = 23
 IPV6_PMTUDISC_DO = 2
-"""linux/in6.h, which Python's ``socket`` does not name."""
+SO_NO_CHECK = 11
+"""linux/in6.h and asm-generic/socket.h, which Python's ``socket`` does not name."""
 TOO_LONG = 65_507
 """For the loopback over IPv6, in one packet."""
 
@@ -86,6 +87,53 @@ async def test_c21_datagrams_keep_their_boundaries() -> None:
         (record,) = await lab.until_recorded()
         size = sum(len(item) for item in sent)
         assert (record.transport, record.bytes_up, record.bytes_down, record.outcome) == ("udp", size, size, "normal")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_datagrams_of_one_size_leave_together(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    calls: list[int] = []
+
+    class Counting(module.UdpSocket):
+        def send(self, datagram: bytes) -> None:
+            calls.append(1)
+            super().send(datagram)
+
+        def send_burst(self, datagrams: Sequence[bytes]) -> bool:
+            calls.append(len(datagrams))
+            return super().send_burst(datagrams)
+
+    monkeypatch.setattr(module, "UdpSocket", Counting)
+    sent = [b"a" * 300, b"b" * 300, b"c" * 200, b"d" * 200, b"e" * 300]
+    async with connector_lab() as lab, udp_echo(host) as (echo, port):
+        stream = await udp(lab, port, host=host, data=framed(*sent))
+        assert unframed(await stream.until_data(len(framed(*sent)))) == sent
+        assert (echo.received, calls) == (sent, [3, 1, 1])
+
+
+def test_where_nothing_segments_bursts_are_not_tried_again() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as near,
+    ):
+        far.bind(("127.0.0.1", 0))
+        near.connect(far.getsockname())
+        ours = module.UdpSocket(near)
+        near.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+        assert ours.send_burst([b"x" * 10, b"y" * 10]) is False, "the kernel segments only what has checksums"
+        near.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 0)
+        assert ours.send_burst([b"x" * 10, b"y" * 10]) is False
+
+
+def test_f33_what_a_burst_is_told_of_the_far_host_is_not_swallowed() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        address = far.getsockname()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as near:
+        near.connect(address)
+        ours = module.UdpSocket(near)
+        ours.send(b"nobody is there")
+        with pytest.raises(ConnectionRefusedError):
+            ours.send_burst([b"x" * 10, b"y" * 10])
 
 
 async def test_t37_datagrams_may_come_in_any_pieces() -> None:

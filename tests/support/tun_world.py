@@ -39,6 +39,7 @@ from client.host.network import HostNetwork
 from client.host.resolver_settings import ResolvConf
 from client.host.selftest import self_test
 from client.host.tun import TunDevice
+from client.packet.vnet import GSO_UDP_L4
 from protocol.errors import LocalError
 from protocol.reasons import Reason, reason_from_code
 
@@ -60,6 +61,7 @@ class World:
         self._with_resolver = with_resolver
         self._held: dict[int, TcpFlow] = {}
         self._stopped = asyncio.Event()
+        self._bursts = 0
 
     async def run(self, mtu: int) -> None:
         """Runs until it is told to stop."""
@@ -80,6 +82,7 @@ class World:
         if self._foreign is not None:
             ports = {4: self._foreign, 6: self._foreign}
         self._machine = Interceptor(classifier, plan, ports)
+        self._machine.udp.super_packets = tun.takes_udp_bursts
         tun.start(self._machine.forward, self._handle, lambda error: say(event="lost", detail=str(error)))
         loop = asyncio.get_running_loop()
         peers = frozenset({str(plan.peer_v4), str(plan.peer_v6)})
@@ -100,7 +103,7 @@ class World:
             await self._network.close()
             tun.close()
         dropped = {reason.value: count for reason, count in self._machine.dropped.items()}
-        say(event="stopped", dropped=dropped, pending=len(self._journal.pending))
+        say(event="stopped", dropped=dropped, pending=len(self._journal.pending), bursts=self._bursts)
 
     def _handle(self, frame: bytes) -> None:
         self._carry_out(self._machine.handle(frame, time.monotonic()))
@@ -110,15 +113,16 @@ class World:
         for command in commands:
             match command:
                 case WriteFrame(frame):
-                    self._tun.write(frame)
+                    if self._tun.write(frame) and frame[1] == GSO_UDP_L4:
+                        self._bursts += 1
                 case AskAccess(flow):
                     self._ask(flow, now)
                 case OpenAssociation(association):
                     self._open(association, now)
                 case SendDatagrams(association):
-                    table = self._table(association)
-                    while association.outgoing:
-                        self._carry_out(table.reply(association, association.outgoing.popleft(), now))
+                    datagrams = list(association.outgoing)
+                    association.outgoing.clear()
+                    self._carry_out(self._table(association).replies(association, datagrams, now))
 
     def _ask(self, flow: TcpFlow, now: float) -> None:
         port = flow.target.port

@@ -5,10 +5,9 @@ from client_packets import World, icmp_codes, opened
 from client_policy import entry, index, tcp_ports
 
 from client.core.association import AssociationState
-from client.core.association_table import REFUSAL_MEMORY_S, AssociationTable
+from client.core.association_table import REFUSAL_MEMORY_S
 from client.core.commands import CloseAssociation, OpenAssociation, ReportDenial, SendDatagrams
 from client.core.udp import UdpTable
-from protocol.acl.model import Transport
 from protocol.limits import ASSOCIATIONS_MAX, QUIET_S, UDP_IDLE_S
 from protocol.reasons import Reason
 
@@ -118,7 +117,7 @@ def test_ended_associations_do_not_pile_up(world: World) -> None:
 
 
 def test_bound_on_associations(world: World) -> None:
-    table = AssociationTable(world.classifier, Transport.UDP, 10.0, associations_max=1)
+    table = UdpTable(world.classifier, 10.0, associations_max=1)
     packet = bytes([0x45]) + bytes(11) + bytes([10, 0, 0, 1]) + bytes([10, 99, 0, 5]) + bytes(8)
     destination = packet[16:20]
     assert isinstance(table.receive(b"1" * 12, destination, (1, 2), [b""], packet, 0.0)[0], OpenAssociation)

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packet_reference import assert_valid, finished, packed, udp
 
-from client.core.commands import WriteFrame
+from client.core.association_table import SEND_AT
+from client.core.commands import SendDatagrams, WriteFrame
 from client.packet.model import UdpDatagram
 from client.packet.parse import parse
-from client.packet.vnet import GSO_UDP_L4, NEEDS_CSUM, VnetHeader
+from client.packet.vnet import GSO_UDP_L4, NEEDS_CSUM, VnetHeader, parse_vnet
 
 VERSIONS = [4, 6]
 
@@ -85,3 +86,43 @@ def test_t35_short_cut_takes_nothing_that_the_parser_refuses(
         parsed = parse(frame[10:])
         assert isinstance(parsed, UdpDatagram)
         assert list(association.outgoing) == [parsed.payload]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_replies_that_came_together_travel_together(version: int) -> None:
+    world = World()
+    association = opened(world.send_udp(b"question", version, port=5000, to_port=53)).association
+    table = world.interceptor.udp
+    table.opened(association)
+    datagrams = [b"a" * 9, b"b" * 9, b"c" * 4, b"d" * 9]
+    assert len(table.replies(association, datagrams, world.now)) == 4, "one by one, where the device takes no bursts"
+    table.super_packets = True
+    burst, single = table.replies(association, datagrams, world.now)
+    assert isinstance(burst, WriteFrame)
+    vnet = parse_vnet(burst.frame)
+    assert vnet is not None
+    assert (vnet.gso_type, vnet.gso_size) == (GSO_UDP_L4, 9)
+    assert_valid(finished(burst.frame))
+    ends = (packed(SERVER[version]), packed(APP[version]), 53, 5000)
+    assert written([burst, single]) == [UdpDatagram(*ends, b"".join(datagrams[:3])), UdpDatagram(*ends, datagrams[3])]
+
+
+def test_a_burst_is_no_larger_than_a_packet() -> None:
+    world = World()
+    association = opened(world.send_udp(b"question", 4)).association
+    table = world.interceptor.udp
+    table.opened(association)
+    table.super_packets = True
+    commands = table.replies(association, [bytes(30_000)] * 5 + [bytes(100)] * 70, world.now)
+    payloads = [each.payload for each in written(commands) if isinstance(each, UdpDatagram)]
+    assert [len(payload) for payload in payloads] == [60_000, 60_000, 30_100, 6_400, 500]
+
+
+def test_many_that_wait_are_sent_at_once() -> None:
+    world = World()
+    association = opened(world.send_udp(b"one", 4)).association
+    world.interceptor.udp.opened(association)
+    urgent = []
+    for _ in range(SEND_AT - 1):
+        urgent += [command for command in world.send_udp(b"more", 4) if isinstance(command, SendDatagrams)]
+    assert urgent == [SendDatagrams(association, urgent=True)]

@@ -63,7 +63,7 @@ def datagram_stream(
     outgoing: "deque[bytes]",
 ) -> tuple[FakeStream, DatagramStream, list[bytes], list[Reason]]:
     stream, got, ends = FakeStream(), [], []  # type: ignore[var-annotated]
-    return stream, DatagramStream(cast(TunnelStream, stream), outgoing, got.append, ends.append), got, ends
+    return stream, DatagramStream(cast(TunnelStream, stream), outgoing, got.extend, ends.append), got, ends
 
 
 def test_what_waits_is_sent_at_start_and_while_there_is_credit() -> None:

@@ -30,7 +30,7 @@ from client.daemon.wanted import Begun
 from client.host.tun import TunDevice
 from client.packet.model import Echo, PacketDrop, TcpFlag, TcpSegment, UdpDatagram
 from client.packet.parse import parse
-from client.packet.vnet import OFFSET
+from client.packet.vnet import GSO_UDP_L4, OFFSET
 from protocol.errors import RefusedError
 from protocol.ids import NO_REVISION, FlowId
 from protocol.reasons import Reason
@@ -47,6 +47,7 @@ class FakeStream:
 
     def __init__(self) -> None:
         self.sent = b""
+        self.writes = 0
         self.receiver: Any = None
         self.reset_with: Reason | None = None
         self.eof = False
@@ -58,6 +59,7 @@ class FakeStream:
 
     def write(self, data: bytes) -> None:
         self.sent += data
+        self.writes += 1
 
     def write_eof(self) -> None:
         self.eof = True
@@ -74,6 +76,8 @@ class FakeDevice:
 
     def __init__(self) -> None:
         self.name = "fake0"
+        self.takes_udp_bursts = True
+        self.takes = True
         self.written: deque[bytes] = deque()
         self.news = asyncio.Event()
 
@@ -82,22 +86,28 @@ class FakeDevice:
         forward: Callable[[bytearray, int], bool],
         handle: Callable[[bytes], None],
         lost: Callable[[OSError], None],
+        drained: Callable[[], None],
     ) -> None:
-        self._forward, self._handle = forward, handle
+        self._forward, self._handle, self._drained = forward, handle, drained
 
     def drain(self) -> None:
         """Nothing waits here."""
 
-    def write(self, frame: bytes) -> None:
-        self.written.append(frame)
-        self.news.set()
+    def write(self, frame: bytes) -> bool:
+        if self.takes or frame[1] != GSO_UDP_L4:
+            self.written.append(frame)
+            self.news.set()
+            return True
+        return False
 
-    def inject(self, frame: bytes) -> None:
-        buffer = bytearray(frame)
-        if self._forward(buffer, len(buffer)):
-            self.write(bytes(buffer))
-        else:
-            self._handle(bytes(frame))
+    def inject(self, *frames: bytes) -> None:
+        for frame in frames:
+            buffer = bytearray(frame)
+            if self._forward(buffer, len(buffer)):
+                self.write(bytes(buffer))
+            else:
+                self._handle(bytes(frame))
+        self._drained()
 
     async def next(self) -> Any:
         """Returns the next packet written, parsed; an ICMP error as its bytes."""
@@ -433,6 +443,27 @@ async def test_datagrams_go_out_in_order_and_come_back_to_their_port() -> None:
         assert isinstance(packet, UdpDatagram)
         assert (packet.source_port, packet.destination_port, packet.payload) == (53, 40_000, b"reply")
         assert len(world.gateway.flows) == 1
+
+
+async def test_datagrams_that_came_together_are_sent_together_and_come_back_in_one_frame() -> None:
+    async with intercepting() as world:
+        stream = FakeStream()
+        world.gateway.verdicts.put_nowait(stream)
+        world.device.inject(bytes(OFFSET) + udp(APP, SERVER, 40_000, 53, b"zero"))
+        async with asyncio.timeout(60):
+            while stream.sent != framed(b"zero"):
+                await asyncio.sleep(0.005)
+        writes = stream.writes
+        world.device.inject(*(bytes(OFFSET) + udp(APP, SERVER, 40_000, 53, each) for each in (b"one", b"two")))
+        assert (stream.sent, stream.writes) == (framed(b"zero", b"one", b"two"), writes + 1)
+        stream.receiver.data_received(framed(b"aaa", b"bbb", b"c"))
+        assert [frame[1] for frame in world.device.written] == [GSO_UDP_L4]
+        world.device.written.clear()
+        world.device.takes = False
+        stream.receiver.data_received(framed(b"lost", b"lost"))
+        assert not world.device.written, "as on any link"
+        stream.receiver.data_received(framed(b"ddd", b"eee"))
+        assert [frame[-3:] for frame in world.device.written] == [b"ddd", b"eee"], "one by one from now on"
 
 
 async def test_a_refused_association_is_told_by_icmp() -> None:

@@ -139,8 +139,8 @@ with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.send(b"x" * size)
         assert len(sock.recv(70000)) == size, size
     sock.setsockopt(socket.IPPROTO_UDP, 103, 1200)  # UDP_SEGMENT
-    sock.send(bytes(12000))
-    assert [len(sock.recv(70000)) for _ in range(10)] == [1200] * 10
+    sock.send(bytes(12000) + b"short")
+    assert [len(sock.recv(70000)) for _ in range(11)] == [1200] * 10 + [5]
 with socket.socket(family, socket.SOCK_DGRAM) as sock:
     sock.settimeout(10)
     sock.connect((sys.argv[1], 666))
@@ -154,7 +154,7 @@ with socket.socket(family, socket.SOCK_DGRAM) as sock:
         assert inside.python(code, SERVERS[version]) == "refused\n"
         ping = inside.run("ping", "-c", "2", "-i", "0.2", "-W", "5", SERVERS[version])
         assert " 0% packet loss" in ping
-        world.stop()
+        assert world.stop()["bursts"] == 1, "what came together went back together"
 
 
 FLOOD = """
