@@ -3,13 +3,13 @@ import type { Schemas } from "~/api/client";
 import { PageLink } from "~/components/links";
 import { Time } from "~/components/time";
 
-/** The page that shows one event of the audit trail. */
-export function eventPath(position: number): string {
-  return `/audit/${position}`;
-}
-
+/** A link to one event of the audit trail. */
 export function EventLink({ position, children }: { position: number; children?: React.ReactNode }) {
-  return <PageLink to={eventPath(position)}>{children ?? `event ${position}`}</PageLink>;
+  return (
+    <PageLink to="/events" search={{ event: position }}>
+      {children ?? `event ${position}`}
+    </PageLink>
+  );
 }
 
 /** The events that an answer rests on: what, by whom, when. */
