@@ -28,7 +28,7 @@ from controller.publish.recovery import restore_enforcement
 from controller.publish.signer import Signer, verification_keys
 from controller.publish.ticking import keep_ticking
 from controller.publish.waking import Waker
-from controller.publish.watch import Watch
+from controller.publish.watch import Watch, only_gives
 from protocol.acl.model import Deny, IPAddress
 from protocol.control import Message, PushConfig, PushSnapshot, Revoked
 from protocol.control_keys import KeysChanged
@@ -238,7 +238,8 @@ class Hub:
             affected = affected_by(before, after, event)
             self._head = change.after
             at = change.after.state.at_ms / 1000 + self._lag_s
-            await self._judge(affected.devices, partial(self._watch.losses_by, change), at)
+            if not only_gives(event):
+                await self._judge(affected.devices, partial(self._watch.losses_by, change), at)
             self._touch(affected, change.position)
             total |= affected
         return total
@@ -390,7 +391,7 @@ class Hub:
         now = self._clock.wall()
         for change in self._feed.recent:
             at = change.after.state.at_ms / 1000
-            if at < now - KEEP_S:
+            if at < now - KEEP_S or only_gives(change.event):
                 continue
             before, after = change.before, change.after.state
             for device in affected_by(before, after, change.event).devices:

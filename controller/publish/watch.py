@@ -8,6 +8,7 @@ from typing import Final
 
 from controller.domain.conditions import Source
 from controller.domain.evaluate import next_change_at
+from controller.domain.events import Event, GrantCreated
 from controller.domain.held import asks_for_source
 from controller.domain.log import Change
 from controller.domain.losses import Loss, losses_by, losses_of
@@ -104,6 +105,11 @@ class Watch:
             found = losses_of(before, after, device, was=was, now=now, came_from=came_from, source=source)
             losses.update(dict.fromkeys(found))
         return tuple(losses)
+
+
+def only_gives(event: Event) -> bool:
+    """Whether nobody loses anything by the event and no moment moves: a grant without end or condition."""
+    return isinstance(event, GrantCreated) and event.expires is None and event.policy is None
 
 
 def _asks_for_source(state: PolicyState, device: DeviceId) -> bool:

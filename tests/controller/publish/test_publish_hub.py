@@ -265,6 +265,35 @@ async def test_a_grant_that_ends_is_acted_upon_in_time() -> None:
     assert company.snapshot(laptop.take_all()[0]).acl.entries == ()
 
 
+@pytest.mark.parametrize("first", ["for a while", "for good"])
+async def test_t36_a_grant_for_good_moves_no_end_of_another(first: str) -> None:
+    company = Company.make()
+    office = company.office
+    office.world.do(c.RevokeGrant(company.grant))
+    office.commit()
+    office.restart()
+    end = int(office.clock.wall()) + 60
+    ends = {"for a while": end, "for good": None}
+    other = office.world.resource(company.network)
+    async with office.running():
+        connector, laptop = office.connector(company.connector), office.client(company.laptop)
+        connector.take_all()
+        laptop.take_all()
+        for kind in sorted(ends, key=lambda kind: kind != first):
+            resource = other if ends[kind] is None else company.resource
+            office.world.grant(company.user, resource, expires=ends[kind])
+            office.commit()
+            await laptop.next()
+        connector.take_all()
+        office.clock.advance(60)
+        office.hub.tick()
+        revoke = connector.take_all()[0]
+    assert isinstance(revoke, Revoke)
+    assert [(cutoff.resource, cutoff.reason) for cutoff in revoke.cutoffs] == [(company.resource, "grant_expired")]
+    (left,) = company.snapshot(laptop.take_all()[0]).acl.entries
+    assert left.resource.id == other
+
+
 async def test_a_session_that_ends_is_acted_upon_in_time() -> None:
     company = Company.make()
     office = company.office
