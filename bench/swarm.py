@@ -264,6 +264,18 @@ class Swarm:
         await asyncio.gather(*(one(agent) for agent in clients[: order["asking"]]))
         return {"times": times}
 
+    async def authorise_once(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Every client asks once, ``asking`` of them at a time."""
+        clients = enumerate((agent for agent in self.agents if agent.pin is None), 1)
+        times: list[float] = []
+
+        async def some() -> None:
+            for number, agent in clients:
+                times.append(await agent.ask(encode(AuthoriseRequest(number, ResourceId(order["resource"])))))
+
+        await asyncio.gather(*(some() for _ in range(order["asking"])))
+        return {"times": times}
+
     async def enforced(self, order: dict[str, Any]) -> dict[str, Any]:
         """Waits until the named agents have acknowledged ``revision`` or later; says when the last one did."""
         wanted = set(order["agents"])
