@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 import structlog
 
+from connector.destination_tests import DestinationTests
 from connector.enforcer import Enforcer
 from connector.identity import Identity, forget_config, load_config, load_floor, save_config, save_keys
 from connector.live_flows import exchange_live_flows
@@ -36,6 +37,7 @@ from protocol.control import (
     Welcome,
 )
 from protocol.control_keys import KeysChanged
+from protocol.control_tests import TestDestination
 from protocol.errors import OstiaryError, RemoteError
 from protocol.ids import RelayId
 from protocol.limits import LEASE_MAX_S
@@ -104,6 +106,7 @@ class Daemon:
         self._made: WeakSet[TunnelPeer] = WeakSet()
         """All ends of tunnels, parked ones included."""
         self.reporter = Reporter(self.enforcer.records, self.link, on_progress=self._progress.set)
+        self._tests = DestinationTests(self.enforcer.keeper, self.resolver, self.clock, self._scope, self.link.send)
 
     @property
     def ready(self) -> bool:
@@ -220,6 +223,7 @@ class Daemon:
             hostname=socket.gethostname()[:255],
             pin=self.identity.pin,
             next_pin=self.rotation.next_pin,
+            tests=True,
         )
 
     def _heartbeat(self, clock_ms: int, echo_ms: int | None) -> Heartbeat:
@@ -249,6 +253,8 @@ class Daemon:
                 self._take_config(token)
             case KeysChanged(jwks):
                 self._take_keys(jwks)
+            case TestDestination():
+                self._tests.begin(message)
             case Revoked(code):
                 self._lose_standing(reason_from_code(code))
 

@@ -152,6 +152,7 @@ async def run_agents(services: Services, *, worker: int = 0) -> AsyncIterator[Ag
         addresses=services.announced_urls,
         announce_s=settings.connector_key_wait_s or settings.access_token_s + 2 * CLOCK_LEEWAY_S,
     )
+    services.destination_tests = endpoint.tests
     await endpoint.journal.restore()
     links = RelayLinks(store.feed, signer, presence, clock, client_context(services.ca.pem))
     checkpointer = Checkpointer(store, signer, clock, hub.take_checkpoint)

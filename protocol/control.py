@@ -64,7 +64,7 @@ class Goodbye(Message):
 class Hello(Message):
     """First message of an agent. ``epoch`` and ``revision``: what it enforces at the moment (0 when nothing).
 
-    ``facts``: a client's, see DeviceReport.
+    ``facts``: a client's, see DeviceReport. ``tests``: a connector can be asked to test destinations (``control_tests``).
     """
 
     TYPE: ClassVar[str] = "hello"
@@ -77,6 +77,7 @@ class Hello(Message):
     pin: SpkiPin | None = None
     next_pin: SpkiPin | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    tests: bool = False
 
 
 @dataclass(frozen=True, slots=True)

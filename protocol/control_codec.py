@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, get_args, get_origin, get_type_hints
 
-from protocol import control, control_keys, control_requests
+from protocol import control, control_keys, control_requests, control_tests
 from protocol.control import Message
 from protocol.errors import RemoteProtocolError
 from protocol.limits import CONTROL_MESSAGE_MAX_BYTES, JSON_MAX_DEPTH
@@ -230,7 +230,7 @@ def _parser_of(hint: Any) -> _Parser:
 
 MESSAGES: Final[Mapping[str, type[Message]]] = {
     cls.TYPE: cls
-    for module in (control, control_requests, control_keys)
+    for module in (control, control_requests, control_keys, control_tests)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Message) and cls is not Message
 }

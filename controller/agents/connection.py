@@ -14,6 +14,7 @@ import structlog
 from controller.agents.agent_socket import AgentSocket
 from controller.agents.answers import Answerer, explain_reply, people_in
 from controller.agents.authentication import Agent
+from controller.agents.destination_tests import DestinationTests
 from controller.agents.device_facts import FactsRecorder
 from controller.agents.errands import OF_CLIENTS, OF_CONNECTORS, Errands
 from controller.agents.journal import Journal
@@ -43,6 +44,7 @@ from protocol.control import (
     SignOut,
 )
 from protocol.control_codec import encode, parse_message_untrusted
+from protocol.control_tests import DestinationTested
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, DeviceId, Epoch, FlowId
 from protocol.limits import AGENT_STALL_S, HEARTBEAT_INTERVAL_S
@@ -58,7 +60,7 @@ SLOW_MAX: Final = 32
 PAUSE_AFTER_OFFENCE_S: Final = 30.0
 
 _CLIENT_ONLY = (AuthoriseRequest, AccessTokenRequest, DeviceReport, ExplainRequest, SignOut, *OF_CLIENTS)
-_CONNECTOR_ONLY = (LiveFlows, *OF_CONNECTORS)
+_CONNECTOR_ONLY = (LiveFlows, DestinationTested, *OF_CONNECTORS)
 
 _log = structlog.get_logger(__name__)
 
@@ -86,6 +88,7 @@ class Connection:
         clock: Clock,
         tally: Tally,
         journal: Journal,
+        tests: DestinationTests,
     ) -> None:
         self._socket = socket
         self._agent = agent
@@ -100,6 +103,7 @@ class Connection:
         self._clock = clock
         self._tally = tally
         self._journal = journal
+        self._tests = tests
         self._interval_s = HEARTBEAT_INTERVAL_S
         self._suspicious = False
         self._alive: set[FlowId] = set()
@@ -163,6 +167,10 @@ class Connection:
         if message is not None:
             return message
         return self._replies.popleft() if self._replies else None
+
+    def order(self, message: Message) -> None:
+        """Sends the agent something that it did not ask for. Raises RefusedError(LIMIT_EXCEEDED)."""
+        self._reply(message)
 
     def _reply(self, message: Message) -> None:
         """Answers at once, unless something stands before it."""
@@ -243,6 +251,8 @@ class Connection:
                 self._reply(self._answerer.access(self._agent, message, now))
             case LiveFlows():
                 self._judge(message, now)
+            case DestinationTested():
+                self._tests.answered(self._agent.id, message)
             case Records():
                 if self._records.admits(self._agent, message):
                     self._queue(message)

@@ -18,6 +18,7 @@ from controller.agents.agent_socket import AgentSocket, take_over
 from controller.agents.answers import Answerer
 from controller.agents.authentication import Agent, authenticate
 from controller.agents.connection import Connection
+from controller.agents.destination_tests import DestinationTests
 from controller.agents.device_facts import FactsRecorder
 from controller.agents.errands import ANNOUNCE_S, Errands
 from controller.agents.journal import Journal
@@ -96,6 +97,7 @@ class AgentEndpoint:
         self._errands = Errands(store, clock, self._audiences, announce_s=announce_s)
         self.tally = Tally()
         self._records = RecordIntake(store, hub, clock, self.tally)
+        self.tests = DestinationTests()
         self.journal = Journal(store, hub, presence, clock)
         self._connects = RateLimiter("connect", per_minute=CONNECTS_PER_MINUTE, burst=CONNECTS_BURST)
         self._messages = RateLimiter("message", per_minute=MESSAGES_PER_MINUTE, burst=MESSAGES_BURST)
@@ -156,6 +158,7 @@ class AgentEndpoint:
             clock=self._clock,
             tally=self.tally,
             journal=self.journal,
+            tests=self.tests,
         )
         attachment = self._hub.attach(
             agent.id,
@@ -170,9 +173,14 @@ class AgentEndpoint:
         shown = str(address) if address is not None else None
         self._presence.arrived(agent.id, agent.kind, hello, self._clock.wall(), address=shown)
         _log.info("agent.attached", agent=agent.id, kind=agent.kind.value, software=hello.software)
+        line = None
+        if agent.kind is AgentKind.CONNECTOR:
+            line = self.tests.attach(agent.id, connection.order, able=hello.tests)
         try:
             await connection.serve(attachment)
         finally:
+            if line is not None:
+                self.tests.detach(agent.id, line)
             self._hub.detach(attachment)
             if not self._hub.is_attached(agent.id):
                 self._presence.left(agent.id)

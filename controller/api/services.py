@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from controller.api.destination_tests import DestinationTests, NoConnectors
 from controller.api.event_stream import Streams
 from controller.api.presence import Nobody, Presence
 from controller.delivery.stats import SinkStats
@@ -51,6 +52,8 @@ class Limits:
     enrol: RateLimiter = field(default_factory=_limiter("enrolment", 20, 20))
     setup: RateLimiter = field(default_factory=_limiter("set-up", 6, 10))
     """Wrong set-up tokens, by address."""
+    connector_test: RateLimiter = field(default_factory=_limiter("test", 30, 10))
+    """Destinations that are tested, by person."""
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Services:
     passwords: Passwords
     providers: ProviderClient
     presence: Presence = field(default_factory=Nobody)
+    destination_tests: DestinationTests = field(default_factory=NoConnectors)
     limits: Limits = field(default_factory=Limits)
     activity: Activity = field(default_factory=Activity)
     proven: Proven = field(default_factory=Proven)

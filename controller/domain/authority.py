@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from controller.domain import commands as c
 from controller.domain import commands_connector_keys as ck
+from controller.domain import commands_connector_tests as ct
 from controller.domain import commands_passkeys as pk
 from controller.domain import commands_personal as pd
 from controller.domain import commands_policies as k
@@ -150,6 +151,7 @@ RULES: Final[Mapping[type[c.Command], Rule]] = {
     t.RevokeApiToken: Rule(P.TOKENS_WRITE, P.SELF_WRITE, _owner_of_token),
     ck.AnnounceConnectorKey: NOBODY,
     ck.RotateConnectorKey: NOBODY,
+    ct.OrderConnectorTest: Rule(P.NETWORKS_WRITE),
     r.RequestAccess: Rule(None, P.SELF_WRITE, _named_user),
     r.WithdrawAccessRequest: Rule(None, P.SELF_WRITE, _named_user),
     r.ApproveAccessRequest: Rule(P.REQUESTS_WRITE),

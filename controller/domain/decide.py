@@ -6,6 +6,7 @@ of its command. An empty tuple means that what was asked is already so.
 
 from controller.domain import (
     decide_connector_keys,
+    decide_connector_tests,
     decide_control,
     decide_passkeys,
     decide_people,
@@ -37,6 +38,7 @@ _HANDLERS = {
     **decide_connector_keys.HANDLERS,
     **decide_sinks.HANDLERS,
     **decide_passkeys.HANDLERS,
+    **decide_connector_tests.HANDLERS,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from controller.domain import (
     evolve_connector_keys,
+    evolve_connector_tests,
     evolve_control,
     evolve_passkeys,
     evolve_people,
@@ -38,6 +39,7 @@ HANDLERS: Final[Appliers] = {
     **evolve_requests.HANDLERS,
     **evolve_sinks.HANDLERS,
     **evolve_passkeys.HANDLERS,
+    **evolve_connector_tests.HANDLERS,
     **evolve_connector_keys.HANDLERS,
 }
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol import control, control_keys, control_requests
+from protocol import control, control_keys, control_requests, control_tests
 from protocol.control import (
     AccessTokenReply,
     AccessTokenRequest,
@@ -40,6 +40,7 @@ from protocol.control import (
 from protocol.control_codec import MESSAGES, encode, parse_message_untrusted
 from protocol.control_keys import AnnounceKey, KeyAnnounced, KeysChanged
 from protocol.control_requests import AccessRequests, AskedFor, ListRequests, RequestAccess, WithdrawRequest
+from protocol.control_tests import DestinationTested, TestDestination
 from protocol.errors import RemoteProtocolError
 from protocol.ids import ConnectorId, DeviceId, FlowId, NetworkId, RelayId, ResourceId, Revision, SpkiPin
 from protocol.limits import CONTROL_MESSAGE_MAX_BYTES
@@ -88,6 +89,7 @@ MESSAGES_BY_NAME: dict[str, Message] = {
     "heartbeat": Heartbeat(1_760_000_000_000),
     "heartbeat of a busy controller": Heartbeat(2, 1, interval_s=12.5),
     "heartbeat of a connector": Heartbeat(1, 2, PIN, PIN, (RelayId("rel_" + "R" * 22),), 3, 1),
+    "heartbeat of a connector that listens": Heartbeat(1, direct=("10.0.0.5:7443", "[fd00::5]:7443")),
     "goodbye": Goodbye("shutting_down", 1.5),
     "hello": Hello(1, "0.1.0", 1_760_000_000_000),
     "hello with everything": Hello(1, "0.1.0", 1, 2, Revision(7), "büro", PIN, PIN, {"platform": "linux"}),
@@ -106,6 +108,7 @@ MESSAGES_BY_NAME: dict[str, Message] = {
     "config": PushConfig("a.b.c"),
     "authorised": AuthoriseReply(1, "a.b.c"),
     "authorised, refused": AuthoriseReply(1, reason="no_grant"),
+    "authorised, with direct addresses": AuthoriseReply(1, "a.b.c", direct={"con_" + "C" * 22: ("10.0.0.5:7443",)}),
     "access": AccessTokenReply(2, "a.b.c"),
     "access, refused": AccessTokenReply(2, reason="session_ended"),
     "revoke": Revoke(
@@ -117,6 +120,9 @@ MESSAGES_BY_NAME: dict[str, Message] = {
     "explained": ExplainReply(5, True, None, RESOURCE, "Database", ("gra_" + "G" * 22,), ("dba",), (), Revision(7)),
     "keys": KeysChanged({"keys": [JWK]}),
     "announce_key": AnnounceKey(6, "a.b.c", "d.e.f"),
+    "test": TestDestination(3, "wiki.corp", 443),
+    "tested": DestinationTested(3, None, ("10.0.0.5",), "10.0.0.5", 1500, 800),
+    "tested, refused": DestinationTested(3, "connection_refused"),
     "key_announced": KeyAnnounced(6, 420.0),
     "key_announced, refused": KeyAnnounced(6, reason="token_signature"),
     "request_access": RequestAccess(7, "db.corp", "release 4.2", 5432, 7200),
@@ -148,7 +154,7 @@ def test_every_message_has_a_golden_frame() -> None:
     assert set(VECTORS) == set(MESSAGES_BY_NAME)
     assert set(MESSAGES.values()) == {
         cls
-        for module in (control, control_keys, control_requests)
+        for module in (control, control_keys, control_requests, control_tests)
         for cls in vars(module).values()
         if isinstance(cls, type) and issubclass(cls, Message) and cls.TYPE
     }

@@ -7,6 +7,7 @@ Each event belongs to one stream (``stream``), whose version counts its events: 
 """
 
 from controller.domain.events.base import Event
+from controller.domain.events.connector_tests import ConnectorTestOrdered
 from controller.domain.events.control import (
     AgentMisbehaved,
     ControllerInitialised,
@@ -153,6 +154,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ExclusionRemoved,
     ConnectorKeyAnnounced,
     ConnectorKeyRotated,
+    ConnectorTestOrdered,
     AccessRequestCreated,
     AccessRequestApproved,
     AccessRequestDenied,
@@ -198,6 +200,7 @@ __all__ = [
     "ConnectorKeyAnnounced",
     "ConnectorKeyRotated",
     "ConnectorRemoved",
+    "ConnectorTestOrdered",
     "ControllerInitialised",
     "DeviceFactsReported",
     "DeviceRegistered",
