@@ -49,13 +49,16 @@ class World:
     environment: dict[str, str]
     process: "subprocess.Popen[bytes] | None" = None
     token: str = ""
+    program: tuple[str, ...] = CONTROLLER
+    """How `ostiary-controller` is run."""
+    run_in: Path = ROOT
     ids: dict[str, str] = field(default_factory=dict)
 
     def command(self, *argv: str) -> str:
         """Runs `ostiary-controller` and returns its standard output."""
         done = subprocess.run(
-            [*CONTROLLER, *argv],
-            cwd=ROOT,
+            [*self.program, *argv],
+            cwd=self.run_in,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -69,8 +72,8 @@ class World:
         """Starts `serve` and waits until it answers."""
         with (self.folder / "controller.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*CONTROLLER, "serve"],
-                cwd=ROOT,
+                [*self.program, "serve"],
+                cwd=self.run_in,
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -97,7 +100,7 @@ class World:
             headers["Authorization"] = f"Bearer {self.token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=10, context=_unverified()) as answer:
+        with urllib.request.urlopen(request, timeout=10, context=unverified()) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -114,7 +117,9 @@ class World:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, with_owner: bool = True) -> Iterator[World]:
+def running(
+    folder: Path, *, with_owner: bool = True, program: tuple[str, ...] = CONTROLLER, run_in: Path = ROOT
+) -> Iterator[World]:
     """A controller of its own below ``folder``; ends with the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -129,7 +134,7 @@ def running(folder: Path, *, with_owner: bool = True) -> Iterator[World]:
         "OSTIARY_LISTEN_PORT": str(port),
         "NO_COLOR": "1",
     }
-    world = World(url, folder, environment)
+    world = World(url, folder, environment, program=program, run_in=run_in)
     password = folder / "password"
     password.write_text(PASSWORD)
     password.chmod(0o600)
@@ -191,7 +196,7 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def _unverified() -> ssl.SSLContext:
+def unverified() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

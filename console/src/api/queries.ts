@@ -8,6 +8,11 @@ export function onSignedOut(act: () => void): void {
   whenSignedOut = act;
 }
 
+/** Goes to the sign-in page, and back here afterwards. */
+export function signedOut(): void {
+  whenSignedOut();
+}
+
 /** Call it with every error of the API that no component shows: an ended session leads to the sign-in page and back. */
 export function noticeError(error: unknown): void {
   if (isProblem(error, "sign_in_required")) whenSignedOut();

@@ -17,6 +17,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useRouter, useRouterState } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { liveStream, useLive } from "~/api/live";
+import { signedOut } from "~/api/queries";
 import { meQuery, signOut } from "~/api/session";
 import { toldProblem } from "~/components/notify";
 import { Time, timeZone } from "~/components/time";
@@ -45,6 +46,11 @@ export function Shell() {
     shown.current = path;
     close();
   }, [path, close]);
+
+  // The session has ended while the page was open: the stream said so, and whoever is asked again is nobody.
+  useEffect(() => {
+    if (me === null) signedOut();
+  }, [me]);
 
   if (!me) return <PagePending />;
   return (
@@ -96,7 +102,15 @@ function LiveBadge() {
   const { connected, since } = useLive();
   return (
     <Tooltip label={connected ? "What you see follows the controller" : "Asked anew each 15 seconds until it answers"}>
-      <Badge variant="light" color={connected ? "teal" : "gray"} tt="none" tabIndex={0} role="status" visibleFrom="xs">
+      <Badge
+        variant="dot"
+        color={connected ? "teal" : "gray"}
+        tt="none"
+        fw={500}
+        tabIndex={0}
+        role="status"
+        visibleFrom="xs"
+      >
         {connected ? "Live" : "Not live"} · <Time at={since} />
       </Badge>
     </Tooltip>

@@ -123,7 +123,7 @@ function Access({ resource }: { resource: string }) {
       columns={columns}
       keyOf={(line) => `${line.subject}/${line.device}`}
       empty={
-        <EmptyState icon={IconKey} command="ostiary-controller admin grant create --group GROUP --resource RESOURCE">
+        <EmptyState icon={IconKey} command="ostiary admin grant create --to group:engineers --resource wiki">
           Nobody reaches it: give a group or a person a grant.
         </EmptyState>
       }

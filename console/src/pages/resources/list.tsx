@@ -63,7 +63,7 @@ export default function ResourcesPage() {
           <EmptyState
             icon={IconDatabase}
             action={create}
-            command="ostiary-controller admin resource create wiki --network NETWORK --address wiki.corp.internal --tcp 443"
+            command="ostiary admin resource create wiki --network office --address wiki.corp.internal --tcp 443"
           >
             A resource is a name or an address in a remote network; nobody reaches it until a grant says so.
           </EmptyState>

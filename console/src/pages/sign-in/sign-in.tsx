@@ -1,12 +1,14 @@
-import { Button, Center, Container, Divider, Paper, PasswordInput, Stack, Text, TextInput, Title } from "@mantine/core";
+import { Button, Divider, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
-import { IconBuildingFortress } from "@tabler/icons-react";
+import { IconBuildingFortress, IconFingerprint } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useRouter, useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { api, call } from "~/api/client";
+import { PasskeyCancelled, passkeysWork, signInWithPasskey } from "~/api/passkeys";
 import { queryClient } from "~/api/queries";
 import { ProblemAlert, placeProblem } from "~/components/problem-alert";
+import { Entrance } from "./entrance";
 
 /** Only a path of our own: a link to the sign-in page must not send people elsewhere (T-72). */
 export function ownPath(next: unknown): string {
@@ -20,31 +22,22 @@ export default function SignInPage() {
   const router = useRouter();
   const next = ownPath(search.next);
   const [second, setSecond] = useState(search.step === "second-factor");
-  useEffect(() => {
-    document.title = "Sign in · Ostiary";
-  }, []);
   const arrived = async () => {
     queryClient.clear();
     router.history.push(next);
   };
+  const { data: setup } = useQuery({ queryKey: ["setup"], queryFn: () => call(api.GET("/api/v1/setup")) });
+  useEffect(() => {
+    if (setup?.open) router.navigate({ to: "/setup", replace: true } as never);
+  }, [setup, router]);
   return (
-    <Container component="main" size={420} py={{ base: "xl", sm: 80 }}>
-      <Stack>
-        <Center>
-          <img src="/icon.svg" width={48} height={48} alt="" />
-        </Center>
-        <Title order={1} size="h2" ta="center">
-          Sign in to Ostiary
-        </Title>
-        <Paper withBorder p="lg" radius="lg" shadow="sm">
-          {second ? (
-            <SecondStep arrived={arrived} back={() => setSecond(false)} />
-          ) : (
-            <FirstStep arrived={arrived} goOn={() => setSecond(true)} next={next} />
-          )}
-        </Paper>
-      </Stack>
-    </Container>
+    <Entrance title="Sign in to Ostiary">
+      {second ? (
+        <SecondStep arrived={arrived} back={() => setSecond(false)} />
+      ) : (
+        <FirstStep arrived={arrived} goOn={() => setSecond(true)} next={next} />
+      )}
+    </Entrance>
   );
 }
 
@@ -76,7 +69,8 @@ function FirstStep({ arrived, goOn, next }: { arrived: () => void; goOn: () => v
           <span className="isolated">Go on with {name}</span>
         </Button>
       ))}
-      {methods && methods.providers.length > 0 && <Divider label="or with a password" />}
+      {passkeysWork() && <Passkey arrived={arrived} />}
+      {(passkeysWork() || Boolean(methods?.providers.length)) && <Divider label="or with a password" />}
       <form onSubmit={form.onSubmit((values) => sending.mutate(values))} noValidate>
         <Stack>
           <TextInput
@@ -100,6 +94,23 @@ function FirstStep({ arrived, goOn, next }: { arrived: () => void; goOn: () => v
         </Stack>
       </form>
     </Stack>
+  );
+}
+
+function Passkey({ arrived }: { arrived: () => void }) {
+  const asking = useMutation({ mutationFn: signInWithPasskey, onSuccess: arrived });
+  return (
+    <>
+      <Button
+        variant="default"
+        leftSection={<IconFingerprint size={18} />}
+        loading={asking.isPending}
+        onClick={() => asking.mutate()}
+      >
+        Go on with a passkey
+      </Button>
+      {!(asking.error instanceof PasskeyCancelled) && <ProblemAlert error={asking.error} />}
+    </>
   );
 }
 
