@@ -15,7 +15,10 @@ export default function DevicesPage() {
   const [name, ...rest] = deviceColumns;
   const owner = { label: "Whose", cell: (device: { owner: string }) => <Named id={device.owner} /> };
   return (
-    <Page title="Devices" subtitle="Each made its own key, which never leaves it; people are asked on which one they sit.">
+    <Page
+      title="Devices"
+      subtitle="Each made its own key, which never leaves it; people are asked on which one they sit."
+    >
       <Group>
         <NameFilter field="owner" label="Whose" placeholder="usr_… or svc_…" />
         <Select

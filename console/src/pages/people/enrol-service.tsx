@@ -7,10 +7,10 @@ import { queryClient } from "~/api/queries";
 import { useMay } from "~/api/session";
 import { ButtonLink } from "~/components/links";
 import { ProblemAlert, placeProblem } from "~/components/problem-alert";
-import { LiveSteps, TokenCommands } from "~/pages/networks/enrolment";
-import { devicesQuery } from "~/pages/devices/queries";
 import { shellWord } from "~/components/words";
+import { devicesQuery } from "~/pages/devices/queries";
 import type { Way } from "~/pages/networks/commands";
+import { LiveSteps, TokenCommands } from "~/pages/networks/enrolment";
 import { createServiceAccount, newServiceToken, type ServiceAccount } from "./queries";
 
 interface EnrolServiceProps {

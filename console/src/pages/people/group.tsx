@@ -130,10 +130,7 @@ function Members({ group }: { group: GroupOfPeople }) {
         columns={columns}
         keyOf={({ id }) => id}
         empty={
-          <EmptyState
-            icon={IconUsersGroup}
-            command={`ostiary admin group add-member ${group.id} grace@example.com`}
-          >
+          <EmptyState icon={IconUsersGroup} command={`ostiary admin group add-member ${group.id} grace@example.com`}>
             Nobody is in it yet.
           </EmptyState>
         }

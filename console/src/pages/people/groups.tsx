@@ -57,7 +57,14 @@ export default function GroupsPage() {
           </EmptyState>
         }
       />
-      <FormDrawer opened={creating} onClose={drawer.close} title="New group" verb="Create group" form={form} send={send}>
+      <FormDrawer
+        opened={creating}
+        onClose={drawer.close}
+        title="New group"
+        verb="Create group"
+        form={form}
+        send={send}
+      >
         <TextInput label="Name" required data-autofocus {...form.getInputProps("name")} />
       </FormDrawer>
     </Page>

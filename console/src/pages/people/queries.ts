@@ -98,9 +98,7 @@ export const groupQuery = (id: string) => ({
 
 function membersOf(group: string) {
   return allOf((cursor) =>
-    call(
-      api.GET("/api/v1/groups/{group}/members", { params: { path: { group }, query: { cursor, limit: LIMIT } } }),
-    ),
+    call(api.GET("/api/v1/groups/{group}/members", { params: { path: { group }, query: { cursor, limit: LIMIT } } })),
   );
 }
 
@@ -169,7 +167,9 @@ export async function blastOfSubject(subject: string, undo: string | null): Prom
     call(api.GET("/api/v1/devices", { params: { query: { ...query, owner: subject } } })),
     call(api.GET("/api/v1/grants", { params: { query: { ...query, subject } } })),
     call(
-      api.GET("/api/v1/connections", { params: { query: { ...query, user: subject, open: true, reporter: "client" } } }),
+      api.GET("/api/v1/connections", {
+        params: { query: { ...query, user: subject, open: true, reporter: "client" } },
+      }),
     ),
   ]);
   return {

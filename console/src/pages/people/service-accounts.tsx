@@ -9,8 +9,8 @@ import { type Column, PagedTable } from "~/components/paged-table";
 import { useFilters } from "~/components/search";
 import { Status } from "~/components/status";
 import { Time } from "~/components/time";
-import { type ServiceAccount, useServiceAccounts } from "./queries";
 import { EnrolService } from "./enrol-service";
+import { type ServiceAccount, useServiceAccounts } from "./queries";
 
 const columns: Column<ServiceAccount>[] = [
   { label: "Name", cell: ({ id, name }) => <PageLink to={`/service-accounts/${id}`}>{name}</PageLink> },

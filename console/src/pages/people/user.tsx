@@ -1,4 +1,5 @@
 import { Button, Menu, Select, Tabs, Text } from "@mantine/core";
+import { useForm } from "@mantine/form";
 import { useDisclosure } from "@mantine/hooks";
 import { IconDots } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
@@ -16,16 +17,15 @@ import { useFilters } from "~/components/search";
 import { Status } from "~/components/status";
 import { Time } from "~/components/time";
 import { PagePending } from "~/shell/fallbacks";
-import { useForm } from "@mantine/form";
 import {
   blastOfSubject,
   changeUser,
   eraseUser,
   nameOf,
   ROLES,
+  type Role,
   removeSecondFactor,
   removeUser,
-  type Role,
   type User,
   userQuery,
 } from "./queries";
@@ -111,7 +111,10 @@ export default function UserPage() {
         facts={[
           ["E-mail address", user.email ?? "erased"],
           ["Role", user.role],
-          ["State", <Status key="state" kind={user.disabled ? "bad" : "good"} label={user.disabled ? "Disabled" : "Enabled"} />],
+          [
+            "State",
+            <Status key="state" kind={user.disabled ? "bad" : "good"} label={user.disabled ? "Disabled" : "Enabled"} />,
+          ],
           ["Second factor", user.second_factor ?? "none"],
           ["Made", <Time key="made" at={user.created_at} both />],
         ]}
@@ -181,9 +184,7 @@ function Actions({ user }: { user: User }) {
         <Menu.Dropdown>
           {user.second_factor && <Menu.Item onClick={() => ask("factor")}>Take the second factor away</Menu.Item>}
           {user.disabled && <Menu.Item onClick={() => ask("erase")}>Erase personal data</Menu.Item>}
-          {!user.disabled && (
-            <Menu.Label>Personal data can be erased when the account is disabled.</Menu.Label>
-          )}
+          {!user.disabled && <Menu.Label>Personal data can be erased when the account is disabled.</Menu.Label>}
           <Menu.Item onClick={() => ask("remove")}>Remove the account</Menu.Item>
         </Menu.Dropdown>
       </Menu>

@@ -26,9 +26,7 @@ const columns: Column<User>[] = [
   { label: "Role", cell: ({ role }) => role },
   {
     label: "State",
-    cell: ({ disabled }) => (
-      <Status kind={disabled ? "bad" : "good"} label={disabled ? "Disabled" : "Enabled"} />
-    ),
+    cell: ({ disabled }) => <Status kind={disabled ? "bad" : "good"} label={disabled ? "Disabled" : "Enabled"} />,
   },
   { label: "Second factor", cell: ({ second_factor }) => second_factor ?? "none", wide: true },
   { label: "Made", cell: ({ created_at }) => <Time at={created_at} />, wide: true },
@@ -122,8 +120,8 @@ function CreateUser({ opened, onClose }: { opened: boolean; onClose: () => void 
         {made?.initial_password && (
           <Stack>
             <Alert color="orange" variant="light" title="It is shown only now">
-              Hand it to <span className="isolated">{nameOf(made)}</span> on a way of its own; it is to be changed after the
-              first sign-in.
+              Hand it to <span className="isolated">{nameOf(made)}</span> on a way of its own; it is to be changed after
+              the first sign-in.
             </Alert>
             <CommandBlock command={made.initial_password} label="Copy the password" />
             <Text size="sm">
