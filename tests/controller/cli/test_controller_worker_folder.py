@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from controller.cli.worker_folder import PREFIX, private_folder
+from protocol.errors import LocalError
+from protocol.reasons import Reason
 
 _HOLD = """
 import sys
@@ -56,3 +60,9 @@ def test_other_files_stay(tmp_path: Path) -> None:
         pass
     assert elsewhere.is_dir()
     assert len(folders(tmp_path)) == 2
+
+
+def test_without_a_state_directory_nothing_is_set_up(tmp_path: Path) -> None:
+    with pytest.raises(LocalError) as refused, private_folder(tmp_path / "missing"):
+        pass
+    assert refused.value.reason is Reason.NOT_SET_UP
