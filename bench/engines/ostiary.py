@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
-from bench.engines.engine import OURS, OURS_DIRECT, PORTS, Engine, ask_once
+from bench.engines.engine import OURS, OURS_DIRECT, PORTS, Engine
 from bench.load import ECHO_PORT
 from bench.machine import commit
 from lab.chain import OFFICE_UPLINK
@@ -23,6 +23,7 @@ from lab.product import BIN, RELAY_PORT, USER, Product
 NAME: Final = "bench.corp.internal"
 DIRECT_ADDRESS: Final = "10.20.0.65"
 DIRECT_PORT: Final = 8446
+COLD_DEADLINE_S: Final = 40.0
 _RESOURCES: Final = (
     ("bench", "--address", NAME, "--tcp", "1-65535", "--udp", "1-65535"),
     ("wiki", "--address", "wiki.corp.internal", "--tcp", "80"),
@@ -129,7 +130,11 @@ class Ostiary(Engine):
         self._prewarm("off")
         try:
             self._lose_tunnels()
-            out = self.lab[self.host].run(sys.executable, "-m", "bench.load", "first", self.target, deadline=40).stdout
+            out = (
+                self.lab[self.host]
+                .run(sys.executable, "-m", "bench.load", "first", self.target, deadline=COLD_DEADLINE_S)
+                .stdout
+            )
             return _first_byte(out)
         finally:
             self._prewarm("on")
@@ -141,8 +146,11 @@ class Ostiary(Engine):
         cloud, device = self.lab["cloud"], f"to-{self.host}"
         cloud.run(NFT, "-f", "-", stdin=_CUT.format(port=self.leg_port, device=device))
         try:
-            # A reset answers what is sent: a question makes the client send.
-            self.lab[self.host].run(*ask_once(self.target), check=False, deadline=10)
+            # A reset answers what is sent: a connection makes the client send. It ends when the client refuses it, and not before: an
+            # attempt that is still held would make the tunnel anew as soon as that is possible.
+            self.lab[self.host].run(
+                sys.executable, "-m", "bench.load", "first", self.target, check=False, deadline=COLD_DEADLINE_S
+            )
             wait_for("the tunnels to be lost", lambda: not self.live_legs(), 20)
         finally:
             cloud.run(NFT, "delete", "table", "ip", "cut")
