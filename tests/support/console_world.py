@@ -184,12 +184,13 @@ def sign_in(page: Page, email: str = OWNER, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Sign in", exact=True).click()
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds on the page, as it is now (WCAG 2.2 A and AA, and axe's best practices)."""
+def violations(page: Page, *, rules: str | None = None) -> list[str]:
+    """What axe finds on the page, as it is now (WCAG 2.2 A and AA, and axe's best practices); ``rules``: that one only."""
     if not page.evaluate("() => 'axe' in window"):
         # Evaluated through the debugger: the content policy lets no foreign script in, and shall not.
         page.evaluate(AXE.read_text())
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    options = {"resultTypes": ["violations"], **({"runOnly": [rules]} if rules else {})}
+    found = page.evaluate("options => axe.run(document, options)", options)
     return [
         f"{item['id']}: {item['help']}: " + "; ".join(node["html"][:160] for node in item["nodes"][:3])
         for item in found["violations"]
