@@ -6,7 +6,7 @@ const gate: MantineColorsTuple = [
   "#d3e2fb",
   "#a5c3f4",
   "#75a3ee",
-  "#4d87e8",
+  "#6499ee",
   "#3575e5",
   "#256ade",
   "#1f5fbf",

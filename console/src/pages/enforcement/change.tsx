@@ -51,7 +51,7 @@ export default function ChangePage() {
   return (
     <Page title={`Revision ${change.revision}`} subtitle={change.event}>
       <Alert
-        color={change.enforced_at ? "teal" : "orange"}
+        color={change.enforced_at ? "gate" : "orange"}
         variant="light"
         title={change.enforced_at ? "In force everywhere" : "Not in force everywhere yet"}
       >

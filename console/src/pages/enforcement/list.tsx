@@ -88,7 +88,7 @@ function Standing() {
   return (
     <>
       <Alert
-        color={behind === 0 ? "teal" : "orange"}
+        color={behind === 0 ? "gate" : "orange"}
         variant="light"
         title={behind === 0 ? "In force everywhere" : `${counted(behind, "agent is", "agents are")} behind`}
       >

@@ -1,4 +1,4 @@
-import { Button, Group } from "@mantine/core";
+import { Button, SimpleGrid } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconKey, IconPlus } from "@tabler/icons-react";
 import { useMay } from "~/api/session";
@@ -44,7 +44,7 @@ export default function GrantsPage() {
   );
   return (
     <Page title="Grants" subtitle="Who reaches what, under which conditions, and until when." actions={create}>
-      <Group align="flex-end">
+      <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm">
         <Picker
           kind="group"
           label="Group"
@@ -77,7 +77,7 @@ export default function GrantsPage() {
           value={policy ?? null}
           onChange={(id) => setFilters({ policy: id })}
         />
-      </Group>
+      </SimpleGrid>
       <PagedTable
         label="Grants"
         query={grants}

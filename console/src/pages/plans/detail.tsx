@@ -107,7 +107,7 @@ function Made({ plan }: { plan: Plan }) {
 function Applied({ plan }: { plan: Plan }) {
   if (plan.applied_at == null) return null;
   return (
-    <Alert color="teal" variant="light" icon={<IconCheck />} title="Applied">
+    <Alert color="gate" variant="light" icon={<IconCheck />} title="Applied">
       <Text size="sm">
         <Time at={plan.applied_at} /> by{" "}
         {plan.applied_by?.startsWith("usr_") ? <NamedLink kind="user" id={plan.applied_by} /> : plan.applied_by}

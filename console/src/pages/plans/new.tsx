@@ -4,10 +4,10 @@ import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useRef, useState } from "react";
 import { problemOf } from "~/api/problem";
+import { CommandBlock } from "~/components/copy";
 import { Page } from "~/components/page";
 import { ProblemAlert } from "~/components/problem-alert";
 import { useFilters } from "~/components/search";
-import { CommandBlock } from "~/components/copy";
 import { draftOf, exportPolicy, lineRange, makePlan } from "./queries";
 
 const EXAMPLE = `groups:

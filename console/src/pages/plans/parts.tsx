@@ -120,7 +120,5 @@ export function AccessTable({ title, lines }: { title: string; lines: Access[] }
 }
 
 export function CutTable({ cuts }: { cuts: Cut[] }) {
-  return (
-    <Section title="Live connections that would be cut" items={cuts} columns={CUTS} keyOf={({ flow }) => flow} />
-  );
+  return <Section title="Live connections that would be cut" items={cuts} columns={CUTS} keyOf={({ flow }) => flow} />;
 }
