@@ -138,7 +138,7 @@ function MomentField({ at, setAt }: { at: string | undefined; setAt: (moment: st
   // The clock of the field stands where it was when the page was opened: nothing later can be asked.
   const { data: latest } = useQuery({ queryKey: ["clock"], queryFn: () => localInput(Date.now()), staleTime: 60_000 });
   return (
-    <Group align="flex-end" gap="xs" wrap="nowrap">
+    <Group align="flex-end" gap="xs" wrap="nowrap" style={{ alignSelf: "start" }}>
       <TextInput
         type="datetime-local"
         label="When"

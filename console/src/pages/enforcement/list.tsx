@@ -38,8 +38,10 @@ const COLUMNS: Column<AgentEnforcement>[] = [
   },
   {
     label: "State",
-    cell: ({ current, pending_revision }) =>
-      current ? (
+    cell: ({ current, enforced_revision, pending_revision }) =>
+      current && enforced_revision === 0 ? (
+        <Status kind="unknown" label="nothing concerns it yet" />
+      ) : current ? (
         <Status kind="good" label="everything that concerns it" />
       ) : (
         <Status kind="warning" label={pending_revision ? `lacks ${pending_revision} and later` : "behind"} />

@@ -14,6 +14,7 @@ import { Page } from "~/components/page";
 import { ProblemAlert } from "~/components/problem-alert";
 import { Time } from "~/components/time";
 import { NamedLink } from "~/pages/policy/names";
+import { UndoButton } from "~/pages/policy/undo";
 import { PagePending } from "~/shell/fallbacks";
 import { AccessTable, ChangesTable, CutTable } from "./parts";
 import { applyPlan, blastOf, draftOf, makePlan, type Plan, planQuery, shortHash } from "./queries";
@@ -32,6 +33,8 @@ function PlanView({ plan }: { plan: Plan }) {
   const [approving, dialog] = useDisclosure();
   const [key] = useState(idempotencyKey);
   const open = plan.applied_at == null;
+  // One change is one event, which can be taken back; of several each stands in the audit trail.
+  const single = plan.changes.length === 1 ? plan.applied_revision : null;
   const nothing = plan.changes.length === 0;
   const gained = plan.access.filter(({ change }) => change !== "lost");
   const lost = plan.access.filter(({ change }) => change === "lost");
@@ -43,7 +46,7 @@ function PlanView({ plan }: { plan: Plan }) {
       title={`Plan ${shortHash(plan.hash)}`}
       subtitle={<CopyId id={plan.hash} />}
       actions={
-        open && (
+        open ? (
           <>
             <ButtonLink variant="default" to="/plans/new" search={{ from: plan.hash }}>
               Back to the document
@@ -58,6 +61,8 @@ function PlanView({ plan }: { plan: Plan }) {
               </Button>
             )}
           </>
+        ) : (
+          single != null && <UndoButton position={single} />
         )
       }
     >
@@ -115,6 +120,11 @@ function Applied({ plan }: { plan: Plan }) {
           <>
             {`, as revision ${plan.applied_revision}. `}
             <PageLink to={`/enforcement/${plan.applied_revision}`}>See who enforces it</PageLink>
+            {", or "}
+            <PageLink to="/events" search={{ event: plan.applied_revision }}>
+              its last event
+            </PageLink>
+            .
           </>
         )}
       </Text>
