@@ -37,7 +37,7 @@ export function PagedTable<T>({ label, query, columns, keyOf, empty, height = "7
   if (query.isPending) {
     return (
       <Center mih={160}>
-        <Loader aria-label={`Loading ${label.toLowerCase()}`} />
+        <Loader role="status" aria-label={`Loading ${label.toLowerCase()}`} />
       </Center>
     );
   }

@@ -5,7 +5,7 @@ import { ProblemAlert } from "~/components/problem-alert";
 export function PagePending() {
   return (
     <Center mih={240}>
-      <Loader aria-label="Loading" />
+      <Loader role="status" aria-label="Loading" />
     </Center>
   );
 }

@@ -28,8 +28,10 @@ export function Answer({ answer, device, port }: AnswerProps) {
       </Title>
       <Text size="sm" c="dimmed">
         As of <Time at={answer.at} both />, revision{" "}
-        <PageLink to={`/enforcement/${answer.revision}`}>{answer.revision}</PageLink>:{" "}
-        {counted(can, "device", "devices", answer.next_cursor)} can, {lines.length - can} cannot.
+        <PageLink underline="always" to={`/enforcement/${answer.revision}`}>
+          {answer.revision}
+        </PageLink>
+        : {counted(can, "device", "devices", answer.next_cursor)} can, {lines.length - can} cannot.
       </Text>
       {lines.length === 0 && (
         <Alert color="gate" variant="light" title="Cannot">
@@ -54,12 +56,18 @@ function Line({ line, port }: { line: AccessLine; port: number | undefined }) {
     <Paper withBorder p="md" radius="md">
       <Stack gap={6}>
         <Text component="div">
-          <PageLink to={pathOf(subject_kind, subject)}>{subject_name ?? subject}</PageLink>
+          <PageLink underline="always" to={pathOf(subject_kind, subject)}>
+            {subject_name ?? subject}
+          </PageLink>
           {" on "}
-          <PageLink to={pathOf("device", device)}>{device_name ?? device}</PageLink>{" "}
+          <PageLink underline="always" to={pathOf("device", device)}>
+            {device_name ?? device}
+          </PageLink>{" "}
           <Verdict verdict={line.verdict} reason={line.reason} />
           {" → "}
-          <PageLink to={pathOf("resource", resource)}>{resource_name ?? resource}</PageLink>
+          <PageLink underline="always" to={pathOf("resource", resource)}>
+            {resource_name ?? resource}
+          </PageLink>
           {ports && line.verdict !== "denied" && <> ({portsText(ports)})</>}
         </Text>
         {!open && line.verdict !== "denied" && (

@@ -95,7 +95,11 @@ function Standing() {
         title={behind === 0 ? "In force everywhere" : `${counted(behind, "agent is", "agents are")} behind`}
       >
         <Text size="sm">
-          The policy is at <PageLink to={`/enforcement/${revision}`}>revision {revision}</PageLink>.{" "}
+          The policy is at{" "}
+          <PageLink underline="always" to={`/enforcement/${revision}`}>
+            revision {revision}
+          </PageLink>
+          .{" "}
           {behind > 0 &&
             "Whoever is not heard ends what it holds when its lease ends; the page of a revision says when at the latest."}
         </Text>

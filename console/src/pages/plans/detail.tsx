@@ -100,8 +100,8 @@ function Made({ plan }: { plan: Plan }) {
     <Stack gap="xs">
       <Text size="sm" c="dimmed">
         Made <Time at={plan.created_at} /> by{" "}
-        {plan.created_by.startsWith("usr_") ? <NamedLink kind="user" id={plan.created_by} /> : plan.created_by} from
-        revision {plan.revision}
+        {plan.created_by.startsWith("usr_") ? <NamedLink within kind="user" id={plan.created_by} /> : plan.created_by}{" "}
+        from revision {plan.revision}
         {plan.prune && ", with prune"}; it can be applied until <Time at={plan.expires_at} both />.
       </Text>
       {plan.applied_at == null && <CommandBlock command={`ostiary admin apply --plan ${plan.hash}`} />}
@@ -115,13 +115,15 @@ function Applied({ plan }: { plan: Plan }) {
     <Alert color="gate" variant="light" icon={<IconCheck />} title="Applied">
       <Text size="sm">
         <Time at={plan.applied_at} /> by{" "}
-        {plan.applied_by?.startsWith("usr_") ? <NamedLink kind="user" id={plan.applied_by} /> : plan.applied_by}
+        {plan.applied_by?.startsWith("usr_") ? <NamedLink within kind="user" id={plan.applied_by} /> : plan.applied_by}
         {plan.applied_revision != null && (
           <>
             {`, as revision ${plan.applied_revision}. `}
-            <PageLink to={`/enforcement/${plan.applied_revision}`}>See who enforces it</PageLink>
+            <PageLink underline="always" to={`/enforcement/${plan.applied_revision}`}>
+              See who enforces it
+            </PageLink>
             {", or "}
-            <PageLink to="/events" search={{ event: plan.applied_revision }}>
+            <PageLink underline="always" to="/events" search={{ event: plan.applied_revision }}>
               its last event
             </PageLink>
             .

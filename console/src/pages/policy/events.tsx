@@ -6,7 +6,7 @@ import { Time } from "~/components/time";
 /** A link to one event of the audit trail. */
 export function EventLink({ position, children }: { position: number; children?: React.ReactNode }) {
   return (
-    <PageLink to="/events" search={{ event: position }}>
+    <PageLink underline="always" to="/events" search={{ event: position }}>
       {children ?? `event ${position}`}
     </PageLink>
   );

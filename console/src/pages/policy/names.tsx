@@ -37,10 +37,14 @@ export const KIND_WORDS: Record<Kind, string> = {
   relay: "Relay",
 };
 
-/** A link with the name of something whose id is known. */
-export function NamedLink({ kind, id }: { kind: Listed; id: string }) {
+/** A link with the name of something whose id is known; `within` a sentence it is underlined. */
+export function NamedLink({ kind, id, within = false }: { kind: Listed; id: string; within?: boolean }) {
   const { label } = useEntry(kind, id);
-  return <PageLink to={pathOf(kind, id)}>{label}</PageLink>;
+  return (
+    <PageLink to={pathOf(kind, id)} underline={within ? "always" : "hover"}>
+      {label}
+    </PageLink>
+  );
 }
 
 /** Who: kind, as a sign with its word, and name. */

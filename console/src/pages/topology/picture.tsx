@@ -54,7 +54,6 @@ export default function Picture({ graph, focus, choose }: PictureProps) {
         edgesFocusable={false}
         elementsSelectable={false}
         preventScrolling={false}
-        proOptions={{ hideAttribution: true }}
       >
         <Controls showInteractive={false} />
       </ReactFlow>
