@@ -69,7 +69,8 @@ class DestinationTests:
         if len(line.waiting) >= PER_CONNECTOR:
             raise RefusedError(Reason.LIMIT_EXCEEDED, f"at most {PER_CONNECTOR} tests of a connector at once")
         number = next(self._numbers)
-        answer = line.waiting[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[DestinationTested] = asyncio.get_running_loop().create_future()
+        line.waiting[number] = answer
         try:
             line.send(TestDestination(number, host, port))
             async with asyncio.timeout(self._deadline_s):
