@@ -34,7 +34,8 @@ class Heartbeat(Message):
 
     A connector also says its pins, the relays that it is attached to, its open flows and tunnels (C5). The controller
     answers each heartbeat with one that echoes ``echo_ms``. ``interval_s``: the controller asks to be sent the next ones so many
-    seconds apart, at most HEARTBEAT_SLOWEST_S; 0: HEARTBEAT_INTERVAL_S.
+    seconds apart, at most HEARTBEAT_SLOWEST_S; 0: HEARTBEAT_INTERVAL_S. ``direct``: where a connector listens itself, at most
+    DIRECT_ADDRESSES_MAX (``protocol.direct``).
     """
 
     TYPE: ClassVar[str] = "heartbeat"
@@ -46,6 +47,7 @@ class Heartbeat(Message):
     flows: int = 0
     tunnels: int = 0
     interval_s: float = 0.0
+    direct: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +262,8 @@ class AuthoriseReply(Message):
     """``token`` (tokens.Authorisation) or ``reason``.
 
     ``names`` are the names of the connectors in it by their ids, for people to read; nothing is decided by them.
+    ``direct``, by their ids too, is where connectors listen themselves (``protocol.direct``): only the pins in the token tell who
+    answers there.
     """
 
     TYPE: ClassVar[str] = "authorised"
@@ -267,6 +271,7 @@ class AuthoriseReply(Message):
     token: str | None = None
     reason: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    direct: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

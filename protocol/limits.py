@@ -110,6 +110,22 @@ QUIET_S: Final = 20.0
 """An association without a datagram for this long may be ended for a new one when there are too many."""
 HALF_OPEN_S: Final = 75.0
 PATH_RACE_DELAY_S: Final = 0.25
+
+# The direct path (direct.py): before a client has proved itself it costs a connector little
+DIRECT_ADDRESSES_MAX: Final = 8
+"""That one connector advertises."""
+DIRECT_TEXT_MAX: Final = 64
+DIRECT_CONNECTIONS_MAX: Final = 4_096
+DIRECT_STRANGERS_MAX: Final = 64
+"""Connections that have proved nothing yet; who finds no place goes by a relay."""
+DIRECT_STRANGERS_PER_ADDRESS: Final = 16
+DIRECT_PROOF_DEADLINE_S: Final = 10.0
+"""From the accepted connection to an accepted proof."""
+DIRECT_HELLO_DEADLINE_S: Final = 5.0
+"""To the first byte."""
+DIRECT_UNPROVEN_BYTES: Final = PROOF_MAX_BYTES + 256 * 1024
+"""What is read of a connection before its proof was accepted."""
+
 DNS_TTL_S: Final = 60
 DNS_NEGATIVE_TTL_S: Final = 10
 SYNTHETIC_RELEASE_S: Final = 600.0

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from controller.agents.authentication import Agent
-from controller.agents.paths import paths_to
+from controller.agents.paths import direct_ways, paths_to
 from controller.agents.presence import Presence
 from controller.domain.evaluate import Explanation, Subject, explain, may_reach, subject_of_device
 from controller.domain.log import Head
@@ -52,7 +52,7 @@ class Answerer:
         except OstiaryError as error:
             return AuthoriseReply(request.id, reason=error.reason.code)
         names: dict[str, str] = {hop.connector.id: hop.connector.name for hop in hops}
-        return AuthoriseReply(request.id, token=token, names=names)
+        return AuthoriseReply(request.id, token=token, names=names, direct=direct_ways(self._presence, hops))
 
     def access(self, agent: Agent, request: AccessTokenRequest, now: float) -> AccessTokenReply:
         """An access token for a connector, bound to the device's registered key and to no other (C15, T-38)."""

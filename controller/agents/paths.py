@@ -8,7 +8,7 @@ before it is named, so that what it says of itself in heartbeats is for people.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Final
 
@@ -37,6 +37,12 @@ def paths_to(
     ways = [list(_hops(state, presence, connector, device, now)) for connector in enrolled]
     rounds = zip_longest(*(hops for hops in ways if hops))
     return tuple(hop for one in rounds for hop in one if hop is not None)[:PATHS_MAX]
+
+
+def direct_ways(presence: Presence, hops: Iterable[Hop]) -> Mapping[str, tuple[str, ...]]:
+    """Returns where the connectors of ``hops`` listen themselves, as far as any does, by their ids."""
+    lines = (presence.connector(connector) for connector in dict.fromkeys(hop.connector.id for hop in hops))
+    return {line.agent: line.direct for line in lines if line is not None and line.direct}
 
 
 def _rank(presence: Presence, connector: Connector, device: DeviceId) -> tuple[bool, int, bytes]:

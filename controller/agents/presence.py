@@ -11,6 +11,7 @@ from typing import Final
 
 from controller.publish import AgentKind
 from protocol.control import Heartbeat, Hello
+from protocol.direct import parse_all_untrusted
 from protocol.errors import RemoteError
 from protocol.ids import ConnectorHash, ConnectorId, RelayId, SpkiPin
 from protocol.limits import AGENT_STALL_S
@@ -40,6 +41,8 @@ class AgentPresence:
     tunnels: int = 0
     address: str | None = None
     """Where its connection comes from."""
+    direct: tuple[str, ...] = ()
+    """A connector's: where it listens itself (``protocol.direct``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Presence:
             relays=heartbeat.relays[:RELAYS_MAX],
             flows=max(0, heartbeat.flows),
             tunnels=max(0, heartbeat.tunnels),
+            direct=_direct(line, heartbeat),
         )
 
     def left(self, agent: str) -> None:
@@ -156,6 +160,15 @@ def _pin(said: SpkiPin | None) -> SpkiPin | None:
         return None if said is None else parse_pin_untrusted(said)
     except RemoteError:
         return None
+
+
+def _direct(line: AgentPresence, heartbeat: Heartbeat) -> tuple[str, ...]:
+    """What can be read of it, in one form; nearly always it is what was said before."""
+    if line.kind is not AgentKind.CONNECTOR or not heartbeat.direct:
+        return ()
+    if heartbeat.direct == line.direct:
+        return line.direct
+    return tuple(str(address) for address in parse_all_untrusted(heartbeat.direct))
 
 
 def _text(said: str) -> str:

@@ -170,6 +170,7 @@ def _text(line: AgentPresence) -> str:
             "flows": line.flows,
             "tunnels": line.tunnels,
             "address": line.address,
+            "direct": line.direct,
         },
         separators=(",", ":"),
     )
@@ -191,6 +192,8 @@ def _line(agent: str, text: str) -> AgentPresence:
         flows=said["flows"],
         tunnels=said["tunnels"],
         address=said["address"],
+        # A replica of the version before does not say it.
+        direct=tuple(said.get("direct", ())),
     )
 
 

@@ -2,7 +2,7 @@
 
 from policy_world import PIN, START, World, fresh_key
 
-from controller.agents.paths import PATHS_MAX, paths_to
+from controller.agents.paths import PATHS_MAX, direct_ways, paths_to
 from controller.agents.presence import Presence
 from controller.domain.commands_connector_keys import AnnounceConnectorKey, RotateConnectorKey
 from controller.publish import AgentKind, Hop
@@ -158,3 +158,25 @@ def test_f23_pins_are_those_that_the_connector_has_proven_whatever_it_says() -> 
     assert site.hops()[0].pins == (PIN, OTHER_PIN)
     site.world.do(RotateConnectorKey(connector, key, int(NOW)))
     assert site.hops()[0].pins == (OTHER_PIN, PIN)
+
+
+def test_where_a_connector_listens_itself_is_handed_out_with_its_paths() -> None:
+    site = Site()
+    connector, quiet = site.world.connector(site.network), site.world.connector(site.network)
+    relay = site.world.relay()
+    site.attached(connector, relay)
+    site.attached(quiet, relay)
+    said = ("10.0.0.5:7443", "127.0.0.1:7443", "office.example:1", "[FD00::5]:7443")
+    site.presence.heard(connector, Heartbeat(START * 1000, relays=(relay,), direct=said), NOW)
+    assert direct_ways(site.presence, site.hops()) == {connector: ("10.0.0.5:7443", "[fd00::5]:7443")}
+    site.presence.heard(connector, Heartbeat(START * 1000, relays=(relay,)), NOW)
+    assert direct_ways(site.presence, site.hops()) == {}
+
+
+def test_t17_a_client_advertises_no_address() -> None:
+    site = Site()
+    site.presence.arrived(DEVICE, AgentKind.CLIENT, Hello(1, "x", START * 1000), NOW)
+    site.presence.heard(DEVICE, Heartbeat(START * 1000, direct=("10.0.0.5:7443",)), NOW)
+    line = site.presence.agent(DEVICE)
+    assert line is not None
+    assert line.direct == ()
