@@ -13,7 +13,9 @@ from weakref import WeakSet
 
 import structlog
 
+from connector.announcing import announce
 from connector.destination_tests import DestinationTests
+from connector.direct import DirectListener
 from connector.enforcer import Enforcer
 from connector.identity import Identity, forget_config, load_config, load_floor, save_config, save_keys
 from connector.live_flows import exchange_live_flows
@@ -52,7 +54,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.controller_clock import ControllerClock, boot_seconds
 from runtime.controllers import load_controllers
 from runtime.files import StateDir
-from runtime.leg import Leg
+from runtime.leg_protocol import LegLike
 from runtime.lifecycle import Lifecycle
 from runtime.record_reporter import Reporter
 from runtime.tasks import TaskScope
@@ -105,6 +107,7 @@ class Daemon:
         self.rotation = KeyRotation(self, self.link, state, self.clock, every_days=settings.key_rotation_days)
         self._made: WeakSet[TunnelPeer] = WeakSet()
         """All ends of tunnels, parked ones included."""
+        self.direct = DirectListener(settings, host=self, keeper=self.enforcer.keeper, clock=self.clock)
         self.reporter = Reporter(self.enforcer.records, self.link, on_progress=self._progress.set)
         self._tests = DestinationTests(self.enforcer.keeper, self.resolver, self.clock, self._scope, self.link.send)
 
@@ -122,34 +125,22 @@ class Daemon:
     async def run(self, lifecycle: Lifecycle) -> None:
         """Serves until ``lifecycle.stop``; then drains."""
         self._load_stored_config()
+        self.direct.open()
         async with self._scope, self._flow_scope:
             self._scope.spawn_supervised(self.link.run, name="link")
             self._scope.spawn_supervised(self._tick, name="tick")
             self._scope.spawn_supervised(self.reporter.run, name="records")
             self._scope.spawn_supervised(self.rotation.run, name="rotation")
-            self._scope.spawn(self._announce(lifecycle), name="announce")
+            self._scope.spawn(self.direct.run(), name="direct")
+            relays = lambda: len(self.uplinks.attached)  # noqa: E731 - looked up anew each time
+            self._scope.spawn(announce(lifecycle, lambda: self.ready, relays), name="announce")
             await lifecycle.stop.wait()
             await self._drain(lifecycle)
 
-    async def _announce(self, lifecycle: Lifecycle) -> None:
-        """Tells systemd READY when clients can come, not before; and how many relays they can come through."""
-        shown = ""
-        told = False
-        while not self.draining:
-            ready = self.ready
-            text = f"{len(self.uplinks.attached)} relays" if ready else "waiting for a config and a relay"
-            if ready and not told:
-                lifecycle.ready(text)
-                told = True
-            elif text != shown:
-                lifecycle.status(text)
-            shown = text
-            await asyncio.sleep(TICK_S)
-
     # PeerHost
 
-    def make_peer(self, leg: Leg, relay: RelayId) -> TunnelPeer:
-        """Makes the connector's end of a tunnel over a leg that is about to be parked."""
+    def make_peer(self, leg: LegLike, relay: RelayId | None) -> TunnelPeer:
+        """Makes the connector's end of a tunnel: over a leg that is about to be parked, or over a client's own connection."""
         self._next_number += 1
         peer = TunnelPeer(
             number=self._next_number,
@@ -235,6 +226,7 @@ class Daemon:
             relays=() if self.draining else self.uplinks.attached,
             flows=len(self.enforcer.flows),
             tunnels=sum(1 for peer in self.peers.values() if peer.admitted is not None),
+            direct=self.direct.told,
         )
 
     def _on_connected(self, welcome: Welcome) -> None:
@@ -369,6 +361,7 @@ class Daemon:
     async def _drain(self, lifecycle: Lifecycle) -> None:
         """Takes nothing new, lets what is open go on for a while, says goodbye (F-2)."""
         self.draining = True
+        self.direct.close()
         lifecycle.status("draining")
         self.link.send(self._heartbeat(round(self.clock.base.wall() * 1000), None))
         self.uplinks.apply(())

@@ -56,6 +56,10 @@ def collect(daemon: Daemon) -> Iterable[Metric]:
     yield gauge("ostiary_connector_relays", "Relays of the config.", len(uplinks))
     yield gauge("ostiary_connector_relays_attached", "Relays attached to.", sum(uplink.attached for uplink in uplinks))
     yield gauge("ostiary_connector_legs_parked", "Idle legs.", sum(uplink.parked for uplink in uplinks))
+    doorway = daemon.direct.doorway
+    yield gauge("ostiary_connector_direct_connections", "Connections without a relay.", doorway.connections)
+    yield gauge("ostiary_connector_direct_strangers", "Those without a proof so far.", doorway.strangers)
+    yield counter("ostiary_connector_direct_refused_total", "Connections without a relay dropped.", doorway.refused)
     yield gauge("ostiary_connector_controller_connected", "1: connected.", float(link.connected))
     yield gauge(
         "ostiary_connector_controller_heard_seconds",

@@ -53,8 +53,8 @@ class TunnelPeer:
 
     Args:
         number: unique in this process.
-        leg: dialled to a relay's LEG_PATH; parked until a client is paired with it.
-        relay: that relay.
+        leg: dialled to a relay's LEG_PATH; parked until a client is paired with it. Or a client's own connection.
+        relay: that relay; None for a client's own connection.
         trust: our certificate, and whose tokens count.
         enforcer: decides.
         server: serves what was decided.
@@ -86,6 +86,8 @@ class TunnelPeer:
         self._early_count = 0
         """Streams opened so far; before the proof it is bounded."""
         self._ended = asyncio.Event()
+        self.settled = asyncio.Event()
+        """The first proof was accepted, or there will be none."""
         self._deadline: asyncio.TimerHandle | None = None
         self.key_pem = trust.key_pem
         """Whose certificate this tunnel shows."""
@@ -139,6 +141,7 @@ class TunnelPeer:
         if self.admitted is not None:
             _log.info("tunnel.closed", tunnel=self.number, relay=self.relay, reason=reason.code)
         self._ended.set()
+        self.settled.set()
 
     def close(self, reason: Reason) -> None:
         """Ends the tunnel and all its flows with ``reason``."""
@@ -222,6 +225,7 @@ class TunnelPeer:
             return
         if self._deadline is not None:
             self._deadline.cancel()
+        self.settled.set()
         _log.info("tunnel.opened", tunnel=self.number, relay=self.relay, device=admitted.peer.device)
         while self._early and self._tunnel.lost is None:
             early, header = self._early.popleft()

@@ -38,6 +38,11 @@ def render_status(answer: Mapping[str, Any]) -> None:
     if answer["problem"]:
         problem = answer["problem"]
         print_lines(f"problem     {problem['sentence']} ({problem['detail']})", f"            {problem['next']}")
+    # A connector of the version before does not say it.
+    direct = answer.get("direct")
+    if direct and direct["addresses"]:
+        counts = f"{direct['connections']} connections, {direct['refused']} refused"
+        print_lines(f"direct      listens at {', '.join(direct['addresses'])}; {counts}")
     print_lines(f"resolvers   {', '.join(answer['resolvers']) or 'none'}")
     print_lines(
         f"flows       {answer['flows']} open, {_size(answer['bytes_up'])} up, {_size(answer['bytes_down'])} down"
@@ -51,7 +56,7 @@ def render_status(answer: Mapping[str, Any]) -> None:
     if answer["tunnels"]:
         print_lines("")
         rows = [
-            [item["device"], item["user"], item["relay"], item["streams"], _ms(item["rtt_ms"])]
+            [item["device"], item["user"], item["relay"] or "direct", item["streams"], _ms(item["rtt_ms"])]
             for item in answer["tunnels"]
         ]
         print_table(["DEVICE", "USER", "RELAY", "STREAMS", "RTT"], rows)

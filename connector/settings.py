@@ -5,8 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import LocalError
-from protocol.limits import PARKED_LEGS_DEFAULT, PARKED_LEGS_MAX, UDP_IDLE_MAX_S, UDP_IDLE_MIN_S, UDP_IDLE_S
+from protocol.acl.model import IPAddress
+from protocol.direct import DirectAddress, parse_direct_untrusted
+from protocol.errors import LocalError, RemoteProtocolError
+from protocol.limits import (
+    DIRECT_ADDRESSES_MAX,
+    PARKED_LEGS_DEFAULT,
+    PARKED_LEGS_MAX,
+    UDP_IDLE_MAX_S,
+    UDP_IDLE_MIN_S,
+    UDP_IDLE_S,
+)
 from protocol.reasons import Reason
 from runtime import upstream_proxy as proxies
 from runtime.metrics import HELP as METRICS_HELP
@@ -59,6 +68,20 @@ class Settings:
     )
     upstream_proxy: str | None = field(default=None, metadata={"help": proxies.HELP})
     upstream_proxy_login_file: Path | None = field(default=None, metadata={"help": proxies.LOGIN_FILE_HELP})
+    direct_listen: str | None = field(
+        default=None,
+        metadata={
+            "help": "Listen here for clients that can reach this host without a relay: ADDRESS:PORT ([ADDRESS]:PORT for "
+            "IPv6); 0.0.0.0 or [::] is every address. Default: do not listen."
+        },
+    )
+    direct_addresses: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "Where clients find that listener, ADDRESS:PORT each, for example behind a port forwarding. "
+            "Default: direct_listen, or every address of this host when that is a wildcard."
+        },
+    )
     metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
     log_level: str = field(
         default="info", metadata={"help": "How much is logged.", "choices": ("debug", "info", "warning", "error")}
@@ -68,6 +91,21 @@ class Settings:
     def __post_init__(self) -> None:
         for text in self.resolvers:
             _parse_resolver(text)
+        if self.direct_addresses and self.direct_listen is None:
+            raise LocalError(Reason.CONFIG_INVALID, "direct_addresses: there is no direct_listen")
+        if len(self.direct_addresses) > DIRECT_ADDRESSES_MAX:
+            raise LocalError(Reason.CONFIG_INVALID, f"direct_addresses: more than {DIRECT_ADDRESSES_MAX}")
+        _ = self.direct_address, self.advertised
+
+    @property
+    def direct_address(self) -> tuple[IPAddress, int] | None:
+        """``direct_listen`` as address and port."""
+        return None if self.direct_listen is None else _parse_listen(self.direct_listen)
+
+    @property
+    def advertised(self) -> tuple[DirectAddress, ...]:
+        """``direct_addresses`` as addresses."""
+        return tuple(_parse_advertised(text) for text in self.direct_addresses)
 
     @property
     def resolver_addresses(self) -> list[tuple[str, int]]:
@@ -78,6 +116,26 @@ class Settings:
     def socket_path(self) -> Path:
         """Where the daemon answers its commands."""
         return self.runtime_dir / SOCKET_NAME
+
+
+def _parse_listen(text: str) -> tuple[IPAddress, int]:
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+        number = int(port) if port.isascii() and port.isdigit() else -1
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 65535 or bracketed != (address.version == 6):
+        raise LocalError(Reason.CONFIG_INVALID, f"direct_listen: {text!r} is not ADDRESS:PORT or [ADDRESS]:PORT")
+    return address, number
+
+
+def _parse_advertised(text: str) -> DirectAddress:
+    try:
+        return parse_direct_untrusted(text)
+    except RemoteProtocolError as exc:
+        raise LocalError(Reason.CONFIG_INVALID, f"direct_addresses: {text!r}: {exc.detail}") from exc
 
 
 def _parse_resolver(text: str) -> tuple[str, int]:

@@ -87,6 +87,12 @@ def describe(daemon: Daemon) -> dict[str, Any]:
             for peer in daemon.peers.values()
             if peer.admitted is not None
         ],
+        "direct": {
+            "addresses": list(daemon.direct.told),
+            "connections": daemon.direct.doorway.connections,
+            "strangers": daemon.direct.doorway.strangers,
+            "refused": daemon.direct.doorway.refused,
+        },
         "flows": len(enforcer.flows),
         "bytes_up": enforcer.bytes_up,
         "bytes_down": enforcer.bytes_down,

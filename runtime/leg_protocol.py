@@ -113,7 +113,7 @@ class Leg(asyncio.BufferedProtocol):
         """What came before there was a receiver; reading is paused as soon as there is something."""
         self._receiver_full = False
         self._reading_paused = False
-        self._buffer = _shared_buffer()
+        self._buffer = shared_buffer()
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -360,7 +360,7 @@ def tune_socket(transport: asyncio.BaseTransport) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
 
 
-def _shared_buffer() -> memoryview:
+def shared_buffer() -> memoryview:
     """One read buffer per thread: a loop fills and empties it within one callback, so legs never overlap in it."""
     buffer: memoryview | None = getattr(_thread, "buffer", None)
     if buffer is None:
