@@ -127,15 +127,22 @@ def _tunnels(result: Result, now: float) -> list[str]:
     rows = []
     for item in _list(result, "tunnels"):
         name = item.get("connector_name") or item.get("network_name") or item.get("connector") or "?"
-        relay = item.get("relay_name") or item.get("relay")
         text = f"up{for_how_long(item.get('since'), now)}"
         if isinstance(item.get("rtt_ms"), int | float):
             text += f", {item['rtt_ms']:.0f} ms"
         text += f", {_count(item.get('flows', 0), 'flow')}"
         if item.get("access_expires"):
             text += f", access renewed {until(item['access_expires'], now)}"
-        rows.append((f"{name} via {relay}" if relay else str(name), text))
+        rows.append((f"{name}{_by(item)}", text))
     return ["tunnels", *aligned(rows)] if rows else []
+
+
+def _by(item: Result) -> str:
+    """Which way the tunnel goes."""
+    if item.get("direct"):
+        return f", direct at {item['direct']}"
+    relay = item.get("relay_name") or item.get("relay")
+    return f" via {relay}" if relay else ""
 
 
 def _connections(result: Result, now: float) -> list[str]:
@@ -228,8 +235,9 @@ def explain(result: Result, now: float) -> list[str]:
         rows.append(("grants", _joined(result["grants"])))
     path = _dict(result, "path")
     if path.get("connector"):
-        relay = path.get("relay_name") or path.get("relay")
-        rows.append(("path", f"{path.get('connector_name') or path['connector']}" + (f" via {relay}" if relay else "")))
+        rows.append(("path", f"{path.get('connector_name') or path['connector']}{_by(path)}"))
+        for where, code in _dict(path, "direct_failures").items():
+            rows.append(("not direct", f"{where}: {code}"))
     if result.get("revision"):
         source = "your policy" if result.get("source") == "snapshot" else "the controller's answer"
         rows.append(("decided by", f"{source}, revision {result['revision']}"))

@@ -1,5 +1,5 @@
 """Racing the paths to a remote network: the next one starts PATH_RACE_DELAY_S after the one before, the first that is
-complete wins (faults F-1, F-4).
+complete wins (faults F-1, F-4). Direct ways all start at once, PATH_RACE_DELAY_S before the first relay.
 
 The order is the controller's (best first), but paths that failed a moment ago come last, and the second attempt takes
 another relay *and* another connector when there is one: what broke the first is then not in its way.
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from client.core.direct import DirectMemory, DirectPath, Way
 from protocol.ids import ConnectorId, NetworkId, RelayId
 from protocol.limits import PATH_RACE_DELAY_S
 from protocol.reasons import Reason
@@ -31,6 +32,8 @@ class PathMemory:
     def __init__(self) -> None:
         self._failed: dict[PathKey, float] = {}
         self._named: dict[NetworkId, tuple[Path, ...]] = {}
+        self.direct = DirectMemory()
+        """Ways without a relay; they have a memory of their own."""
         self.relay_names: set[str] = set()
         """FQDNs of relays that were ever named."""
 
@@ -55,13 +58,19 @@ class PathMemory:
     def __iter__(self) -> Iterator[Path]:
         return (path for paths in self._named.values() for path in paths)
 
-    def failed(self, path: Path, now: float) -> None:
+    def failed(self, path: Way, now: float, reason: Reason = Reason.TUNNEL_LOST) -> None:
         """Remembers a failure."""
+        if isinstance(path, DirectPath):
+            self.direct.failed(path, now, reason)
+            return
         self._failed = {key: until for key, until in self._failed.items() if until > now}
         self._failed[path_key(path)] = now + PENALTY_S
 
-    def succeeded(self, path: Path) -> None:
+    def succeeded(self, path: Way) -> None:
         """Forgets earlier failures."""
+        if isinstance(path, DirectPath):
+            self.direct.succeeded(path)
+            return
         self._failed.pop(path_key(path), None)
 
     def order(self, paths: Sequence[Path], now: float) -> tuple[Path, ...]:
@@ -88,21 +97,21 @@ def _spread(paths: list[Path]) -> list[Path]:
 class StartPath:
     """Begin to open a tunnel over this path."""
 
-    path: Path
+    path: Way
 
 
 @dataclass(frozen=True, slots=True)
 class CancelPath:
     """Another path was faster, or the time is over: stop this attempt."""
 
-    path: Path
+    path: Way
 
 
 @dataclass(frozen=True, slots=True)
 class PathWon:
     """This path is complete; the race is over."""
 
-    path: Path
+    path: Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +139,14 @@ _TELLING: Final = (
 class PathRace:
     """One race. Call ``next_command`` until None after every input; call ``tick`` at ``deadline``."""
 
-    def __init__(self, paths: Sequence[Path], now: float, *, deadline_s: float) -> None:
+    def __init__(
+        self, paths: Sequence[Path], now: float, *, deadline_s: float, direct: Sequence[DirectPath] = ()
+    ) -> None:
         self._waiting = list(paths)
-        self._running: list[Path] = []
+        self._running: list[Way] = list(direct)
         self._failures: list[Reason] = []
-        self._commands: list[PathCommand] = []
-        self._next_start = now
+        self._commands: list[PathCommand] = [StartPath(path) for path in direct]
+        self._next_start = now + PATH_RACE_DELAY_S if direct else now
         self._end = now + deadline_s
         self._over = False
         self._advance(now)
@@ -149,7 +160,7 @@ class PathRace:
         """Returns what to do next."""
         return self._commands.pop(0) if self._commands else None
 
-    def succeeded(self, path: Path) -> None:
+    def succeeded(self, path: Way) -> None:
         """The tunnel over ``path`` is complete: inner TLS verified, proof accepted."""
         if self._over:
             self._commands.append(CancelPath(path))
@@ -158,12 +169,19 @@ class PathRace:
         self._running.remove(path)
         self._commands += [PathWon(path), *(CancelPath(other) for other in self._running)]
 
-    def failed(self, path: Path, reason: Reason, now: float) -> None:
-        """The attempt over ``path`` failed: the next one starts at once."""
+    def failed(self, path: Way, reason: Reason, now: float) -> None:
+        """The attempt over ``path`` failed: the next one starts at once, unless a direct way may still be the first.
+
+        What went wrong at an address that only this host may not reach is no word about the connector: not even a wrong key
+        there is what the user should hear.
+        """
         if self._over:
             return
         self._running.remove(path)
-        self._failures.append(reason)
+        if not isinstance(path, DirectPath):
+            self._failures.append(reason)
+        elif self._running:
+            return
         self._next_start = now
         self._advance(now)
 

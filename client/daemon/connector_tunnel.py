@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client.core.direct import DirectPath, Way, describe
 from client.daemon.opening import Opened, Opening, begin
 from protocol.acl.decide import decide
 from protocol.acl.match import AclIndex
@@ -18,7 +19,7 @@ from protocol.limits import PROOF_DEADLINE_S
 from protocol.pop import prove, transcript
 from protocol.reasons import Reason, reason_from_code
 from protocol.streams import FrameReader, Proof, StreamHeader, answer_reader, encode_proof, parse_answer_untrusted
-from protocol.tokens.claims import Access, Path
+from protocol.tokens.claims import Access
 from runtime.tunnel import Tunnel, TunnelStream
 
 DOUBT_AFTER_S: Final = 1.0
@@ -51,13 +52,13 @@ class ConnectorTunnel:
         network: the remote network that it was made for.
         key: the device's key.
         since: monotonic seconds.
-        local: this host's address on the way to the relay, if it is known.
+        local: this host's address on the way to relay or connector, if it is known.
     """
 
     def __init__(
         self,
         tunnel: Tunnel,
-        path: Path,
+        path: Way,
         network: NetworkId,
         key: ec.EllipticCurvePrivateKey,
         *,
@@ -84,6 +85,11 @@ class ConnectorTunnel:
     def usable(self) -> bool:
         """New streams may be opened."""
         return self.tunnel.lost is None and self.tunnel.gone_away is None
+
+    @property
+    def direct(self) -> bool:
+        """There is no relay in between."""
+        return isinstance(self.path, DirectPath)
 
     def permits(self, request: Request, wall: float) -> bool:
         """Whether the token on this tunnel is alive and lets ``request`` through."""
@@ -170,7 +176,7 @@ class ConnectorTunnel:
             await self.tunnel.probe(deadline_s)
         except RemoteError as error:
             # Silent: a dead leg shows only so, before the keepalive notices.
-            _log.warning("tunnel.silent", connector=self.path.connector, relay=self.path.relay)
+            _log.warning("tunnel.silent", connector=self.path.connector, path=describe(self.path))
             self.tunnel.close(error.reason)
             raise RemoteError(Reason.TUNNEL_LOST, "the tunnel had died silently") from error
 

@@ -36,6 +36,7 @@ from protocol.control import (
 )
 from protocol.control_keys import KeysChanged
 from protocol.control_requests import AccessRequests, AskedFor, ListRequests, RequestAccess, WithdrawRequest
+from protocol.direct import DirectAddress, parse_all_untrusted
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.ids import ConnectorId, ResourceId, Revision
 from protocol.reasons import Reason, reason_from_code
@@ -114,6 +115,8 @@ class ControlLink:
         self.identity = identity
         self.relay_context = controller.relay_context()
         self.connector_names: dict[ConnectorId, str] = {}
+        self.direct: dict[ConnectorId, tuple[DirectAddress, ...]] = {}
+        """Where connectors listen themselves, as the last authorisations that named them said."""
         """Of those that were in an authorisation, for people to read."""
         self.last_contact = clock.monotonic()
         """When the controller was last heard, or when this link began to look for it (C24)."""
@@ -191,6 +194,8 @@ class ControlLink:
         if found.resource != resource:
             raise RemoteProtocolError("the authorisation is for another resource")
         known = {path.connector for path in found.paths}
+        for path in found.paths:
+            self.direct[path.connector] = parse_all_untrusted(reply.direct.get(path.connector, ()))
         self.connector_names |= {ConnectorId(con): name[:NAME_MAX] for con, name in reply.names.items() if con in known}
         return found
 

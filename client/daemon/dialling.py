@@ -11,13 +11,14 @@ tunnel, are begun again, and find the path that won.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client.core.direct import DirectPath, Way, describe
 from client.core.paths import CancelPath, PathMemory, PathRace, PathWon, RaceLost, StartPath
 from client.daemon.connector_tunnel import ConnectorTunnel
 from client.daemon.relay_lines import RelayDialler, RelayLines, RelayName
@@ -28,7 +29,8 @@ from protocol.reasons import Reason
 from protocol.tls import TunnelTls
 from protocol.tokens.claims import Access, Authorisation, Path
 from runtime.clock import Clock
-from runtime.leg import Leg
+from runtime.direct_leg import dial_direct
+from runtime.leg_protocol import LegLike
 from runtime.tasks import TaskScope
 from runtime.tunnel import Tunnel
 
@@ -46,7 +48,7 @@ class DialContext:
     relays: RelayDialler
     key: ec.EllipticCurvePrivateKey
     clock: Clock
-    access: Callable[[Path], Awaitable[Access]]
+    access: Callable[[Way], Awaitable[Access]]
     """Gives an access token that is worth using on a path, from the book or from the controller."""
     on_lost: Callable[[ConnectorTunnel, Reason], None]
     on_gone_away: Callable[[ConnectorTunnel, Reason], None]
@@ -62,7 +64,7 @@ class Dialling:
         self._memory = memory
         self._parts = parts
         self._early: ConnectorTunnel | None = None
-        self._outcomes: deque[tuple[Path, ConnectorTunnel | OstiaryError]] = deque()
+        self._outcomes: deque[tuple[Way, ConnectorTunnel | OstiaryError]] = deque()
         self._wake = asyncio.Event()
 
     async def run(self, authorise: Awaitable[Authorisation], likely: RelayName | None = None) -> ConnectorTunnel:
@@ -81,7 +83,9 @@ class Dialling:
                 if likely is not None:
                     lines.begin(likely)
                 try:
-                    winner = await self._race(await authorise, lines)
+                    paths = (await authorise).paths
+                    direct = self._memory.direct.candidates(paths, self._parts.clock.monotonic())
+                    winner = await self._race(paths, direct, lines)
                 finally:
                     lines.close()
         except BaseException as error:
@@ -94,10 +98,19 @@ class Dialling:
         self._offer(winner)
         return winner
 
-    async def _race(self, authorisation: Authorisation, lines: RelayLines) -> ConnectorTunnel:
+    async def improve(self, direct: Sequence[DirectPath]) -> ConnectorTunnel:
+        """Races direct ways only, beside a tunnel that goes by a relay; ``current`` is not for waiting on then.
+
+        Raises:
+            RefusedError: none of them works.
+        """
+        async with TaskScope("improving") as scope:
+            return await self._race((), direct, RelayLines(self._parts.relays, scope))
+
+    async def _race(self, paths: Sequence[Path], direct: Sequence[DirectPath], lines: RelayLines) -> ConnectorTunnel:
         clock = self._parts.clock
-        paths = self._memory.order(authorisation.paths, clock.monotonic())
-        race = PathRace(paths, clock.monotonic(), deadline_s=RACE_DEADLINE_S)
+        ordered = self._memory.order(paths, clock.monotonic())
+        race = PathRace(ordered, clock.monotonic(), deadline_s=RACE_DEADLINE_S, direct=direct)
         made: dict[int, ConnectorTunnel] = {}
         winner: ConnectorTunnel | None = None
         try:
@@ -107,7 +120,7 @@ class Dialling:
                     while (command := race.next_command()) is not None:
                         match command:
                             case StartPath(path):
-                                tasks[id(path)] = scope.spawn(self._attempt(path, lines), name=f"path-{path.relay}")
+                                tasks[id(path)] = scope.spawn(self._attempt(path, lines), name=describe(path))
                             case CancelPath(path):
                                 tasks[id(path)].cancel()
                             case PathWon(path):
@@ -140,11 +153,11 @@ class Dialling:
                 self._memory.succeeded(path)
                 race.succeeded(path)
             else:
-                self._memory.failed(path, clock.monotonic())
+                self._memory.failed(path, clock.monotonic(), outcome.reason)
                 race.failed(path, outcome.reason, clock.monotonic())
         race.tick(clock.monotonic())
 
-    async def _attempt(self, path: Path, lines: RelayLines) -> None:
+    async def _attempt(self, path: Way, lines: RelayLines) -> None:
         """One path, to its end; the outcome is queued. A cancelled attempt leaves nothing open."""
         outcome: ConnectorTunnel | OstiaryError
         try:
@@ -152,7 +165,7 @@ class Dialling:
         except OstiaryError as error:
             _log.info(
                 "path.failed",
-                relay=path.relay,
+                path=describe(path),
                 connector=path.connector,
                 reason=error.reason.code,
                 detail=error.detail,
@@ -161,23 +174,26 @@ class Dialling:
         self._outcomes.append((path, outcome))
         self._wake.set()
 
-    async def _connect(self, path: Path, lines: RelayLines) -> ConnectorTunnel:
+    async def _connect(self, path: Way, lines: RelayLines) -> ConnectorTunnel:
         parts = self._parts
         link: ConnectorTunnel | None = None
         async with TaskScope("access") as scope:
             # The controller is asked while the relay is dialled.
             asked = scope.spawn(_settled(parts.access(path)), name="access")
-            tunnel, local = await _meet(
-                path,
-                lines,
-                lambda leg, tls: Tunnel.client(
+
+            def make(leg: LegLike, tls: TunnelTls) -> Tunnel:
+                return Tunnel.client(
                     leg,
                     tls,
                     parts.clock,
                     on_lost=lambda reason: parts.on_lost(link, reason) if link is not None else None,
                     on_gone_away=lambda reason: parts.on_gone_away(link, reason) if link is not None else None,
-                ),
-            )
+                )
+
+            if isinstance(path, DirectPath):
+                tunnel, local = await _meet_directly(path, parts.relays.mark, make)
+            else:
+                tunnel, local = await _meet(path, lines, make)
             try:
                 access = _granted(await asked)
                 link = ConnectorTunnel(
@@ -208,7 +224,22 @@ class Dialling:
         self.current.set_result(link)
 
 
-async def _meet(path: Path, lines: RelayLines, make: Callable[[Leg, TunnelTls], Tunnel]) -> tuple[Tunnel, str | None]:
+async def _meet_directly(
+    path: DirectPath, mark: int | None, make: Callable[[LegLike, TunnelTls], Tunnel]
+) -> tuple[Tunnel, str | None]:
+    """Returns a tunnel after its handshake, and our own address on the way. Nothing but a ClientHello goes to who has no pin."""
+    leg = await dial_direct(path.where, mark=mark, deadline_s=HANDSHAKE_DEADLINE_S)
+    local = leg.local_address
+    tls = TunnelTls.client(path.pins)
+    tls.start()
+    tunnel = make(leg, tls)
+    await tunnel.handshake(HANDSHAKE_DEADLINE_S)
+    return tunnel, local
+
+
+async def _meet(
+    path: Path, lines: RelayLines, make: Callable[[LegLike, TunnelTls], Tunnel]
+) -> tuple[Tunnel, str | None]:
     """Returns a tunnel after its handshake, and our own address on the way.
 
     The relay may hold legs of a connector that has moved and not said so: only their use tells. Each that is used up so is

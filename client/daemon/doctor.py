@@ -81,7 +81,7 @@ class Doctor:
             if found.reason is not None:
                 raise RemoteError(found.reason, found.detail)
             name = self._reach.connector_name(found.connector) or found.connector
-            return f"{name} answers through {found.relay} in {(found.rtt_s or 0) * 1000:.0f} ms."
+            return f"{name} answers {found.way} in {(found.rtt_s or 0) * 1000:.0f} ms."
 
         return await _check(f"network {self._reach.network_name(network)}", reach)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from client.core.classify import Target
+from client.core.direct import DirectPath, Way
 from client.daemon.connector_tunnel import ConnectorTunnel
 from client.daemon.doctor import is_down
 from client.daemon.gateway import Gateway
@@ -95,8 +96,7 @@ class Pinger:
             await self._controller(steps)
             tunnel = await steps.timed("tunnel", self._tunnel(target.entry), self._says_tunnel)
             name = self._name(tunnel)
-            fqdn, port = tunnel.path.fqdn, tunnel.path.port
-            await steps.timed("relay", self._relay(fqdn, port), lambda *_: f"{fqdn}:{port} answers")
+            await self._between(tunnel.path, steps)
             await steps.timed("connector", tunnel.tunnel.probe(PROBE_S), lambda *_: f"{name} answers by the tunnel")
             if target.transport is Transport.TCP:
                 accepts = f"accepts connections on port {target.port}, as {name} sees it"
@@ -131,6 +131,14 @@ class Pinger:
         tunnel = await tunnels.reach(entry)
         await asyncio.shield(tunnel.proven)
         return tunnel
+
+    async def _between(self, way: Way, steps: "_Steps") -> None:
+        """The relay, or that there is none."""
+        if isinstance(way, DirectPath):
+            await steps.add(_step("direct", f"at {way.where}, without a relay"))
+            return
+        fqdn, port = way.fqdn, way.port
+        await steps.timed("relay", self._relay(fqdn, port), lambda *_: f"{fqdn}:{port} answers")
 
     async def _relay(self, fqdn: str, port: int) -> None:
         """A TCP handshake with the relay, beside the tunnel: how far it is. It is closed at once."""

@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final
 
+from client.core.direct import DirectPath, way_body
 from client.daemon.connector_tunnel import ConnectorTunnel
 from client.daemon.control import ControlLink
 from client.daemon.gateway import Gateway
@@ -47,9 +48,10 @@ class Checked:
         return None if self.tunnel is None else self.tunnel.path.connector
 
     @property
-    def relay(self) -> str:
-        """By which relay."""
-        return "" if self.tunnel is None else self.tunnel.path.fqdn
+    def way(self) -> str:
+        """Through which relay, or at which address, in words."""
+        path = None if self.tunnel is None else self.tunnel.path
+        return f"directly at {path.where}" if isinstance(path, DirectPath) else f"through {path.fqdn}" if path else ""
 
 
 class Reach:
@@ -219,6 +221,6 @@ class Reach:
             "state": "reachable",
             "connector": known.connector,
             "connector_name": self.connector_name(known.connector),
-            "relay_name": known.relay,
+            **({} if known.tunnel is None else way_body(known.tunnel.path)),
             "rtt_ms": None if known.rtt_s is None else round(known.rtt_s * 1000, 1),
         }

@@ -6,6 +6,7 @@ from dataclasses import replace
 from heapq import nlargest
 from typing import Any, Final
 
+from client.core.direct import way_body
 from client.core.network_names import is_network_name
 from client.core.synthetic import SyntheticPool
 from client.daemon import same_address
@@ -189,8 +190,7 @@ class Reporter:
                 {
                     "connector": each.path.connector,
                     "connector_name": self._connector_name(each.path.connector),
-                    "relay": each.path.relay,
-                    "relay_name": each.path.fqdn,
+                    **way_body(each.path),
                     "network": each.network,
                     "network_name": self._network_name(each.network),
                     "since": self._unix_ago(self._clock.monotonic() - each.since),
@@ -314,8 +314,8 @@ class Reporter:
             body["path"] = {
                 "connector": path.connector,
                 "connector_name": self._connector_name(path.connector),
-                "relay": path.relay,
-                "relay_name": path.fqdn,
+                **way_body(path),
+                "direct_failures": tunnels.direct_failures(path.connector) if tunnels is not None else {},
             }
         return body
 

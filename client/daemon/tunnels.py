@@ -11,9 +11,11 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.core.access import AccessBook, AuthorisationBook
+from client.core.direct import DirectPath, Way, describe
 from client.daemon.connector_tunnel import PROBE_AFTER_MOVE_S, ConnectorTunnel
 from client.daemon.control import ControlLink
 from client.daemon.dialling import DialContext, Dialling
+from client.daemon.improvement import Improvement
 from client.daemon.known import Known
 from client.daemon.network_watch import is_here
 from client.daemon.opening import ConnectorRefusedError, Opened
@@ -22,9 +24,9 @@ from client.daemon.relay_lines import RelayDialler, RelayName
 from client.daemon.wanted import Begun, Wanted
 from protocol.acl.model import Entry
 from protocol.errors import OstiaryError, RefusedError, RemoteError
-from protocol.ids import ConnectorId, FlowId, NetworkId
+from protocol.ids import ConnectorId, FlowId, NetworkId, ResourceId
 from protocol.reasons import Reason
-from protocol.tokens.claims import Access, Authorisation, Path
+from protocol.tokens.claims import Access, Authorisation
 from protocol.tokens.keys import VerificationKeys
 from protocol.tokens.verify import signed_by_one_of
 from runtime.clock import Clock
@@ -95,6 +97,7 @@ class Tunnels:
             on_lost=self._lost,
             on_gone_away=self._gone_away,
         )
+        self._improvement = Improvement(self._memory, self._parts, scope, self._adopt, self._ask_paths)
 
     @property
     def live(self) -> tuple[ConnectorTunnel, ...]:
@@ -109,12 +112,17 @@ class Tunnels:
     @property
     def relays(self) -> tuple[tuple[str, int], ...]:
         """FQDN and port of the relays in use, then of those that the controller named last, reached or not."""
-        paths = (*(tunnel.path for tunnel in self.live), *self._memory)
-        return tuple(dict.fromkeys((path.fqdn, path.port) for path in paths))
+        used = (tunnel.path for tunnel in self.live if not isinstance(tunnel.path, DirectPath))
+        return tuple(dict.fromkeys((path.fqdn, path.port) for path in (*used, *self._memory)))
 
     def find(self, network: NetworkId) -> ConnectorTunnel | None:
-        """Returns the newest usable tunnel into a remote network."""
-        return next((each for each in reversed(self._tunnels) if each.network == network and each.usable), None)
+        """Returns the tunnel for new streams into a remote network: the newest usable one, a direct one before all others."""
+        usable = [each for each in reversed(self._tunnels) if each.network == network and each.usable]
+        return next((each for each in usable if each.direct), usable[0] if usable else None)
+
+    def direct_failures(self, connector: ConnectorId) -> dict[str, str]:
+        """Where a connector listens itself and could not be reached, with the reason's code."""
+        return {where: reason.code for where, reason in self._memory.direct.failures(connector).items()}
 
     def begin(self, wanted: Wanted, flow: FlowId) -> Begun | None:
         """Opens a stream at once where a warm tunnel serves it; None: only ``open`` can tell."""
@@ -182,7 +190,13 @@ class Tunnels:
                 self._forget(tunnel)
 
     def tick(self) -> None:
-        """Renews the tokens that are due."""
+        """Renews the tokens that are due, and tries again what is better than a relay."""
+        for tunnel in self.live:
+            # Whoever leaves the office may keep his way to the internet: ``doubt`` is not told then.
+            if tunnel.direct and tunnel.local is not None and not is_here(tunnel.local):
+                tunnel.close(Reason.TUNNEL_LOST)
+                self._lost(tunnel, Reason.TUNNEL_LOST)
+        self._improvement.look(self.live)
         for connector in self._access.due(self._clock.wall()):
             for tunnel in self.live:
                 if tunnel.path.connector == connector:
@@ -194,6 +208,7 @@ class Tunnels:
         Those from an address that this host has no more are given up unasked.
         """
         self._addresses.clear()
+        self._improvement.moved()
         for tunnel in self.live:
             if tunnel.local is not None and not is_here(tunnel.local):
                 tunnel.close(Reason.TUNNEL_LOST)
@@ -255,12 +270,15 @@ class Tunnels:
             _log.info("tunnel.failed", network=wanted.network, reason=error.reason.code, detail=error.detail)
             self._authorisations.drop(wanted.resource)
         else:
-            if tunnel.tunnel.lost is None:
-                self._tunnels.append(tunnel)
-                self._access.keep(tunnel.path.connector)
-                _log.info("tunnel.up", connector=tunnel.path.connector, relay=tunnel.path.relay)
+            self._adopt(tunnel)
         finally:
             del self._dialling[wanted.network]
+
+    def _adopt(self, tunnel: ConnectorTunnel) -> None:
+        if tunnel.tunnel.lost is None:
+            self._tunnels.append(tunnel)
+            self._access.keep(tunnel.path.connector)
+            _log.info("tunnel.up", connector=tunnel.path.connector, path=describe(tunnel.path))
 
     def _likely_relay(self, wanted: Wanted) -> RelayName | None:
         """Where the paths led last, while the controller has to be asked: most likely they lead there again."""
@@ -277,16 +295,21 @@ class Tunnels:
         if last and self._access.usable(last[0].connector, self._clock.wall()) is None:
             # Both answers in one round trip: most likely it is the same connector as last time.
             self._fetch(last[0].connector)
-        found = await self._link.authorise(wanted.resource)
+        return await self._ask_paths(wanted.network, wanted.resource)
+
+    async def _ask_paths(self, network: NetworkId, resource: ResourceId) -> Authorisation:
+        found = await self._link.authorise(resource)
         if not found.paths:
-            raise RefusedError(Reason.NO_CONNECTOR, f"of the remote network {wanted.network}")
+            raise RefusedError(Reason.NO_CONNECTOR, f"of the remote network {network}")
         self._authorisations.store(found)
-        self._memory.store(wanted.network, found.paths)
+        self._memory.store(network, found.paths)
+        for path in found.paths:
+            self._memory.direct.store(path.connector, self._link.direct.get(path.connector, ()))
         return found
 
     # Access tokens
 
-    async def _usable_access(self, path: Path) -> Access:
+    async def _usable_access(self, path: Way) -> Access:
         connector = path.connector
         known = self._access.usable(connector, self._clock.wall())
         current = known is not None and known.revision >= self._policy.revision and {*path.pins} <= {*known.pins}
@@ -356,13 +379,13 @@ class Tunnels:
     # The end of tunnels
 
     def _lost(self, tunnel: ConnectorTunnel, reason: Reason) -> None:
-        _log.info("tunnel.lost", connector=tunnel.path.connector, relay=tunnel.path.relay, reason=reason.code)
+        _log.info("tunnel.lost", connector=tunnel.path.connector, path=describe(tunnel.path), reason=reason.code)
         # What broke it may still be broken: other paths first (F-1, F-4).
-        self._memory.failed(tunnel.path, self._clock.monotonic())
+        self._memory.failed(tunnel.path, self._clock.monotonic(), reason)
         self._forget(tunnel)
 
     def _gone_away(self, tunnel: ConnectorTunnel, reason: Reason) -> None:
-        _log.info("tunnel.draining", connector=tunnel.path.connector, relay=tunnel.path.relay, reason=reason.code)
+        _log.info("tunnel.draining", connector=tunnel.path.connector, path=describe(tunnel.path), reason=reason.code)
 
     def _forget(self, tunnel: ConnectorTunnel) -> None:
         self._authorisations.clear()

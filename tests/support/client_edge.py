@@ -27,8 +27,10 @@ from protocol.tokens.keys import VerificationKeys, generate_key, key_to_pem, sel
 from protocol.tokens.verify import verify_access
 from runtime.bridge import SocketBridge
 from runtime.clock import SystemClock
+from runtime.direct_leg import DirectLeg
 from runtime.leg import Leg
 from runtime.leg_accept import LegAcceptor, UpgradeRequest
+from runtime.leg_protocol import LegLike
 from runtime.trust import server_context
 from runtime.tunnel import Tunnel, TunnelStream
 
@@ -81,6 +83,8 @@ class Edge:
     port: int = 0
     dumb: list[Leg] = field(default_factory=list)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    direct: list[Tunnel] = field(default_factory=list)
+    """Tunnels that came without a relay; they are in ``tunnels``, too."""
 
     def __post_init__(self) -> None:
         key = generate_key()
@@ -122,10 +126,15 @@ class Edge:
             self.dead_legs -= 1
             leg.close(Reason.TUNNEL_LOST)
             return
+        self.serve(leg)
+
+    def serve(self, leg: LegLike) -> Tunnel:
+        """A client's bytes come over this leg."""
         tunnel = Tunnel.server(leg, self.key_pem, self.certificate_pem, SystemClock())
         served = _Served(self, tunnel)
         tunnel.set_on_stream(served.accept)
         self.spawn(served.run())
+        return tunnel
 
     def spawn(self, coro: "asyncio.coroutines.Coroutine[object, object, None]") -> None:
         """Runs something beside."""
@@ -280,6 +289,30 @@ class _Line(LegAcceptor):
 
     def _gone(self) -> None:
         self._edge.open_lines -= 1
+
+
+class _DirectLine(DirectLeg):
+    """A client's own connection; the edge serves it as the connector that it is."""
+
+    def __init__(self, edge: Edge) -> None:
+        super().__init__()
+        self._edge = edge
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._edge.direct.append(self._edge.serve(self))
+
+
+@asynccontextmanager
+async def serve_directly(edge: Edge, port: int = 0) -> AsyncIterator[str]:
+    """Listens on loopback without a relay; yields the address. Leaving it closes what came that way."""
+    server = await asyncio.get_running_loop().create_server(lambda: _DirectLine(edge), "127.0.0.1", port)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for tunnel in edge.direct:
+            tunnel.close(Reason.NORMAL)
 
 
 @asynccontextmanager

@@ -89,6 +89,7 @@ class World:
     explained: dict[str, Any] = field(default_factory=lambda: {"allowed": False, "reason": "not_a_resource"})
     proxy: tuple[str, int] = ("", 0)
     group: str = "no-such-group"
+    direct: dict[str, tuple[str, ...]] = field(default_factory=dict)
     strict_dns: bool = False
 
     @property
@@ -173,7 +174,9 @@ class World:
                     )
                     token = issue_authorisation(claims, self.controller.key)
                 names = {edge.connector: CONNECTOR_NAME for edge in self.edges}
-                reply = AuthoriseReply(number, token, self.refuse_authorise and self.refuse_authorise.code, names)
+                reply = AuthoriseReply(
+                    number, token, self.refuse_authorise and self.refuse_authorise.code, names, self.direct
+                )
             case AccessTokenRequest(number, connector, jwk):
                 token = None
                 if self.refuse_access is None:
