@@ -143,6 +143,18 @@ class Lab(Processes):
         gate.run("/usr/sbin/sysctl", "-qw", "net.ipv4.ip_forward=1")
         gate.run(NFT, "-f", "-", stdin=_GATE_RULES)
 
+    def enter_office(self, name: str, address: str) -> None:
+        """Plugs a host into the office's network, beside the connector and the servers; its way to the internet stays."""
+        gate, host = self["gate"], self[name]
+        host.run(IP, "link", "add", "desk0", "type", "veth", "peer", "name", f"desk-{name}", "netns", gate.namespace)
+        gate.run(IP, "link", "set", f"desk-{name}", "master", "lan", "up")
+        host.run(IP, "address", "add", f"{address}/24", "dev", "desk0")
+        host.run(IP, "link", "set", "desk0", "up")
+
+    def leave_office(self, name: str) -> None:
+        """Pulls that plug again. Safe to call twice."""
+        self[name].run(IP, "link", "delete", "desk0", check=False)
+
     def remove(self) -> None:
         """Ends what runs and removes the namespaces. Safe to call twice."""
         self.stop_all()

@@ -184,8 +184,9 @@ class Product:
         self.command("office", "connector", "ostiary-connector", "enroll", "--token-file", token)
         self.run_connector()
 
-    def run_connector(self) -> None:
-        self.lab.daemon("office", "connector", str(BIN / "ostiary-connector"), "run", env=self.env("connector"))
+    def run_connector(self, **settings: str) -> None:
+        env = self.env("connector") | {f"OSTIARY_{name.upper()}": value for name, value in settings.items()}
+        self.lab.daemon("office", "connector", str(BIN / "ostiary-connector"), "run", env=env)
         self.wait_health("office", "connector", "ostiary-connector", "health", "--ready")
 
     def create_policy(self) -> None:
