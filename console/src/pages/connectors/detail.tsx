@@ -22,6 +22,7 @@ import { PagePending } from "~/shell/fallbacks";
 import { bytesByPath } from "./bytes";
 import { ConnectorStatus, clockText } from "./columns";
 import { blastOfConnector, type Connector, connectorQuery, removeConnector, servedQuery } from "./queries";
+import { TestDestination } from "./test-destination";
 
 export default function ConnectorPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
@@ -57,14 +58,12 @@ export default function ConnectorPage() {
     >
       <Links connector={connector} />
       {may("connections:read") && <Served connector={connector.id} />}
-      <section aria-label="Test a destination">
-        <Title order={2} size="h4" mb="xs">
-          Test a destination from here
-        </Title>
-        <Stack gap="xs">
-          <Text size="sm">On its host this resolves, checks and connects exactly as a user's connection would:</Text>
-          <CommandBlock command="ostiary-connector test wiki.corp.internal:443" />
-        </Stack>
+      {may("networks:write") && connector.online && <TestDestination connector={connector.id} />}
+      <section aria-label="The same on its host">
+        <Text size="sm" mb="xs">
+          On its host this resolves, checks and connects exactly as a user's connection would:
+        </Text>
+        <CommandBlock command="ostiary-connector test wiki.corp.internal:443" />
       </section>
       <DeployConnector
         opened={renewing}
