@@ -105,7 +105,7 @@ function Tiles({ summary }: { summary: Summary }) {
       <Tile label="Users" to="/users" figure={summary.users?.total}>
         {summary.users && <Text size="sm">{summary.users.total - summary.users.healthy} disabled</Text>}
       </Tile>
-      <Tile label="Access requests" to="/requests" figure={requests}>
+      <Tile label="Access requests" to="/access-requests" figure={requests}>
         {requests != null && <Text size="sm">{requests === 0 ? "none waits" : "to be answered"}</Text>}
       </Tile>
       <Tile label="Open connections" to="/connections" search={{ open: "true" }} figure={summary.open_connections}>

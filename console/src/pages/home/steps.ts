@@ -32,7 +32,7 @@ export const STEPS: Record<Missing, Step> = {
     text: "The connector has not reached the controller yet: start it, and look at its log and its clock.",
     action: "Look at the connectors",
     to: "/connectors",
-    command: "ostiary-connector status",
+    command: "ostiary admin connector list",
   },
   relay: {
     label: "Relay",
