@@ -31,7 +31,7 @@ export function HistoryPanel({ user, resource, device, since, until, at, change 
     change({ since: days ? new Date(Date.now() - days * DAY_MS).toISOString() : null, until: null });
   };
   return (
-    <Stack gap="sm" component="section" aria-label="History">
+    <Stack gap="sm">
       <Group justify="space-between" align="flex-end">
         <Title order={2} size="h4">
           History

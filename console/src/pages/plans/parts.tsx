@@ -87,7 +87,7 @@ const CUTS: Column<Cut>[] = [
 
 function Section<T>({ title, items, columns, keyOf }: SectionProps<T>) {
   return (
-    <Stack gap="xs" component="section" aria-label={title}>
+    <Stack gap="xs">
       <Title order={2} size="h4">
         {title}
       </Title>
