@@ -30,7 +30,7 @@ export function CommandBlock({ command, label = "Copy the command" }: { command:
   return (
     <Paper withBorder p="xs" radius="md">
       <Group wrap="nowrap" align="flex-start" gap="xs" justify="space-between">
-        <Code block bg="transparent" p={0} tabIndex={0} role="region" aria-label="Command" flex={1} miw={0}>
+        <Code block bg="transparent" p={0} tabIndex={0} role="group" aria-label="Command" flex={1} miw={0}>
           {command}
         </Code>
         <Copy value={command} label={label} />

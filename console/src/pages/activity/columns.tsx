@@ -33,7 +33,7 @@ export function Named({ id }: { id: string | null }) {
   const { data: names } = useQuery(namesQuery(may));
   if (!id) return <>–</>;
   const to = pathOf(id);
-  const name = names?.get(id) ?? `${id.slice(0, 10)}…`;
+  const name = names?.get(id) ?? (/^[a-z]{3}_.{16}/.test(id) ? `${id.slice(0, 10)}…` : id);
   return to ? <PageLink to={to}>{name}</PageLink> : <span className="isolated">{name}</span>;
 }
 

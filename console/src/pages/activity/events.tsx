@@ -95,8 +95,8 @@ function Chain({ events, whole }: { events: Event[]; whole: boolean }) {
   }
   const [newest] = events;
   return (
-    <Group gap="xs">
-      <IconShieldCheck size={18} aria-hidden />
+    <Group gap="xs" wrap="nowrap">
+      <IconShieldCheck size={18} aria-hidden style={{ flexShrink: 0 }} />
       <Text size="sm">
         Each event's hash covers the one before. The controller verifies its log by itself, and connectors witness its
         head; verify it yourself with <Code>ostiary-controller events verify</Code>
