@@ -15,7 +15,7 @@ from proxy_user import close, exchange, service, socks
 from client.core import direct
 from client.daemon import improvement
 from protocol import direct as wire
-from runtime import direct_leg, sockets
+from runtime import direct_leg, upstream_proxy
 from runtime.sockets import connect_one
 
 WIKI = ("wiki.corp.internal", 80)
@@ -151,7 +151,7 @@ async def test_t53_direct_connections_have_our_mark_and_go_through_no_proxy(monk
         return await connect_one(address, segment=segment)
 
     monkeypatch.setattr(direct_leg, "connect_one", dial)
-    monkeypatch.setattr(sockets.upstream_proxy, "proxy_for", lambda *_: pytest.fail("asked for a proxy"))
+    monkeypatch.setattr(upstream_proxy, "proxy_for", lambda *_: pytest.fail("asked for a proxy"))
     with socket.create_server(("127.0.0.1", 0)) as server:
         where = wire.parse_direct_untrusted(f"127.0.0.1:{server.getsockname()[1]}")
         leg = await direct_leg.dial_direct(where, mark=29555, deadline_s=5)
