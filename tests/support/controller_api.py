@@ -35,9 +35,7 @@ OWNER, OWNER_PASSWORD = "ada@corp.example", "correct horse battery staple"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
-async def set_up(
-    state_dir: Path, *, now: float, database_url: str | None = None, with_owner: bool = True
-) -> Settings:
+async def set_up(state_dir: Path, *, now: float, database_url: str | None = None, with_owner: bool = True) -> Settings:
     """Makes a controller with its first owner in ``state_dir``; over SQLite unless another database is given."""
     settings = Settings(state_dir=state_dir, database_url=database_url)
     create_master_secret(state_dir)
@@ -50,9 +48,7 @@ async def set_up(
     try:
         owner = await accounts.prepare(passwords, email=OWNER, name="Ada", role=Role.OWNER, password=OWNER_PASSWORD)
         seal = load_seal(state_dir)
-        await bootstrap.set_up(
-            store, seal, public_url=URL, owner=owner if with_owner else None, actor="cli", now=now
-        )
+        await bootstrap.set_up(store, seal, public_url=URL, owner=owner if with_owner else None, actor="cli", now=now)
     finally:
         passwords.close()
         await store.close()

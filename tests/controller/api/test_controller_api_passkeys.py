@@ -102,9 +102,7 @@ async def test_a_passkey_meets_the_rule_of_a_second_factor(controller: Controlle
     assert code_of(await by_password.get("/api/v1/users")) == "second_factor_required"
 
 
-async def test_d7_an_answer_is_good_once_and_in_its_browser(
-    controller: Controller, passkey: SoftwarePasskey
-) -> None:
+async def test_d7_an_answer_is_good_once_and_in_its_browser(controller: Controller, passkey: SoftwarePasskey) -> None:
     passkey.counts = False
     browser, thief = controller.person(), controller.person()
     answer = passkey.get(await begin(browser))
