@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from controller.api.operations import sessions
+from controller.api.operations import second_factors, sessions
 from controller.api.operations.accounts import check_name
 from controller.api.operations.sessions import SignedIn
 from controller.api.operations.sign_in_audit import ACTOR, record_failure
@@ -17,6 +17,7 @@ from controller.identity.web_sessions import Origin, SessionKind
 from controller.store import Unit, credentials
 from controller.store import passkeys as stored
 from controller.store.passkeys import Passkey
+from controller.store.web_sessions import WebSession
 from protocol.errors import RefusedError
 from protocol.ids import UserId
 from protocol.reasons import Reason
@@ -26,10 +27,15 @@ from runtime.entropy import new_id
 COOKIE_LIFE_S: Final = passkeys.CHALLENGE_LIFE_S
 
 
-async def begin(services: Services, user: UserId, now: float) -> tuple[dict[str, Any], str]:
-    """Returns what the browser is asked for a new passkey, and the cookie. Raises RefusedError: CONFLICT, LIMIT_EXCEEDED."""
-    party = RelyingParty.of(services.public_url)
+async def begin(services: Services, session: WebSession, now: float) -> tuple[dict[str, Any], str]:
+    """Returns what the browser is asked for a new passkey, and the cookie.
+
+    Raises:
+        RefusedError: CONFLICT, LIMIT_EXCEEDED, SECOND_FACTOR_REQUIRED.
+    """
+    party, user = RelyingParty.of(services.public_url), session.user
     async with services.store.read() as connection:
+        await second_factors.require_passkey(connection, session)
         known = await stored.of_user(connection, user)
         personal = await credentials.get_personal_data(connection, user)
     _require_room(known)
@@ -40,15 +46,16 @@ async def begin(services: Services, user: UserId, now: float) -> tuple[dict[str,
 
 
 async def register(
-    unit: Unit, services: Services, user: UserId, *, cookie: str | None, answer: Mapping[str, Any], name: str
+    unit: Unit, services: Services, session: WebSession, *, cookie: str | None, answer: Mapping[str, Any], name: str
 ) -> Passkey:
-    """Makes a passkey of what the browser answered.
+    """Makes a passkey of what the browser answered. The session has passed a second factor by that: it verified the person.
 
     Raises:
-        RefusedError: SIGN_IN_EXPIRED, INVALID_INPUT, ALREADY_EXISTS, LIMIT_EXCEEDED, CONFLICT.
+        RefusedError: SIGN_IN_EXPIRED, INVALID_INPUT, ALREADY_EXISTS, LIMIT_EXCEEDED, CONFLICT, SECOND_FACTOR_REQUIRED.
         FieldError: the name.
     """
-    display = check_name(name)
+    display, user = check_name(name), session.user
+    await second_factors.require_passkey(unit.connection, session)
     challenge = passkeys.open_challenge_untrusted(services.seal, cookie, "register", user=user, now=unit.now)
     found = passkeys.verify_registration_untrusted(RelyingParty.of(services.public_url), challenge, answer)
     await _spend(unit, challenge)
@@ -67,6 +74,8 @@ async def register(
     )
     await unit.execute(AddPasskey(user, made.id))
     await stored.add(unit.connection, made)
+    if session.how.mfa_s is None:
+        await second_factors.note_passed(unit, session, PASSKEY)
     return made
 
 
@@ -131,7 +140,6 @@ async def sign_in(
     if known is None:
         await record_failure(services, None, "unknown_passkey", request_id, now)
         raise RefusedError(Reason.SIGN_IN_FAILED)
-    cause = None
     try:
         _require_names(answer, known.user)
         count = passkeys.verify_sign_in_untrusted(
@@ -140,7 +148,7 @@ async def sign_in(
     except RefusedError:
         await record_failure(services, known.user, "wrong_passkey", request_id, now)
         raise
-    signed = None
+    signed, cause = None, ""
     async with services.store.write(actor=ACTOR, request_id=request_id, now=now) as unit:
         account = unit.state.users.get(known.user)
         if await stored.find(unit.connection, known.credential) is None or account is None:
@@ -155,7 +163,7 @@ async def sign_in(
             how = Authentication(int(now), int(now), PASSKEY)
             signed = await sessions.begin_in(unit, services, known.user, kind, origin, how)
     if signed is None:
-        await record_failure(services, known.user, cause or "wrong_passkey", request_id, now)
+        await record_failure(services, known.user, cause, request_id, now)
         raise RefusedError(Reason.USER_DISABLED if cause == "account_disabled" else Reason.SIGN_IN_FAILED)
     services.limits.sign_in_address.refund(address, now)
     return signed

@@ -22,7 +22,7 @@ from controller.identity.second_factor import (
     recovery_hash,
 )
 from controller.identity.web_sessions import RECENT_S
-from controller.store import Unit, second_factors, web_sessions
+from controller.store import Connection, Unit, passkeys, second_factors, web_sessions
 from controller.store.web_sessions import WebSession
 from protocol.errors import RefusedError
 from protocol.ids import UserId
@@ -37,17 +37,19 @@ class Enrolment:
     uri: str
 
 
-async def enrol(services: Services, user: UserId, account_name: str, now: float) -> Enrolment:
+async def enrol(services: Services, session: WebSession, account_name: str, now: float) -> Enrolment:
     """Makes a secret that counts once it was confirmed; one that was not confirmed is replaced.
 
     Raises:
-        RefusedError: ALREADY_EXISTS while a second factor is in force.
+        RefusedError: ALREADY_EXISTS while a second factor is in force; SECOND_FACTOR_REQUIRED.
     """
+    user = session.user
     account = services.state.users.get(user)
     if account is not None and account.second_factor is not None:
         raise RefusedError(Reason.ALREADY_EXISTS, "the account has a second factor; remove it first")
     secret = new_secret()
     async with services.store.transact() as connection:
+        await require_passkey(connection, session)
         known = await second_factors.find(connection, user)
         if known is not None and known.confirmed_at is not None:
             raise RefusedError(Reason.ALREADY_EXISTS, "the account has a second factor; remove it first")
@@ -60,8 +62,9 @@ async def confirm(unit: Unit, services: Services, user: UserId, code: str, sessi
     """Puts the second factor in force and returns the recovery codes, this once; other sign-ins of the user end.
 
     Raises:
-        RefusedError: NOT_FOUND when none was begun, ALREADY_EXISTS, SECOND_FACTOR_WRONG.
+        RefusedError: NOT_FOUND when none was begun, ALREADY_EXISTS, SECOND_FACTOR_REQUIRED, SECOND_FACTOR_WRONG.
     """
+    await require_passkey(unit.connection, session)
     known = await second_factors.find(unit.connection, user)
     if known is None:
         raise RefusedError(Reason.NOT_FOUND, "no second factor was begun")
@@ -113,6 +116,19 @@ def require_recent(how: Authentication, now: float) -> None:
     latest = max(how.authenticated_s, how.mfa_s or 0)
     if not how.dated or now >= latest + RECENT_S:
         raise RefusedError(Reason.SIGN_IN_NOT_RECENT)
+
+
+async def require_passkey(connection: Connection, session: WebSession) -> None:
+    """Asks whoever has a passkey for it before a factor is made or taken away.
+
+    Sessions that lack a second factor may set one up. Whose password alone began one must not do that beside a passkey, or the passkey
+    would protect nothing.
+
+    Raises:
+        RefusedError: SECOND_FACTOR_REQUIRED.
+    """
+    if session.how.mfa_s is None and await passkeys.of_user(connection, session.user):
+        raise RefusedError(Reason.SECOND_FACTOR_REQUIRED, "sign in with a passkey of this account, and repeat it")
 
 
 async def _spend_totp(unit: Unit, seal: Seal, user: UserId, typed: str, *, confirmed: bool) -> bool:

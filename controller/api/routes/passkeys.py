@@ -49,9 +49,11 @@ async def list_passkeys(call: Mine) -> PasskeyPage:
     "/me/passkeys/begin", response_model=PasskeyOptions, responses=problems(*SIGNED, 409), summary="Begin a passkey"
 )
 async def begin_passkey(call: Change) -> Response:
-    """What the browser is to be asked. Needs a sign-in of the last 15 minutes."""
-    second_factors.require_recent(call.require_session().session.how, call.now)
-    options, cookie = await passkeys.begin(call.services, call.user.id, call.now)
+    """What the browser is to be asked. Needs a sign-in of the last 15 minutes, and by a passkey (or with another second factor) if
+    you have one already."""
+    session = call.require_session().session
+    second_factors.require_recent(session.how, call.now)
+    options, cookie = await passkeys.begin(call.services, session, call.now)
     return _asked(options, cookie)
 
 
@@ -64,12 +66,13 @@ async def begin_passkey(call: Change) -> Response:
 )
 async def add_passkey(request: Request, call: Change, body: PasskeyCreate) -> Response:
     """With what the browser answered, in the browser that was asked, once. From then on it signs you in."""
-    second_factors.require_recent(call.require_session().session.how, call.now)
+    session = call.require_session().session
+    second_factors.require_recent(session.how, call.now)
     async with call.write() as unit:
         made = await passkeys.register(
             unit,
             call.services,
-            call.user.id,
+            session,
             cookie=request.cookies.get(PASSKEY_COOKIE),
             answer=body.credential.model_dump(),
             name=body.name,
@@ -91,8 +94,10 @@ async def rename_passkey(call: Change, passkey: IdInPath, body: PasskeyChange) -
 @router.delete("/me/passkeys/{passkey}", status_code=204, responses=problems(*SIGNED, 404), summary="Remove a passkey")
 async def remove_passkey(call: Change, passkey: IdInPath) -> None:
     """One of your own; needs a sign-in of the last 15 minutes. Sessions that it began go on: end them at the sessions."""
-    second_factors.require_recent(call.require_session().session.how, call.now)
+    session = call.require_session().session
+    second_factors.require_recent(session.how, call.now)
     async with call.write() as unit:
+        await second_factors.require_passkey(unit.connection, session)
         await passkeys.remove(unit, await passkeys.find_own(unit, call.user.id, passkey))
 
 

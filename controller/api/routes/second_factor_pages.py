@@ -48,8 +48,9 @@ async def begin(call: Anonymous, visitor: SomeVisitor, form: OwnForm) -> Respons
     if visitor is None:
         return to_code(typed)
     try:
-        second_factors.require_recent(visitor.principal.session.how, call.now)
-        begun = await second_factors.enrol(call.services, visitor.user.id, visitor.name, call.now)
+        session = visitor.principal.session
+        second_factors.require_recent(session.how, call.now)
+        begun = await second_factors.enrol(call.services, session, visitor.name, call.now)
     except RefusedError as exc:
         if exc.reason is Reason.SIGN_IN_NOT_RECENT:
             return sign_in_pages.anew_page(typed, call.state.identity_providers.values())

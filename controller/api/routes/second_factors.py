@@ -61,11 +61,12 @@ async def get_second_factor(call: Mine) -> SecondFactor:
 async def begin_second_factor(call: Change) -> SecondFactorBegun:
     """A time-based one-time password (RFC 6238). It counts once a code was confirmed. Needs a sign-in of the last 15
     minutes."""
-    second_factors.require_recent(call.require_session().session.how, call.now)
+    session = call.require_session().session
+    second_factors.require_recent(session.how, call.now)
     async with call.services.store.read() as connection:
         personal = await credentials.get_personal_data(connection, call.user.id)
     name = personal.email or personal.name if personal is not None else call.user.id
-    begun = await second_factors.enrol(call.services, call.user.id, name, call.now)
+    begun = await second_factors.enrol(call.services, session, name, call.now)
     return SecondFactorBegun(secret=begun.secret, uri=begun.uri)
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx2
+import pyotp
 import pytest
 from controller_api import OWNER, URL, Controller, code_of
 from software_passkey import PRESENT, SoftwarePasskey, b64
@@ -36,6 +37,11 @@ async def use(http: httpx2.AsyncClient, answer: dict[str, Any], kind: str = "api
 async def sign_in(controller: Controller, passkey: SoftwarePasskey, kind: str = "api") -> httpx2.Response:
     browser = controller.person()
     return await use(browser, passkey.get(await begin(browser)), kind)
+
+
+async def strong_owner(controller: Controller, passkey: SoftwarePasskey) -> httpx2.AsyncClient:
+    """The owner as he signed in with his passkey."""
+    return controller.person((await sign_in(controller, passkey)).json()["token"])
 
 
 async def causes(controller: Controller) -> list[str]:
@@ -102,6 +108,35 @@ async def test_a_passkey_meets_the_rule_of_a_second_factor(controller: Controlle
     assert code_of(await by_password.get("/api/v1/users")) == "second_factor_required"
 
 
+async def test_s9_a_password_alone_neither_makes_nor_removes_a_factor_beside_a_passkey(
+    controller: Controller, passkey: SoftwarePasskey
+) -> None:
+    strong = await strong_owner(controller, passkey)
+    assert (await strong.put("/api/v1/sign-in-rules", json={"second_factor_for": "everybody"})).status_code == 200
+    thief = await controller.owner()
+    (item,) = (await thief.get(MINE)).json()["items"]
+    for refused in (
+        await thief.post(f"{MINE}/begin"),
+        await thief.delete(f"{MINE}/{item['id']}"),
+        await thief.post("/api/v1/me/second-factor"),
+    ):
+        assert (refused.status_code, code_of(refused)) == (403, "second_factor_required")
+    assert (await add(strong, SoftwarePasskey())).status_code == 201
+    assert (await strong.delete(f"{MINE}/{item['id']}")).status_code == 204
+
+
+async def test_s9_a_factor_that_was_begun_before_the_passkey_does_not_count(controller: Controller) -> None:
+    thief, owner = await controller.owner(), await controller.owner()
+    secret = (await thief.post("/api/v1/me/second-factor")).json()["secret"]
+    theirs, own = SoftwarePasskey(), SoftwarePasskey()
+    answer = theirs.create((await thief.post(f"{MINE}/begin")).json()["options"])
+    assert (await add(owner, own)).status_code == 201
+    late = await thief.post(MINE, json={"name": "x", "credential": answer})
+    code = pyotp.TOTP(secret).at(int(controller.clock.wall()))
+    confirmed = await thief.post("/api/v1/me/second-factor/confirm", json={"code": code})
+    assert [code_of(late), code_of(confirmed)] == ["second_factor_required"] * 2
+
+
 async def test_d7_an_answer_is_good_once_and_in_its_browser(controller: Controller, passkey: SoftwarePasskey) -> None:
     passkey.counts = False
     browser, thief = controller.person(), controller.person()
@@ -128,7 +163,7 @@ async def test_d7_a_challenge_is_for_one_purpose_and_a_short_while(
     answer = passkey.get(await begin(browser))
     controller.clock.advance(CHALLENGE_LIFE_S)
     assert (await use(browser, answer)).status_code == 400
-    owner = await controller.owner()
+    owner = await strong_owner(controller, passkey)
     options = (await owner.post(f"{MINE}/begin")).json()["options"]
     assert (await use(owner, passkey.get(options))).status_code == 400, "one of a registration"
     again = SoftwarePasskey()
@@ -206,7 +241,7 @@ async def test_s9_tries_become_slow(controller: Controller, passkey: SoftwarePas
 
 
 async def test_own_passkeys_are_named_listed_and_removed(controller: Controller, passkey: SoftwarePasskey) -> None:
-    owner = await controller.owner()
+    owner = await strong_owner(controller, passkey)
     (item,) = (await owner.get(MINE)).json()["items"]
     again = await add(owner, passkey)
     assert (again.status_code, code_of(again)) == (409, "already_exists")
