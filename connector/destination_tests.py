@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import structlog
+
 from connector.core.config import ConfigKeeper
 from connector.probe import Target, probe
 from connector.resolver import Resolver
@@ -20,6 +22,8 @@ DEADLINE_S: Final = 8.0
 """Shorter than the controller waits."""
 AT_ONCE: Final = 4
 ADDRESSES_TOLD: Final = 16
+
+_log = structlog.get_logger(__name__)
 
 
 class DestinationTests:
@@ -46,9 +50,15 @@ class DestinationTests:
             self._send(DestinationTested(order.test, Reason.LIMIT_EXCEEDED.code))
             return
         self._under_way += 1
-        self._scope.spawn(self._answer(order), name="test", on_crash=lambda _: self._crashed(order))
+        self._scope.spawn(self._answer(order), name="test", on_crash=lambda error: self._crashed(order, error))
 
     async def _answer(self, order: TestDestination) -> None:
+        try:
+            self._send(await self._tested(order))
+        finally:
+            self._under_way -= 1
+
+    async def _tested(self, order: TestDestination) -> DestinationTested:
         steps: dict[str, Mapping[str, Any]] = {}
 
         async def emit(step: Mapping[str, Any]) -> None:
@@ -63,16 +73,13 @@ class DestinationTests:
         except OstiaryError as error:
             reason = error.reason
         resolved = steps.get("resolve", {})
-        self._under_way -= 1
-        self._send(
-            DestinationTested(
-                order.test,
-                None if reason is None else reason.code,
-                tuple(resolved.get("addresses", ()))[:ADDRESSES_TOLD],
-                found.get("address", ""),
-                _us(resolved.get("ms")),
-                _us(found.get("connect_ms")),
-            )
+        return DestinationTested(
+            order.test,
+            None if reason is None else reason.code,
+            tuple(resolved.get("addresses", ()))[:ADDRESSES_TOLD],
+            found.get("address", ""),
+            _us(resolved.get("ms")),
+            _us(found.get("connect_ms")),
         )
 
     async def _probe(self, order: TestDestination, emit: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
@@ -87,8 +94,8 @@ class DestinationTests:
             raise RemoteError(Reason.CONNECTOR_NOT_ALLOWED, "no resource of this connector")
         return await probe(target, resolver=self._resolver, served=served, wall=wall, emit=emit)
 
-    def _crashed(self, order: TestDestination) -> None:
-        self._under_way -= 1
+    def _crashed(self, order: TestDestination, error: Exception) -> None:
+        _log.error("destination_test.crashed", exc_info=error)
         self._send(DestinationTested(order.test, Reason.INTERNAL.code))
 
 
