@@ -3,8 +3,8 @@
 The newest are kept in memory, bounded, and are gone with the daemon; the controller's records are the lasting ones. Noting
 is a few steps of work at most: it is done for every connection.
 
-Each attempt that was told as held has exactly one end: allowed, denied or cancelled, with the same flow. Who holds it is a task, and a
-task that ends without having said what became of its attempt has given it up.
+Each attempt that was told as held has exactly one end: allowed, denied or cancelled, with the same flow. Who holds it is a
+task, and a task that ends without having said what became of its attempt has given it up.
 """
 
 import asyncio

@@ -115,9 +115,9 @@ class ControlLink:
         self.identity = identity
         self.relay_context = controller.relay_context()
         self.connector_names: dict[ConnectorId, str] = {}
+        """Of those that were in an authorisation, for people to read."""
         self.direct: dict[ConnectorId, tuple[DirectAddress, ...]] = {}
         """Where connectors listen themselves, as the last authorisations that named them said."""
-        """Of those that were in an authorisation, for people to read."""
         self.last_contact = clock.monotonic()
         """When the controller was last heard, or when this link began to look for it (C24)."""
         self._key = key
