@@ -10,8 +10,8 @@ from protocol.control import Message
 class TestDestination(Message):
     """Resolve and dial this over TCP, and say nothing to whoever answers. Sent only to a connector whose Hello says ``tests``.
 
-    The connector judges by its own config: what is part of none of its resources is not even resolved. ``test`` is the controller's number,
-    which the answer repeats; it is no ``id``, because those that an agent waits for are its own.
+    The connector judges by its own config: what is part of none of its resources is not even resolved. ``test`` is the
+    controller's number, which the answer repeats; it is no ``id``, because those that an agent waits for are its own.
     """
 
     __test__: ClassVar[bool] = False
@@ -23,7 +23,7 @@ class TestDestination(Message):
 
 @dataclass(frozen=True, slots=True)
 class DestinationTested(Message):
-    """What happened. ``reason`` is a code; None: it connected, to ``address``. Times in microseconds, of the steps that were taken."""
+    """What happened. ``reason`` is a code; None: it connected, to ``address``. A step that was not taken has no time."""
 
     TYPE: ClassVar[str] = "tested"
     test: int

@@ -37,6 +37,8 @@ IMMUTABLE: Final = "public, max-age=31536000, immutable"
 BRIEFLY: Final = "public, max-age=3600"
 ENCODINGS: Final = (("br", ".br"), ("gzip", ".gz"))
 """Best first; the build writes both beside what is worth it."""
+_MEDIA_TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
+"""What a host's own table of types says about these differs, and browsers refuse a module of the wrong type."""
 
 _NONCE: Final = re.compile(r'(<meta name="csp-nonce" content=")(")')
 
@@ -117,10 +119,6 @@ def _assets_of(build: Path) -> dict[str, Asset]:
         media_type = _MEDIA_TYPES.get(file.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         found[f"/{name}"] = Asset(forms, media_type, IMMUTABLE if name.startswith("assets/") else BRIEFLY)
     return found
-
-
-# What a host's own table of types says about these differs, and browsers refuse a module of the wrong type.
-_MEDIA_TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
 @cache

@@ -6,8 +6,9 @@
     event: resync     the reader fell behind; the stream ends, and what he knows is to be loaded anew
     event: end        the stream ends, and why
 
-A reader holds a place in the log and no queue: being slow costs him a ``resync``, never the controller's memory. He is admitted, and
-stays, as whoever asks by ``permits``: what he may see is judged anew with each change, and the stream ends with his session.
+A reader holds a place in the log and no queue: being slow costs him a ``resync``, never the controller's memory. He is
+admitted, and stays, as whoever asks by ``permits``: what he may see is judged anew with each change, and the stream ends
+with his session.
 """
 
 import asyncio
@@ -114,7 +115,11 @@ class Streams:
         return self._open.total()
 
     def take(self, key: str) -> Callable[[], None]:
-        """Takes a place for the session or token ``key``; returns how to give it back. Raises RefusedError(LIMIT_EXCEEDED)."""
+        """Takes a place for the session or token ``key``; returns how to give it back.
+
+        Raises:
+            RefusedError: LIMIT_EXCEEDED; SHUTTING_DOWN.
+        """
         if self.closing:
             raise RefusedError(Reason.SHUTTING_DOWN)
         if self._open[key] >= self.per_session:
@@ -158,14 +163,14 @@ class Frames:
         begin = head if after is None else Revision(after)
         missed = begin > head or isinstance(store.feed.since(begin), Resync)
         self._resumed = after is not None and not missed
-        self._places = store.feed.subscribe(head if missed else begin)
+        self._place = store.feed.subscribe(head if missed else begin)
         self._seen = streams.watch.look(store.feed.state, presence())
         self._clock = streams.clock
         self._spoke_at = self._verified_at = streams.clock.monotonic()
 
     async def frames(self) -> AsyncIterator[str]:
         """Yields until the stream ends."""
-        position = int(self._places.position)
+        position = int(self._place.position)
         yield f"retry: {RETRY_MS}\n" + _frame("hello", {"position": position, "resumed": self._resumed}, position)
         while True:
             found = await self._next()
@@ -174,7 +179,7 @@ class Frames:
                 yield _frame("end", {"code": reason.code, "detail": reason.sentence})
                 return
             if isinstance(found, Resync) or len(found) > BATCH_MAX:
-                position = int(self._places.position)
+                position = int(self._place.position)
                 yield _frame("resync", {"position": position}, position)
                 return
             text = "".join((*self._changes(found), *self._presences()))
@@ -188,7 +193,7 @@ class Frames:
     async def _next(self) -> tuple[Change, ...] | Resync:
         try:
             async with asyncio.timeout(self._streams.turn_s):
-                return await self._places.next()
+                return await self._place.next()
         except TimeoutError:
             return ()
 

@@ -63,7 +63,10 @@ def make_tls(settings: Settings, services: Services) -> tls.ServerTls | None:
 
 
 async def stop_when_told(server: Server, services: Services, life: lifecycle.Lifecycle) -> None:
-    """Ends the server when the process is asked to stop; it waits for answers that are under way, and a stream has no end of its own."""
+    """Ends the server when the process is asked to stop.
+
+    It waits for answers that are under way, and an event stream has no end of its own: so the streams are told first.
+    """
     await life.stop.wait()
     services.streams.closing = True
     server.should_exit = True

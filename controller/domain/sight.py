@@ -1,13 +1,12 @@
 """What of an event its reader may be told: the ids in it, each under the permission of its own area (T-10).
 
-The audit trail shows events whole, to those who may read it. Everybody else learns that something happened only to what he could read
-himself: an event none of whose ids he may see is not told at all.
+The audit trail shows events whole, to those who may read it. Everybody else learns that something happened only to what he
+could read himself: an event none of whose ids he may see is not told at all.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from functools import cache
 from typing import Final
 
 from controller.domain.events import EVENT_TYPES, Event
@@ -64,11 +63,6 @@ def _ids_in(event: Event) -> Iterator[str]:
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, str) and _ID.match(item):
                 yield item
-
-
-@cache
-def _names(event: type[Event]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(event))
 
 
 def _sees(state: PolicyState, before: PolicyState, standing: Standing, item: str) -> bool:

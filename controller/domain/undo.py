@@ -1,8 +1,8 @@
 """The plain inverse of an event: what would take it back. Pure.
 
-Only what is wholly known has one: a grant, a membership, an exclusion, a name, the conditions of a policy. What was removed together with
-what hung on it, what signs people in, and what agents did, is not taken back by a command. A change on which others were built since
-is not, either: that would take theirs back, too.
+Only what is wholly known has one: a grant, a membership, an exclusion, a name, the conditions of a policy. What was removed
+together with what hung on it, what signs people in, and what agents did, is not taken back by a command. A change on which
+others were built since is not, either: that would take theirs back, too.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
 """Verifies what a provider says about a person: ID tokens and userinfo answers (T-1, T-4, T-6; Core sections 3.1.3.7, 5.3).
 
-The only module that knows ``joserfc``, which is loaded when a provider is asked: every start would wait for it. First comes our strict parser, then the key by its ``kid`` from the provider's own
-set, then the signature with an algorithm that fits this key, then the claims; each step is set explicitly.
+The only module that knows ``joserfc``, which is loaded when a provider is asked: every start would wait for it. First comes
+our strict parser, then the key by its ``kid`` from the provider's own set, then the signature with an algorithm that fits
+this key, then the claims; each step is set explicitly.
 """
 
 import hmac

@@ -1,7 +1,8 @@
 """Clients' tickets that are good for a little longer, for devices that ask again before their first tunnel is up.
 
 A client whose applications start together asks once for each, and the relay makes no difference between two tickets of one
-device to one connector. So the same one is given again, to that device only, and not often enough to fill its places at the relay (T-25).
+device to one connector. So the same one is given again, to that device only, and not often enough to fill its places at the
+relay (T-25).
 """
 
 from collections.abc import Callable

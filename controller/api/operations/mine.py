@@ -10,7 +10,7 @@ from controller.domain.model import Grant, SubjectKind, SubjectRef
 from controller.domain.state import PolicyState
 from controller.store.record_rows import StoredRecord
 from protocol.ids import DeviceId, GroupId, ResourceId, UserId
-from protocol.reasons import Reason
+from protocol.reasons import reason_from_code
 
 
 def granted(state: PolicyState, user: UserId) -> dict[ResourceId, list[Grant]]:
@@ -44,7 +44,7 @@ def resource(state: PolicyState, item: ResourceId, grants: Iterable[Grant], user
 def denial(state: PolicyState, item: StoredRecord, named: dict[ResourceId, list[Grant]]) -> MyDenial:
     """A refusal in words. A resource has its name only while a grant leads there: others do not exist for him."""
     record = item.record
-    reason = _REASONS.get(record.outcome, Reason.INTERNAL)
+    reason = reason_from_code(record.outcome)
     known = state.resources.get(record.resource) if record.resource in named else None
     return MyDenial(
         id=item.id,
@@ -59,9 +59,6 @@ def denial(state: PolicyState, item: StoredRecord, named: dict[ResourceId, list[
         sentence=reason.sentence,
         next=reason.next_step,
     )
-
-
-_REASONS = {reason.code: reason for reason in Reason}
 
 
 def _grant(state: PolicyState, grant: Grant, now: float) -> MyGrant:

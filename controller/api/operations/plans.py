@@ -18,7 +18,7 @@ from controller.domain.desired_export import desired_of
 from controller.domain.desired_text import read_document_untrusted, write_document
 from controller.domain.plan import Plan, fold_plan, plan_hash
 from controller.domain.plan_access import Cut, Difference, Failed, OpenFlow, cuts, differences, unmet
-from controller.domain.reconcile import Ids, People, Problem, Step
+from controller.domain.reconcile import Ids, People, Step
 from controller.domain.reconcile_access import reconcile
 from controller.domain.state import PolicyState
 from controller.domain.undo import Past, inverse
@@ -60,12 +60,11 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A stored document and what it says."""
+    """A stored document and what it says; or, of a plan that takes an event back, the steps in place of both."""
 
     document: str
     desired: Desired | None
     undo: tuple[Step, ...] = ()
-    """Of a plan that takes an event back."""
 
 
 async def make(services: Services, document: str, *, prune: bool, actor: str, now: float) -> Made:
@@ -86,7 +85,7 @@ async def make_undo(services: Services, position: int, *, actor: str, now: float
         step = await _inverse(services, position, seed, state)
         async with services.store.read() as connection:
             flows = await _open_flows(connection)
-        made = await asyncio.to_thread(_fold, state, (step,), (), flows, seed, actor, now)
+        made = await asyncio.to_thread(_fold, state, (step,), flows, seed, actor, now)
     if made.plan.problems:
         raise RefusedError(Reason.CONFLICT, made.plan.problems[0].detail)
     if not made.plan.steps:
@@ -149,7 +148,7 @@ async def _made_again(unit: Unit, stored: StoredPlan, draft: Draft | None) -> Ma
     seed = base64.b64decode(stored.seed)
     if stored.undoes is not None:
         steps = () if draft is None else draft.undo
-        return await asyncio.to_thread(_fold, unit.state, steps, (), (), seed, unit.actor, unit.now, effects=False)
+        return await asyncio.to_thread(_fold, unit.state, steps, (), seed, unit.actor, unit.now, effects=False)
     if draft is not None and draft.document == stored.document and draft.desired is not None:
         desired = draft.desired
     else:
@@ -230,7 +229,6 @@ def _make(
 def _fold(
     state: PolicyState,
     steps: Sequence[Step],
-    problems: Sequence[Problem],
     flows: Sequence[OpenFlow],
     seed: bytes,
     actor: str,
@@ -238,7 +236,7 @@ def _fold(
     *,
     effects: bool = True,
 ) -> Made:
-    return _with_effects(fold_plan(state, steps, problems, actor=actor), flows, seed, now, (), effects=effects)
+    return _with_effects(fold_plan(state, steps, (), actor=actor), flows, seed, now, (), effects=effects)
 
 
 def _with_effects(

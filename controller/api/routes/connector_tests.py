@@ -13,12 +13,11 @@ from protocol.acl.model import IPAddress
 from protocol.acl.names import parse_host
 from protocol.control_tests import DestinationTested
 from protocol.errors import LocalError
-from protocol.reasons import Reason
+from protocol.reasons import Reason, reason_from_code
 
 router = api_router("/connectors", tags=["connectors"])
 
 Test = Annotated[SignedCall, permits(Permission.NETWORKS_WRITE)]
-_REASONS = {reason.code: reason for reason in Reason}
 
 
 @router.post("/{connector}/test", responses=problems(*STAFF, 404), summary="Test a destination from here")
@@ -45,7 +44,7 @@ def _host(text: str) -> str | IPAddress:
 def _shown(resource: str, answer: DestinationTested | None) -> ConnectorTest:
     old = DestinationTested(0, Reason.VERSION_UNSUPPORTED.code)
     told = old if answer is None else answer
-    reason = None if told.reason is None else _REASONS.get(told.reason, Reason.INTERNAL)
+    reason = None if told.reason is None else reason_from_code(told.reason)
     return ConnectorTest(
         supported=answer is not None,
         resource=resource,
