@@ -9,7 +9,7 @@ from runtime.lifecycle import Lifecycle
 LOOK_EVERY_S: Final = 0.5
 
 
-async def announce(lifecycle: Lifecycle, ready: Callable[[], bool], relays: Callable[[], int]) -> None:
+async def announce(lifecycle: Lifecycle, *, ready: Callable[[], bool], relays: Callable[[], int]) -> None:
     """Tells systemd READY when clients can come, not before; and how many relays they can come through. Until the end."""
     shown = ""
     told = False

@@ -132,8 +132,8 @@ class Daemon:
             self._scope.spawn_supervised(self.reporter.run, name="records")
             self._scope.spawn_supervised(self.rotation.run, name="rotation")
             self._scope.spawn(self.direct.run(), name="direct")
-            relays = lambda: len(self.uplinks.attached)  # noqa: E731 - looked up anew each time
-            self._scope.spawn(announce(lifecycle, lambda: self.ready, relays), name="announce")
+            told = announce(lifecycle, ready=lambda: self.ready, relays=lambda: len(self.uplinks.attached))
+            self._scope.spawn(told, name="announce")
             await lifecycle.stop.wait()
             await self._drain(lifecycle)
 

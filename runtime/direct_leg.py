@@ -17,7 +17,7 @@ from runtime.leg_frames import Piece
 from runtime.leg_protocol import SHUTDOWN_DEADLINE_S, SLICE_BYTES, LegReceiver, shared_buffer, tune_socket
 from runtime.sockets import SEGMENT_BYTES, connect_one, reason_of_os_error
 
-_PIECES_EARLY: Final = 64 * 1024
+_EARLY_MAX_BYTES: Final = 64 * 1024
 """What is kept for a receiver that is not there yet; then reading pauses."""
 
 
@@ -163,7 +163,7 @@ class DirectLeg(asyncio.BufferedProtocol):
 
     def _control_reading(self) -> None:
         spent = self._allowance is not None and self._allowance <= 0
-        pause = spent or self._early_bytes >= _PIECES_EARLY
+        pause = spent or self._early_bytes >= _EARLY_MAX_BYTES
         if pause == self._reading_paused or self._transport is None or self._transport.is_closing():
             return
         self._reading_paused = pause
