@@ -2,7 +2,8 @@
 
 Off by default. Nothing is said first, and nothing but a TLS 1.3 certificate that names nobody is said to a stranger; what
 comes of a connection is decided by the proof, as on a leg of a relay. Until then it has one of a few places, a deadline
-from its first moment on, and an allowance of bytes.
+from its first moment on, and an allowance of bytes. After it, no device can have the places of all others: of too many, its
+oldest goes.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from connector.core.admission import Admitted
 from connector.core.config import ConfigKeeper
 from connector.core.doorway import Doorway
 from connector.host_addresses import own_addresses
@@ -18,11 +20,12 @@ from connector.peer import TunnelPeer
 from connector.settings import Settings
 from protocol.direct import DirectAddress, may_be_direct
 from protocol.errors import OstiaryError
-from protocol.ids import RelayId
+from protocol.ids import DeviceId, RelayId
 from protocol.limits import (
     DIRECT_ADDRESSES_MAX,
     DIRECT_HELLO_DEADLINE_S,
     DIRECT_PROOF_DEADLINE_S,
+    DIRECT_TUNNELS_PER_DEVICE,
     DIRECT_UNPROVEN_BYTES,
 )
 from protocol.reasons import Reason
@@ -76,6 +79,8 @@ class DirectListener:
         """Where it listens, once it is open."""
         self._port = 0
         self._closed = asyncio.Event()
+        self._proven: dict[DirectLeg, tuple[DeviceId, TunnelPeer]] = {}
+        """Oldest first."""
         self._found: tuple[DirectAddress, ...] = ()
         self._looked_at: float | None = None
 
@@ -140,7 +145,7 @@ class DirectListener:
 
     async def _attend(self, connection: socket.socket, address: str) -> None:
         """From the connection to the proof; the tunnel is the host's own as soon as a first byte has come."""
-        leg = DirectLeg(allowance=DIRECT_UNPROVEN_BYTES, on_closed=self.doorway.leave)
+        leg = DirectLeg(allowance=DIRECT_UNPROVEN_BYTES, on_closed=lambda: self._left(leg))
         peer: TunnelPeer | None = None
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -167,7 +172,22 @@ class DirectListener:
             elif peer.admitted is None:
                 peer.close(Reason.PROOF_MISSING)
             else:
-                leg.admit()
+                self._keep(leg, peer, peer.admitted)
+
+    def _keep(self, leg: DirectLeg, peer: TunnelPeer, admitted: Admitted) -> None:
+        leg.admit()
+        if leg.lost is not None:
+            return
+        device = admitted.peer.device
+        self._proven[leg] = device, peer
+        of_device = [item for item, (owner, _) in self._proven.items() if owner == device]
+        if len(of_device) > DIRECT_TUNNELS_PER_DEVICE:
+            _, oldest = self._proven.pop(of_device[0])
+            oldest.close(Reason.LIMIT_EXCEEDED)
+
+    def _left(self, leg: DirectLeg) -> None:
+        self._proven.pop(leg, None)
+        self.doorway.leave()
 
 
 def _crashed(error: Exception) -> None:

@@ -119,6 +119,8 @@ DIRECT_CONNECTIONS_MAX: Final = 4_096
 DIRECT_STRANGERS_MAX: Final = 64
 """Connections that have proved nothing yet; who finds no place goes by a relay."""
 DIRECT_STRANGERS_PER_ADDRESS: Final = 16
+DIRECT_TUNNELS_PER_DEVICE: Final = 16
+"""Proven; a client has one, and a few more while dead ones have not been noticed. As many as a relay takes by one ticket."""
 DIRECT_PROOF_DEADLINE_S: Final = 10.0
 """From the accepted connection to an accepted proof."""
 DIRECT_HELLO_DEADLINE_S: Final = 5.0

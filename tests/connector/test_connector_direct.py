@@ -170,6 +170,24 @@ async def test_t25_strangers_of_one_address_have_few_places_and_the_proven_count
         await opened.knock()
 
 
+async def test_t25_one_device_cannot_have_everybodys_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DIRECT_TUNNELS_PER_DEVICE", 2)
+    async with door() as opened:
+        tunnels = []
+        for _ in range(4):
+            tunnels.append(await opened.knock())
+            assert (await (await opened.prove(tunnels[-1])).answer()).reason is None
+        await opened.until(strangers=0, connections=2)
+        assert [tunnel.lost is None for tunnel in tunnels] == [False, False, True, True]
+        assert await tunnels[-1].probe(5) < 5
+        tunnels[-1].close()
+        await opened.until(strangers=0, connections=1)
+        again = await opened.knock()
+        await (await opened.prove(again)).answer()
+        await opened.until(strangers=0, connections=2)
+        assert await tunnels[2].probe(5) < 5
+
+
 async def test_c24_without_a_config_nobody_is_let_in() -> None:
     async with door() as opened:
         opened.lab.enforcer.lose_standing(Reason.CONNECTOR_NOT_ALLOWED)
