@@ -1,6 +1,6 @@
 """Plots as SVG: for each metric a panel, in it a bar for each engine with a line from the least to the most round. Pure.
 
-Classes have a colour each and their own heading, because engines of different classes promise different things.
+Classes have a colour each, named in a legend, because engines of different classes promise different things.
 """
 
 import math
@@ -18,7 +18,8 @@ _ROOM: Final = _WIDTH - _LABELS - 130
 """Of the longest bar; figures stand to the right of it."""
 _ROW: Final = 20
 _HEAD: Final = 34
-_COLOURS: Final = ("#1f5fa8", "#b3541e", "#5b7f2b", "#7a4f9a", "#6b6b6b")
+_COLOURS: Final = ("#1f5fa8", "#0f8f8f", "#b3541e", "#5b7f2b", "#7a4f9a", "#6b6b6b")
+"""One for each class, the last one, plain routing, in grey."""
 _LONG_TAIL: Final = 50.0
 """From this ratio of the greatest to the least on, the scale is logarithmic, and says so."""
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import plot, publish, report
+from bench.engines.engine import GROUPS
 from bench.samples import Metric, Record, Subject, merge, parse
 
 CLASSES = ("ours", "theirs", "nobody's")
@@ -116,6 +117,16 @@ def test_a_plot_has_a_bar_for_each_engine_and_is_xml() -> None:
     assert not {"Absent", "nobody's"} & set(texts)
     assert len(list(picture.iter("{http://www.w3.org/2000/svg}line"))) == 2
     assert plot.group_svg(record(), "other", CLASSES) == ""
+
+
+def test_each_class_has_a_colour_of_its_own() -> None:
+    found = Record()
+    for group in GROUPS:
+        found.subjects[group] = Subject(group, group, group)
+        found.add(group, UP, 0, 1.0)
+    picture = ElementTree.fromstring(plot.group_svg(found, "bulk", GROUPS))
+    legend = [each for each in picture.iter("{http://www.w3.org/2000/svg}rect") if each.get("width") == "10"]
+    assert len({each.get("fill") for each in legend}) == len(GROUPS)
 
 
 def test_bars_are_as_long_as_their_values_until_they_are_too_far_apart() -> None:
