@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from bench.figures import Figures
-from bench.usage import cpu_seconds
-from bench.usage import rss as rss
+from bench.usage import cpu_seconds, rss
 from lab import flow_services as at
 from lab.processes import LabError, wait_for
 from lab.product import Product

@@ -22,7 +22,10 @@ import time
 from pathlib import Path
 
 from bench import client_dns, client_flows
-from bench.run import RESULTS, Figures, cpu_seconds, machine
+from bench.figures import Figures
+from bench.machine import machine
+from bench.run import RESULTS
+from bench.usage import cpu_seconds
 from lab.hosts import Lab
 from lab.processes import LabError, wait_for
 from lab.product import BIN, Product

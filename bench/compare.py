@@ -116,9 +116,9 @@ def _remarks(old: Record, new: Record) -> Iterable[str]:
     for key in ("cpu", "kernel", "python", "congestion control"):
         if old.machine.get(key) != new.machine.get(key):
             yield f"not the same {key}: {old.machine.get(key)} and {new.machine.get(key)}"
-    for key in ("seconds of a transfer",):
-        if old.settings.get(key) != new.settings.get(key):
-            yield f"not the same {key}: {old.settings.get(key)} and {new.settings.get(key)}"
+    key = "seconds of a transfer"
+    if old.settings.get(key) != new.settings.get(key):
+        yield f"not the same {key}: {old.settings.get(key)} and {new.settings.get(key)}"
 
 
 def describe(found: Comparison, *, alpha: float, least: float, everything: bool = False) -> str:

@@ -19,7 +19,9 @@ from typing import Any, Final
 
 from bench import log
 from bench.control_world import HUNDRED, Api, Controller, SwarmProcess, World, build
-from bench.run import RESULTS, Figures, machine
+from bench.figures import Figures
+from bench.machine import machine
+from bench.run import RESULTS
 from protocol.ids import DeviceId
 from runtime.entropy import new_id
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from bench.run import Figures
+from bench.figures import Figures
 from controller.domain import events as e
 from controller.domain.commands import CreateNetwork
 from controller.domain.event_codec import event_to_json

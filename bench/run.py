@@ -1,15 +1,14 @@
 """``make bench``: what the data path costs, beside its peers and beside plain routing, measured in the same rounds.
 
 All figures come from one machine that runs everything at once (client, relay, connector, controller and the load), so only
-ratios travel; absolute figures are printed with the machine's description. Every round measures each metric on one engine after the other, so
-that a slow minute of the machine hits all of them. Results go to ``bench/results/`` as JSON and as Markdown with plots;
+ratios travel; absolute figures are printed with the machine's description. Every round measures each metric on one engine
+after the other, so that a slow minute of the machine hits all of them. Results go to ``bench/results/`` as JSON and as Markdown with plots;
 ``docs/benchmarks.md`` tells how to read them.
 """
 
 import argparse
 import contextlib
 import fcntl
-import os
 import shutil
 import signal
 import sys
@@ -23,18 +22,14 @@ from bench import report
 from bench.engines import ENGINES
 from bench.engines import QUICK as QUICK_ENGINES
 from bench.engines.engine import GROUPS, Engine
-from bench.figures import Figures
-from bench.machine import aes_speed, commit, machine, memory, sysctls, wait_until_idle
+from bench.machine import commit, machine, memory, sysctls, wait_until_idle
 from bench.metrics import METRICS
 from bench.metrics import QUICK as QUICK_METRICS
 from bench.metrics.measure import QUICK, scaled
 from bench.publish import write
 from bench.samples import Record, Subject
 from bench.suite import Suite
-from bench.usage import cpu_seconds
 from lab.processes import LabError
-
-__all__ = ["RESULTS", "Figures", "aes_speed", "cpu_seconds", "machine", "main"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 IDLE_DEADLINE_S = 60.0
@@ -176,5 +171,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "")
     sys.exit(main())

@@ -56,19 +56,9 @@ class Sshuttle(Engine):
         self.lab.daemon("office", connector, "/usr/sbin/sshd", "-D", "-e", "-f", str(config))
         wait_for("sshd", lambda: "Server listening" in self.lab.log(connector))
         ssh = f"/usr/bin/ssh -F none -i {keys['user']} -o UserKnownHostsFile={known} -o BatchMode=yes -c aes128-gcm@openssh.com"
-        self.lab.daemon(
-            *(
-                self.host,
-                client,
-                str(_PROGRAM),
-                "--method",
-                "nft",
-                "--no-latency-control",
-                "--python",
-                "/usr/bin/python3",
-            ),
-            *("-e", ssh, "-r", f"root@{OFFICE_UPLINK}:{_PORT}", f"{ADDRESS}/32"),
-        )
+        how = ("--method", "nft", "--no-latency-control", "--python", "/usr/bin/python3", "-e", ssh)
+        where = ("-r", f"root@{OFFICE_UPLINK}:{_PORT}", f"{ADDRESS}/32")
+        self.lab.daemon(self.host, client, str(_PROGRAM), *how, *where)
         self.wait_until_it_carries(30)
 
     def stop(self) -> None:

@@ -132,7 +132,7 @@ class StunnelHaproxy(Stunnel):
         path = self.folder / "haproxy.cfg"
         path.write_text(haproxy_configuration({port: port + self.far_ports for port in PORTS}))
         self.lab.daemon("cloud", f"{self.name}-relay", program("haproxy"), "-db", "-f", str(path))
-        wait_for("haproxy", lambda: self._relay_listens(), 10)
+        wait_for("haproxy", self._relay_listens, 10)
         super().start()
 
     def _relay_listens(self) -> bool:

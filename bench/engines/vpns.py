@@ -89,23 +89,13 @@ class OpenVpn(PacketVpn):
     def start(self) -> None:
         _, certificate = make_certificate(self.folder)
         # OpenVPN wants a chain that ends at --ca; both ends have the one self-signed certificate, pinned by its fingerprint.
-        said = (
-            Host("here").run("/usr/bin/openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256").stdout
-        )
+        ask = ("x509", "-in", certificate, "-noout", "-fingerprint", "-sha256")
+        said = Host("here").run("/usr/bin/openssl", *ask).stdout
         pinned = ("--peer-fingerprint", said.strip().partition("=")[2])
         own = ("--cert", certificate, "--key", str(self.folder / "key.pem"), *pinned)
-        kind = (
-            "--dev",
-            "tun9",
-            "--dev-type",
-            "tun",
-            "--proto",
-            "udp",
-            "--data-ciphers",
-            "AES-128-GCM",
-            "--disable-dco",
-        )
-        self._common = (*kind, *own, "--verb", "3", "--cd", str(self.folder))
+        kind = ("--dev", "tun9", "--dev-type", "tun", "--proto", "udp")
+        cipher = ("--data-ciphers", "AES-128-GCM", "--disable-dco")
+        self._common = (*kind, *cipher, *own, "--verb", "3", "--cd", str(self.folder))
         server = ("--tls-server", "--dh", "none", "--local", OFFICE_UPLINK, "--ifconfig", "10.9.1.1", "10.9.1.2")
         self.lab.daemon("office", self.roles["connector"][0], program("openvpn"), *self._common, *server)
         self.start_client()
@@ -158,28 +148,9 @@ class Nebula(PacketVpn):
             ("connector", "10.9.2.1/24", ("-subnets", f"{self.address}/32")),
             ("client", "10.9.2.2/24", ()),
         ):
-            signed = (
-                "-ca-crt",
-                authority["crt"],
-                "-ca-key",
-                authority["key"],
-                "-out-crt",
-                str(self.folder / f"{role}.crt"),
-            )
-            here.run(
-                *(
-                    certify,
-                    "sign",
-                    "-name",
-                    role,
-                    "-ip",
-                    ip,
-                    *more,
-                    *signed,
-                    "-out-key",
-                    str(self.folder / f"{role}.key"),
-                )
-            )
+            by = ("-ca-crt", authority["crt"], "-ca-key", authority["key"])
+            out = ("-out-crt", str(self.folder / f"{role}.crt"), "-out-key", str(self.folder / f"{role}.key"))
+            here.run(certify, "sign", "-name", role, "-ip", ip, *more, *by, *out)
 
     def _configuration(self, role: str) -> str:
         office = role == "connector"

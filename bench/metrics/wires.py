@@ -44,9 +44,8 @@ def connections_over_wires(engine: Engine, note: Note, plan: Plan, put: SetWires
         first_bytes["warm"][round_trip] = warm
         cold = [seconds for _ in range(plan.samples) if (seconds := engine.cold()) is not None]
         if cold:
-            first_bytes["cold"][round_trip] = quantile(
-                cold, 0.5
-            )  # the least may have been helped by an attempt before it
+            # The least may have been helped by an attempt before it.
+            first_bytes["cold"][round_trip] = quantile(cold, 0.5)
     for state, by_wire in first_bytes.items():
         for round_trip, seconds in by_wire.items():
             note(Metric(_GROUP, f"{state}, first byte at {round_trip} ms", "ms", "lower"), seconds * 1000)
