@@ -1,7 +1,8 @@
 """Serves the web console: one page, its assets, and nothing that is not in its build (T-12, T-72).
 
 The build comes with the wheel (``controller/console_dist``); in a source tree it is ``console/dist``, which `make console` writes.
-What may be asked for is listed once, at the start: no path of a request ever names a file. Assets carry a hash in their name
+All of it is read once, at the start: no path of a request ever names a file, and an upgrade that replaces the files below a running
+controller takes nothing away from the browsers that it serves. Assets carry a hash in their name
 and never change; ``index.html`` is asked for anew each time and gets a nonce for the style sheets that its libraries write.
 
 It stands behind all routes: what the API or the pages of the sign-in know, they answer. Of the rest, a browser that opens a page
@@ -12,7 +13,6 @@ import mimetypes
 import re
 import secrets
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -54,9 +54,9 @@ def find_build() -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file of the build and its forms by content coding; ``identity`` is the file itself."""
+    """A file of the build: its content by content coding; ``identity`` is the file itself."""
 
-    forms: dict[str, Path]
+    forms: dict[str, bytes]
     media_type: str
     caching: str
 
@@ -67,7 +67,7 @@ class Asset:
         headers = {"Cache-Control": self.caching, "Vary": "Accept-Encoding"}
         if coding != "identity":
             headers["Content-Encoding"] = coding
-        return Response(_content(self.forms[coding]), media_type=self.media_type, headers=headers)
+        return Response(self.forms[coding], media_type=self.media_type, headers=headers)
 
 
 class Console:
@@ -112,19 +112,13 @@ def _assets_of(build: Path) -> dict[str, Asset]:
         name = file.relative_to(build).as_posix()
         if not file.is_file() or name.startswith(".") or name == INDEX or name.endswith(suffixes):
             continue
-        forms = {"identity": file}
+        forms = {"identity": file.read_bytes()}
         for coding, suffix in ENCODINGS:
             if (form := file.with_name(file.name + suffix)).is_file():
-                forms[coding] = form
+                forms[coding] = form.read_bytes()
         media_type = _MEDIA_TYPES.get(file.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         found[f"/{name}"] = Asset(forms, media_type, IMMUTABLE if name.startswith("assets/") else BRIEFLY)
     return found
-
-
-@cache
-def _content(file: Path) -> bytes:
-    """Kept: the build is small, is listed, and does not change below a running process."""
-    return file.read_bytes()
 
 
 def _codings(accepted: str) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """The console as the controller serves it: one page, assets that never change, and nothing else (T-12, T-72)."""
 
 import re
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,11 @@ async def raw(build: Path, path: str, headers: dict[str, str]) -> tuple[int, dic
     await Console(PlainTextResponse("nothing here", 404), build)(scope, receive, send)
     told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:]).decode()
+
+
+async def test_an_upgrade_below_a_running_controller_takes_nothing_from_open_pages(build: Path) -> None:
+    async with client(build) as http:
+        shutil.rmtree(build)
+        page = await http.get("/resources", headers=PAGE)
+        asset = await http.get("/assets/small.css")
+    assert (page.status_code, asset.status_code, asset.text) == (200, 200, "css")
