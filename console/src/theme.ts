@@ -24,6 +24,9 @@ export const theme = createTheme({
   cursorType: "pointer",
   headings: { fontWeight: "650" },
   components: {
+    // Mantine's own heads are <header>s, which are banners to assistive programs; the page has its own already.
+    DrawerHeader: { defaultProps: { component: "div" } },
+    ModalHeader: { defaultProps: { component: "div" } },
     Drawer: { defaultProps: { position: "right", size: "lg", overlayProps: { backgroundOpacity: 0.35 } } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 200, events: { hover: true, focus: true, touch: true } } },
   },

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { targetText } from "./columns";
-import { chainFaults, fieldsOf } from "./diff";
+import { chainFaults, fieldsOf, hasInverse } from "./diff";
 import { connectionQuery, exportUrl } from "./queries";
 
 test("filters of the URL become those of the API, and nothing else does", () => {
@@ -40,4 +40,9 @@ test("a gap in the positions is found", () => {
 test("addresses of IPv6 are told with their port apart", () => {
   expect(targetText({ host: "fd00::1", port: 443, transport: "tcp" })).toBe("[fd00::1]:443/tcp");
   expect(targetText({ host: "wiki", port: null, transport: "icmp" })).toBe("wiki (icmp)");
+});
+
+test("what can be taken back is told by the type, whatever its version", () => {
+  expect(["grant.created/2", "grant.revoked/1", "policy.changed/7"].every(hasInverse)).toBe(true);
+  expect(["resource.removed/1", "sign_in.succeeded/1", "grant"].some(hasInverse)).toBe(false);
 });

@@ -32,3 +32,34 @@ export function chainFaults(events: Pick<Event, "position">[]): number[] {
     return next && next.position !== position - 1 ? [next.position] : [];
   });
 }
+
+/** What the controller knows how to take back; whether it still can for this one, it says when it is asked. */
+const WITH_INVERSE = [
+  "group.created",
+  "group.renamed",
+  "group.member_added",
+  "group.member_removed",
+  "user.disabled",
+  "service_account.disabled",
+  "service_account.enabled",
+  "device.trusted",
+  "device.untrusted",
+  "grant.created",
+  "grant.revoked",
+  "exclusion.created",
+  "exclusion.removed",
+  "policy.created",
+  "policy.changed",
+  "policy.removed",
+  "network.created",
+  "network.renamed",
+  "network.egress_changed",
+  "network.removed",
+  "resource.created",
+  "resource.changed",
+];
+
+/** Whether an event of this type, such as "grant.created/2", can be taken back by a plan. */
+export function hasInverse(type: string): boolean {
+  return WITH_INVERSE.includes(type.split("/")[0] ?? "");
+}

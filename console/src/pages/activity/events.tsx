@@ -11,9 +11,10 @@ import { type Column, PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
 import { useFilters } from "~/components/search";
 import { Time } from "~/components/time";
+import { UndoButton } from "~/pages/policy/undo";
 import { PagePending } from "~/shell/fallbacks";
 import { Named } from "./columns";
-import { chainFaults, fieldsOf } from "./diff";
+import { chainFaults, fieldsOf, hasInverse } from "./diff";
 import { ExportMenu } from "./export-menu";
 import { MomentFilter } from "./moment-filter";
 import { type Event, eventQuery, useEvents } from "./queries";
@@ -192,11 +193,12 @@ function EventDetail({ position }: { position: number }) {
           </Stack>,
         ])}
       />
-      <Text size="sm">
+      <Group justify="space-between">
         <PageLink to="/events" search={{ stream: event.stream }}>
           All events about it
         </PageLink>
-      </Text>
+        {hasInverse(event.type) && <UndoButton position={event.position} label="Plan to undo it" />}
+      </Group>
       <CommandBlock command={`ostiary admin event list --about ${event.stream}`} />
     </Stack>
   );

@@ -39,6 +39,6 @@ export async function blastOf({ resource }: Pick<Exclusion, "resource">): Promis
       "Grants count again for whom it names, on this resource and on those that overlap it.",
       `Exclusions keep ${counted(kept.size, "person or service account", "people and service accounts", next_cursor)} from the resource at the moment.`,
     ],
-    undo: "The same exclusion can be made again; it then has a new id.",
+    undo: "Its entry in the audit trail plans the same exclusion anew, with a new id.",
   };
 }

@@ -44,7 +44,7 @@ export async function blastOf({ id, resource }: Pick<Grant, "id" | "resource">):
       `${counted(people.size, "person or service account", "people and service accounts", access.next_cursor)} who can reach the resource now will not reach it any more.`,
       `${counted(cut.length, "open connection", "open connections", open.next_cursor)} will be cut within a second.`,
     ],
-    undo: "The same grant can be made again; it then has a new id.",
+    undo: "Its entry in the audit trail plans the same grant anew, with a new id.",
   };
 }
 

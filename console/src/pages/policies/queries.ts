@@ -36,7 +36,7 @@ export async function blastOf({ grants }: Pick<Policy, "grants">): Promise<Blast
     grants === 0
       ? "No grant is under it: nobody gains or loses anything."
       : `${grants} ${grants === 1 ? "grant is" : "grants are"} under it: revoke them first, or it will be refused.`;
-  return { lines: [line], undo: "The same policy can be made again; it then has a new id." };
+  return { lines: [line], undo: "Its entry in the audit trail plans the same policy anew, with a new id." };
 }
 
 export async function findPolicies(typed: string): Promise<Found[]> {

@@ -55,7 +55,8 @@ export async function blastOf({ id, name }: Pick<Resource, "id" | "name">): Prom
       `${counted(grants.items.length, "grant", "grants", grants.next_cursor)} will be removed with it.`,
       `${counted(open.items.length, "open connection", "open connections", open.next_cursor)} will be cut at once.`,
     ],
-    undo: "A removed resource can be made again from its entry in the audit trail; it then has a new id.",
+    // The grants go with it, and no plan brings them back.
+    undo: null,
   };
 }
 
