@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,8 +86,6 @@ def test_f17_outside_the_office_the_next_connection_goes_by_the_relay(office: Pr
     drip = office.lab.daemon("laptop", "direct-drip", "/usr/bin/curl", "-sSN", f"{WIKI}drip")
     wait_for("the stream", lambda: "tick" in office.lab.log("direct-drip"))
     lab.leave_office("laptop")
-    began = time.monotonic()
-    wait_for("the wiki", lambda: "company wiki" in read(office), 15)
-    assert time.monotonic() - began < 10
+    wait_for("the wiki", lambda: "company wiki" in read(office), 10)
     assert path(office)["path"] == "relay"
     wait_for("the stream to end", lambda: drip.poll() is not None, 10)
