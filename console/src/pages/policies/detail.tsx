@@ -15,6 +15,7 @@ import { Facts, Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
 import { Time } from "~/components/time";
+import { shellWord } from "~/components/words";
 import { type Grant, useGrants } from "~/pages/grants/queries";
 import { Until } from "~/pages/grants/until";
 import { conditionTexts } from "~/pages/policy/conditions";
@@ -98,7 +99,7 @@ function PolicyFacts({ policy }: { policy: Policy }) {
                 </ButtonLink>
               )
             }
-            command={`ostiary admin grant create --to group:GROUP --resource RESOURCE --policy "${policy.name}"`}
+            command={`ostiary admin grant create --to group:GROUP --resource RESOURCE --policy ${shellWord(policy.name)}`}
           >
             No grant names it yet, so it changes nothing.
           </EmptyState>
