@@ -43,6 +43,8 @@ BATCH_MAX: Final = 500
 """Changes that are told one by one; who is further behind loads anew."""
 STREAMS_MAX: Final = 500
 STREAMS_PER_SESSION: Final = 8
+STREAMS_PER_PERSON: Final = 32
+"""Over all sessions and tokens: who signs in often must not have the places of everybody."""
 RETRY_MS: Final = 2000
 """When browsers try again."""
 MEDIA_TYPE: Final = "text/event-stream"
@@ -103,10 +105,12 @@ class Streams:
     turn_s: float = TURN_S
     total_max: int = STREAMS_MAX
     per_session: int = STREAMS_PER_SESSION
+    per_person: int = STREAMS_PER_PERSON
     closing: bool = False
     """The process ends: so does every stream, within a turn."""
     watch: PresenceWatch = field(init=False)
-    _open: Counter[str] = field(default_factory=Counter)
+    _open: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By person, and session or token."""
 
     def __post_init__(self) -> None:
         self.watch = PresenceWatch(self.clock, self.turn_s)
@@ -114,16 +118,19 @@ class Streams:
     def __len__(self) -> int:
         return self._open.total()
 
-    def take(self, key: str) -> Callable[[], None]:
-        """Takes a place for the session or token ``key``; returns how to give it back.
+    def take(self, person: str, session: str) -> Callable[[], None]:
+        """Takes a place for the session or token of a person; returns how to give it back.
 
         Raises:
             RefusedError: LIMIT_EXCEEDED; SHUTTING_DOWN.
         """
         if self.closing:
             raise RefusedError(Reason.SHUTTING_DOWN)
+        key = person, session
         if self._open[key] >= self.per_session:
             raise RefusedError(Reason.LIMIT_EXCEEDED, f"a session has at most {self.per_session} streams at once")
+        if sum(count for (whose, _), count in self._open.items() if whose == person) >= self.per_person:
+            raise RefusedError(Reason.LIMIT_EXCEEDED, f"a person has at most {self.per_person} streams at once")
         if len(self) >= self.total_max:
             raise RefusedError(Reason.LIMIT_EXCEEDED, "too many streams are open")
         self._open[key] += 1

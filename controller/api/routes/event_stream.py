@@ -57,7 +57,7 @@ async def stream_events(
     services = call.services
     after = None if last_event_id is None else min(int(last_event_id), POSITION_MAX)
     frames = Frames(services.store, services.streams, lambda: services.presence, _reader(call), after)
-    give_back = services.streams.take(call.actor if call.session is None else call.session.session.hash)
+    give_back = services.streams.take(call.user.id, call.actor if call.session is None else call.session.session.hash)
     return EventStreamResponse(frames.frames(), give_back)
 
 

@@ -186,6 +186,19 @@ async def test_t12_streams_are_bounded(controller: Controller) -> None:
     assert (await controller.person(tokens[2]).get(PATH)).status_code == 200
 
 
+async def test_t12_one_person_cannot_have_the_streams_of_all(controller: Controller) -> None:
+    controller.services.streams.per_person = 2
+    grace = await controller.add_user("grace@corp.example")
+    tokens = [grace.token, *[await controller.sign_in(grace.email, grace.password) for _ in range(2)]]
+    async with reading(controller, tokens[0]) as first, reading(controller, tokens[1]) as second:
+        await first.until("hello")
+        await second.until("hello")
+        refused = await controller.person(tokens[2]).get(PATH)
+        assert (refused.status_code, code_of(refused)) == (429, "limit_exceeded")
+        async with reading(controller, await controller.sign_in()) as other:
+            await other.until("hello")
+
+
 async def test_streams_end_with_the_process(controller: Controller) -> None:
     token = await controller.sign_in()
     async with reading(controller, token) as stream:
@@ -197,9 +210,9 @@ async def test_streams_end_with_the_process(controller: Controller) -> None:
 
 def test_a_place_is_given_back_once() -> None:
     streams = Streams(ManualClock(), per_session=1)
-    give_back = streams.take("a")
+    give_back = streams.take("ada", "session")
     give_back()
     give_back()
-    streams.take("a")
+    streams.take("ada", "session")
     with pytest.raises(RefusedError):
-        streams.take("a")
+        streams.take("ada", "session")
