@@ -7,8 +7,8 @@ handshakes a second; those who proved themselves only count towards the total. W
 from typing import Final
 
 from protocol.address_kinds import group_of
+from protocol.address_rates import AddressRates
 from protocol.limits import DIRECT_CONNECTIONS_MAX, DIRECT_STRANGERS_MAX, DIRECT_STRANGERS_PER_ADDRESS
-from protocol.mux.budget import TokenBucket
 
 HANDSHAKES_PER_S: Final = 100.0
 """Over all addresses: about a tenth of one core."""
@@ -38,8 +38,9 @@ class Doorway:
         self._strangers = strangers
         self._per_address = per_address
         self._counts: dict[str, int] = {}
-        self._rates: dict[str, TokenBucket] = {}
-        self._rate = TokenBucket(HANDSHAKES_PER_S, HANDSHAKES_PER_S * BURST_S, now)
+        self._handshakes = AddressRates(
+            now, per_second=HANDSHAKES_PER_S, per_address=HANDSHAKES_PER_ADDRESS, burst_s=BURST_S, most=RATES_MAX
+        )
 
     @property
     def strangers(self) -> int:
@@ -51,7 +52,7 @@ class Doorway:
         group = group_of(address)
         count = self._counts.get(group, 0)
         full = self.connections >= self._total or self.strangers >= self._strangers or count >= self._per_address
-        if full or not self._may_shake_hands(group, now):
+        if full or not self._handshakes.take(group, now):
             self.refused += 1
             return False
         self._counts[group] = count + 1
@@ -70,12 +71,3 @@ class Doorway:
     def leave(self) -> None:
         """A connection that entered is gone. Once for each."""
         self.connections -= 1
-
-    def _may_shake_hands(self, group: str, now: float) -> bool:
-        bucket = self._rates.pop(group, None)
-        if bucket is None:
-            bucket = TokenBucket(HANDSHAKES_PER_ADDRESS, HANDSHAKES_PER_ADDRESS * BURST_S, now)
-        self._rates[group] = bucket
-        if len(self._rates) > RATES_MAX:
-            del self._rates[next(iter(self._rates))]
-        return bucket.take(now) and self._rate.take(now)

@@ -7,8 +7,8 @@ Asked before anything of a connection is read: ``enter`` at accept, ``may_verify
 from typing import Final
 
 from protocol.address_kinds import group_of
+from protocol.address_rates import AddressRates
 from protocol.limits import RELAY_CONNECTIONS_MAX, RELAY_CONNECTIONS_PER_ADDRESS
-from protocol.mux.budget import TokenBucket
 from protocol.reasons import Reason
 
 CROWDED: Final = 0.75
@@ -37,10 +37,10 @@ class Gate:
     ) -> None:
         self._total = total
         self._per_address = per_address
-        self._checks_per_address = checks_per_address
         self._counts: dict[str, int] = {}
-        self._rates: dict[str, TokenBucket] = {}
-        self._rate = TokenBucket(checks_per_second, checks_per_second * CHECKS_BURST_S, now)
+        self._checks = AddressRates(
+            now, per_second=checks_per_second, per_address=checks_per_address, burst_s=CHECKS_BURST_S, most=RATES_MAX
+        )
         self.connections = 0
 
     def enter(self, address: str) -> Reason | None:
@@ -65,15 +65,7 @@ class Gate:
 
     def may_verify(self, address: str, now: float) -> bool:
         """Takes one signature check out of the address's budget and the common one."""
-        group = group_of(address)
-        bucket = self._rates.pop(group, None)
-        if bucket is None:
-            rate = self._checks_per_address
-            bucket = TokenBucket(rate, rate * CHECKS_BURST_S, now)
-        self._rates[group] = bucket
-        if len(self._rates) > RATES_MAX:
-            del self._rates[next(iter(self._rates))]
-        return bucket.take(now) and self._rate.take(now)
+        return self._checks.take(group_of(address), now)
 
     def _allowance(self) -> int:
         if self.connections >= self._total:

@@ -47,5 +47,8 @@ def test_t26_handshakes_are_rationed_by_address_and_altogether() -> None:
 def test_t26_what_is_remembered_of_addresses_is_bounded() -> None:
     door = Doorway(0.0)
     for number in range(RATES_MAX + 50):
-        door.enter(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", float(number))
-    assert len(door._rates) <= RATES_MAX
+        address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+        assert door.enter(address, float(number))
+        door.settle(address)
+        door.leave()
+    assert len(door._handshakes) == RATES_MAX

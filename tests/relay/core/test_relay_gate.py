@@ -62,7 +62,7 @@ def test_the_memory_of_rates_is_bounded() -> None:
     gate = Gate(0.0, checks_per_second=1e9, checks_per_address=1)
     for index in range(RATES_MAX + 10):
         gate.may_verify(f"10.{index >> 16}.{(index >> 8) & 255}.{index & 255}", 0.0)
-    assert len(gate._rates) == RATES_MAX
+    assert len(gate._checks) == RATES_MAX
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=200))
