@@ -174,7 +174,8 @@ async def company(controller: Controller) -> Company:
     ids["request"] = (await victim.http.post("/api/v1/access-requests", json=asked)).json()["id"]
     await made.owner.put(f"/api/v1/groups/{ids['group']}/members/{victim.id}")
     ids["device"] = await _laptop(controller, victim)
-    ids["session"] = (await victim.http.get("/api/v1/sessions")).json()["items"][0]["id"]
+    sessions = (await victim.http.get("/api/v1/sessions")).json()["items"]
+    ids["session"] = next(item["id"] for item in sessions if not item["current"])
     ids["passkey"] = await _passkey(victim)
     ids["token"], _ = await made.token(victim.http, "self:read")
     ids["revision"] = "1"
