@@ -25,7 +25,7 @@ export function CopyId({ id }: { id: string }) {
   );
 }
 
-/** A command to run elsewhere, whole, with a button that copies it. `secret` values are passed in already. */
+/** A command to run elsewhere, whole, with a button that copies it; a secret that belongs in it is shown. */
 export function CommandBlock({ command, label = "Copy the command" }: { command: string; label?: string }) {
   return (
     <Paper withBorder p="xs" radius="md">
