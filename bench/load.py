@@ -24,7 +24,7 @@ import struct
 import sys
 import threading
 import time
-from typing import Any, Final, cast
+from typing import Any, Final
 
 ECHO_PORT: Final = 7007
 TRANSFER_PORT: Final = 7008
@@ -89,7 +89,11 @@ def first(address: tuple[str, int]) -> dict[str, float]:
 
 
 def until(address: tuple[str, int]) -> dict[str, float]:
-    """Begins an attempt each 20 ms until one has its echo: none waits for the retransmission of another's lost SYN. Raises TimeoutError."""
+    """Begins an attempt each 20 ms until one has its echo: none waits for the retransmission of another's lost SYN.
+
+    Raises:
+        TimeoutError: none had it within DEADLINE_S.
+    """
     came: list[float] = []
     there = threading.Event()
 
@@ -176,22 +180,6 @@ def _receive(sock: socket.socket, size: int, digest: "hashlib._Hash") -> None:
 # --- the servers' side ----------------------------------------------------------------------------------------------------
 
 
-class Echo(asyncio.Protocol):
-    """Sends every byte back."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._transport.write(data)
-
-    def pause_writing(self) -> None:
-        self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        self._transport.resume_reading()
-
-
 class Transfer(socketserver.BaseRequestHandler):
     """Takes or gives what the header says, and then tells its hash."""
 
@@ -216,9 +204,11 @@ class Transfers(socketserver.ThreadingTCPServer):
 
 
 async def _serve() -> None:
+    from lab.services import TcpEcho  # and a name server's library, which clients need not wait for
+
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     threading.Thread(target=Transfers(("", TRANSFER_PORT), Transfer).serve_forever, daemon=True).start()
-    server = await asyncio.get_running_loop().create_server(Echo, "0.0.0.0", ECHO_PORT, backlog=_BACKLOG)
+    server = await asyncio.get_running_loop().create_server(TcpEcho, "0.0.0.0", ECHO_PORT, backlog=_BACKLOG)
     print("listening", flush=True)
     await server.serve_forever()
 
