@@ -2,11 +2,11 @@
 
 Nothing that can travel together travels in turns: TCP and TLS to the relay that was named last are set up while the
 controller is asked, and the inner ClientHello is in the head of the request to the relay. What is left of a cold path is two
-round trips to the relay and two to the connector.
+round trips to the relay and two to the connector. Ways without a relay (``client.core.direct``) have a head start.
 
 ``Dialling.current`` is done as soon as some path's inner TLS is complete and its proof is sent: streams opened then travel
-right behind the proof. If that path fails after all, the openings on it fail with a lost
-tunnel, are begun again, and find the path that won.
+right behind the proof. If that path fails after all, the openings on it fail with a lost tunnel, are begun again, and find
+the path that won.
 """
 
 import asyncio
