@@ -1,7 +1,7 @@
 import { Button, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useRouter, useSearch } from "@tanstack/react-router";
+import { useRouter } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, call } from "~/api/client";
 import { queryClient } from "~/api/queries";
@@ -28,16 +28,10 @@ export default function SetupPage() {
 
 function SetupForm() {
   const router = useRouter();
-  const { token } = useSearch({ strict: false }) as { token?: unknown };
   const [error, setError] = useState<unknown>(null);
   const form = useForm({
-    initialValues: {
-      token: typeof token === "string" ? token : "",
-      name: "",
-      email: "",
-      password: "",
-      network: "office",
-    },
+    // The token is typed or pasted: in an address it would be in the logs of proxies and in the browser's history.
+    initialValues: { token: "", name: "", email: "", password: "", network: "office" },
   });
   const sending = useMutation({
     mutationFn: async ({ network, ...values }: typeof form.values) => {
