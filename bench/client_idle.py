@@ -25,7 +25,7 @@ from bench import client_dns, client_flows
 from bench.figures import Figures
 from bench.machine import machine
 from bench.run import RESULTS
-from bench.usage import cpu_seconds
+from bench.usage import cpu_seconds, rss
 from lab.hosts import Lab
 from lab.processes import LabError, wait_for
 from lab.product import BIN, Product
@@ -108,7 +108,7 @@ def idle(product: Product, figures: Figures, seconds: float, kind: str) -> None:
     used = sum(cpu_seconds(pid) - before[pid] for pid in processes)
     figures.add(f"CPU idle, {kind}", 100 * used / passed, "% of a core")
     for pid, name in processes.items():
-        figures.add(f"RSS idle, {kind}: {name}", client_flows.rss(pid), "MB")
+        figures.add(f"RSS idle, {kind}: {name}", rss(pid), "MB")
         figures.add(f"PSS idle, {kind}: {name}", pss(pid), "MB")
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.engines import Routed, Stunnel
 from bench.engines.engine import CEILING, Engine
+from bench.engines.routed import Routed
+from bench.engines.stunnel import Stunnel
 from bench.metrics import METRICS, Measurement, answers, bulk, connections, measure
 from bench.metrics.measure import Note, Plan
 from bench.samples import Metric, Record, Subject
