@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocol.errors import LocalError
 from protocol.reasons import Reason
+from runtime.files import os_error
 
 MASTER_SECRET_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -50,12 +51,14 @@ class Seal:
 
 
 def create_master_secret(state_dir: Path) -> bool:
-    """Makes the master secret file (0600) unless it is there. Tells whether it made one."""
+    """Makes the master secret file (0600) unless it is there. Tells whether it made one. Raises LocalError."""
     path = state_dir / MASTER_SECRET_FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return False
+    except OSError as exc:
+        raise os_error(exc, path) from exc
     with os.fdopen(descriptor, "wb") as file:
         file.write(os.urandom(MASTER_SECRET_BYTES))
         file.flush()

@@ -46,6 +46,12 @@ def test_the_master_secret_is_made_once_and_private(tmp_path: Path) -> None:
     assert load_seal(tmp_path).open("x", Seal(first).seal("x", b"y")) == b"y"
 
 
+def test_names_the_place_where_no_secret_can_be_made(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match=MASTER_SECRET_FILE) as refused:
+        create_master_secret(tmp_path / "missing")
+    assert refused.value.reason is Reason.NOT_FOUND
+
+
 def test_says_what_is_wrong_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(LocalError) as missing:
         load_seal(tmp_path)
