@@ -12,7 +12,7 @@ from controller.cli.access import opened
 from controller.cli.database import upgrade_schema
 from controller.cli.options import ACTOR, load_settings
 from controller.domain.model import Role
-from controller.identity.passwords import Passwords, check_new_password
+from controller.identity.passwords import PASSWORD_MIN, Passwords, check_new_password
 from controller.identity.sealing import create_master_secret, load_seal
 from controller.settings import CA_FILE, Settings, parse_public_url
 from controller.store import Store
@@ -118,7 +118,8 @@ def _owner(email: str | None, name: str | None, password_file: str | None) -> Ow
         if name is not None or password_file is not None:
             raise LocalError(Reason.INVALID_INPUT, "--owner-name and --password-file belong to --owner")
         return None
-    password = read_password(password_file) if password_file else ask_password(f"Password for {email}", twice=True)
+    prompt = f"Password for {email} (at least {PASSWORD_MIN} characters)"
+    password = read_password(password_file) if password_file else ask_password(prompt, twice=True)
     check_new_password(password, email=email)
     return Owner(email, name or email.partition("@")[0], password)
 

@@ -174,7 +174,8 @@ def test_the_owners_password_is_asked_for_at_a_terminal(cli: Cli, monkeypatch: p
     monkeypatch.setattr("sys.stdin", Terminal())
     ran = cli("init", "--public-url", URL, "--owner", "ada@corp.example", "--json")
     assert ran.json["owner"].startswith("usr_")
-    assert asked == ["Password for ada@corp.example: ", "Password for ada@corp.example again: "]
+    prompt = "Password for ada@corp.example (at least 12 characters)"
+    assert asked == [f"{prompt}: ", f"{prompt} again: "]
 
 
 def test_a_weak_owner_password_is_refused_and_nothing_is_half_made(cli: Cli) -> None:
