@@ -12,7 +12,7 @@ T = TypeVar("T")
 SortKey = tuple[int | str, ...]
 
 _CURSOR_MAX: Final = 512
-_TAG: Final = re.compile(r'"([1-9][0-9]{0,17})"\Z')
+_TAG: Final = re.compile(r'"(0|[1-9][0-9]{0,17})"\Z')
 
 
 def page_of(

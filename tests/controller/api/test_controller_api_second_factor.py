@@ -238,7 +238,10 @@ async def test_rules_shut_out_whoever_has_passed_none_until_he_has(controller: C
     admin = await controller.add_user("admin@corp.example", role="admin")
     denied = await admin.http.put("/api/v1/sign-in-rules", json={"second_factor_for": "nobody"})
     assert (denied.status_code, code_of(denied)) == (403, "forbidden")
-    assert (await owner.put("/api/v1/sign-in-rules", json={"second_factor_for": "staff"})).status_code == 200
+    seen = (await owner.get("/api/v1/sign-in-rules")).headers["etag"]
+    body, stale = {"second_factor_for": "staff"}, {"If-Match": '"7"'}
+    assert (await owner.put("/api/v1/sign-in-rules", json=body, headers=stale)).status_code == 412
+    assert (await owner.put("/api/v1/sign-in-rules", json=body, headers={"If-Match": seen})).status_code == 200
     shut = await admin.http.get("/api/v1/users")
     assert (shut.status_code, code_of(shut)) == (403, "second_factor_required")
     assert (await grace.http.get("/api/v1/users")).status_code == 200

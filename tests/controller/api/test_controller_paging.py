@@ -58,7 +58,8 @@ def test_if_match_is_one_strong_tag() -> None:
     assert parse_if_match(None) is None
     assert parse_if_match("*") is None
     assert parse_if_match(entity_tag(12)) == 12
-    for bad in ("12", 'W/"12"', '"0"', '"1", "2"', '"x"', '"' + "9" * 30 + '"'):
+    assert parse_if_match(entity_tag(0)) == 0, "of what nobody has changed yet"
+    for bad in ("12", 'W/"12"', '"01"', '"1", "2"', '"x"', '"' + "9" * 30 + '"'):
         with pytest.raises(FieldError):
             parse_if_match(bad)
     check_version(None, 3)
