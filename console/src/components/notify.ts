@@ -5,7 +5,7 @@ async function show(
   message: Parameters<typeof import("@mantine/notifications")["notifications"]["show"]>[0],
 ): Promise<void> {
   const { notifications } = await import("@mantine/notifications");
-  notifications.show(message);
+  notifications.show({ closeButtonProps: { "aria-label": "Close" }, ...message });
 }
 
 /** Says shortly that something was done. */

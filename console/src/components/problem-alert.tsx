@@ -2,6 +2,8 @@ import { Alert, Button, Group, Text } from "@mantine/core";
 import type { UseFormReturnType } from "@mantine/form";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { problemOf } from "~/api/problem";
+import { signedOut } from "~/api/queries";
+import { signOut } from "~/api/session";
 
 interface ProblemAlertProps {
   /** Whatever was thrown; nothing is shown without one. */
@@ -22,6 +24,11 @@ export function ProblemAlert({ error, retry }: ProblemAlertProps) {
           {problem.code}
           {problem.request_id && ` · ${problem.request_id}`}
         </Text>
+        {problem.code === "sign_in_not_recent" && (
+          <Button size="compact-xs" variant="default" onClick={() => signOut().finally(signedOut)}>
+            Sign in again
+          </Button>
+        )}
         {retry && (
           <Button size="compact-xs" variant="default" onClick={retry}>
             Try again

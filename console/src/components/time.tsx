@@ -41,7 +41,9 @@ export const timeZone = absoluteFormat.resolvedOptions().timeZone;
 
 /** "12 s ago", "in 3 days". */
 export function relative(at_ms: number, now_ms: number): string {
-  const seconds = Math.round((at_ms - now_ms) / 1000);
+  const ahead = Math.round((at_ms - now_ms) / 1000);
+  // What the controller has just said is ahead of a clock that ticks each second.
+  const seconds = ahead > 0 && ahead <= 2 ? 0 : ahead;
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
   return relativeFormat.format(Math.trunc(seconds / size), unit);
 }

@@ -1,12 +1,13 @@
 import { SegmentedControl } from "@mantine/core";
 import { IconLogin } from "@tabler/icons-react";
 import { EmptyState } from "~/components/empty-state";
+import { PageLink } from "~/components/links";
 import { Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { useFilters } from "~/components/search";
 import { Status } from "~/components/status";
 import { Time } from "~/components/time";
-import { Named } from "./columns";
+import { Named, pathOf, reasonText } from "./columns";
 import { ExportMenu } from "./export-menu";
 import { type Event, useEvents } from "./queries";
 
@@ -17,7 +18,14 @@ const KINDS = [
   { value: "sign_in.failed", label: "Failed" },
 ];
 
-const TOLD = ["method", "reason", "kind", "address"];
+const TOLD = ["surface", "method", "cause", "count", "second_factor_for"];
+
+/** Whom an event of a sign-in is about: the person where it names one. */
+function Who({ event: { data, stream, names } }: { event: Event }) {
+  const id = typeof data.user === "string" ? data.user : stream;
+  if (id.startsWith("usr_")) return <PageLink to={`/users/${id}`}>{names[id] ?? id}</PageLink>;
+  return id.includes("_") && pathOf(id) ? <Named id={id} /> : "–";
+}
 
 export default function SignInsPage() {
   const [filters, setFilters] = useFilters();
@@ -35,13 +43,13 @@ export default function SignInsPage() {
         return <Status kind={type.includes("failed") ? "bad" : "good"} label={words} />;
       },
     },
-    { label: "About", cell: ({ stream, names }) => names[stream] ?? <Named id={stream} /> },
+    { label: "Who", cell: (event) => <Who event={event} /> },
     { label: "By", cell: ({ actor, names }) => names[actor] ?? <Named id={actor} />, wide: true },
     {
       label: "How",
       cell: ({ data }) =>
         TOLD.filter((name) => data[name])
-          .map((name) => `${name} ${String(data[name])}`)
+          .map((name) => `${name.replaceAll("_", " ")} ${reasonText(String(data[name]))}`)
           .join(" · ") || "–",
       wide: true,
     },

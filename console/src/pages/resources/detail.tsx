@@ -15,9 +15,9 @@ import { Facts, Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
 import { Time } from "~/components/time";
-import { portsText } from "~/components/words";
+import { portsText, shellWord } from "~/components/words";
 import { PagePending } from "~/shell/fallbacks";
-import { blastOf, removeResource, resourceQuery, useAccess } from "./queries";
+import { blastOf, networksQuery, type Resource, removeResource, resourceQuery, useAccess } from "./queries";
 
 export default function ResourcePage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
@@ -25,6 +25,7 @@ export default function ResourcePage() {
   const navigate = useNavigate();
   const [removing, dialog] = useDisclosure();
   const { data: resource, error, refetch } = useQuery(resourceQuery(id));
+  const { data: networks = [] } = useQuery({ ...networksQuery, enabled: may("networks:read") });
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!resource) return <PagePending />;
   const gone = async () => {
@@ -52,7 +53,7 @@ export default function ResourcePage() {
           [
             "Network",
             <PageLink key="network" to={`/networks/${resource.network}`}>
-              {resource.network}
+              {networks.find((network) => network.id === resource.network)?.name ?? resource.network}
             </PageLink>,
           ],
           ["Outlives the controller", `${resource.lease_s} s`],
@@ -64,7 +65,7 @@ export default function ResourcePage() {
           <Tabs.Tab value="access">Who reaches it</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="access" pt="md">
-          <Access resource={resource.id} />
+          <Access resource={resource} />
         </Tabs.Panel>
       </Tabs>
       <ConfirmDanger
@@ -96,8 +97,8 @@ function Ties({ ties }: { ties: Schemas["ResourceTie"][] }) {
   );
 }
 
-function Access({ resource }: { resource: string }) {
-  const access = useAccess(resource);
+function Access({ resource }: { resource: Resource }) {
+  const access = useAccess(resource.id);
   const columns: Column<Schemas["AccessLine"]>[] = [
     {
       label: "Who",
@@ -123,8 +124,11 @@ function Access({ resource }: { resource: string }) {
       columns={columns}
       keyOf={(line) => `${line.subject}/${line.device}`}
       empty={
-        <EmptyState icon={IconKey} command="ostiary admin grant create --to group:engineers --resource wiki">
-          Nobody reaches it: give a group or a person a grant.
+        <EmptyState
+          icon={IconKey}
+          command={`ostiary admin grant create --to group:engineers --resource ${shellWord(resource.name)}`}
+        >
+          Nobody reaches it now: no grant leads to it, or nobody whom one names has signed in on a device.
         </EmptyState>
       }
     />

@@ -55,7 +55,7 @@ export default function Picture({ graph, focus, choose }: PictureProps) {
         elementsSelectable={false}
         preventScrolling={false}
       >
-        <Controls showInteractive={false} />
+        <Controls showInteractive={false} position="top-right" />
       </ReactFlow>
     </Box>
   );
