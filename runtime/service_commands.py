@@ -22,7 +22,7 @@ def service_group(role: str, command: str) -> typer.Typer:
 
 
 def _add_install(group: typer.Typer, role: str, command: str) -> None:
-    example = f"\n\n    \b\n    Example:\n      sudo {command} service install"
+    example = f"\n\n\b\nExample:\n  sudo {command} service install"
     text = (
         f"Install, enable and start the {role} as a service. Again after an update: it restarts it.\n\n"
         "Only programs that nobody but root can change are taken."

@@ -306,6 +306,7 @@ def test_every_command_teaches_by_an_example(ostiary: CommandLine) -> None:
     for command in commands:
         shown = any(f"  {prefix}{command.name}" in command.help for prefix in ("", "sudo "))
         assert shown, f"{command.name} shows no example of itself"
+        assert "   Example" not in command.help, f"{command.name} shows its example too far to the right"
 
 
 def test_the_reference_is_up_to_date() -> None:
