@@ -102,9 +102,8 @@ class NetworkCheck:
     async def _addresses(self) -> str:
         v4, v6 = own_addresses(self._mark)
         if v4 is None and v6 is None:
-            raise LocalError(
-                Reason.NETWORK_UNREACHABLE, "this host has no route to the internet, neither IPv4 nor IPv6"
-            )
+            # No fault by itself: the controller and its relays may stand in this very network.
+            return "this host has no route to the internet, neither IPv4 nor IPv6"
         return f"IPv4 {v4 or 'no'}, IPv6 {v6 or 'no'}"
 
     async def _proxy(self, parts: SplitResult) -> str:

@@ -56,6 +56,15 @@ async def check(
     return {str(item["name"]): item for item in found["checks"]}
 
 
+async def test_a_network_without_the_internet_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netcheck, "own_addresses", lambda mark: (None, None))
+    async with controller() as port:
+        found = await check(port)
+    assert found["addresses"]["status"] == "ok"
+    assert "no route to the internet" in str(found["addresses"]["sentence"])
+    assert found["controller"]["status"] == "ok"
+
+
 async def test_a_network_that_lets_everything_through() -> None:
     async with controller() as port:
         found = await check(port, relays=(("localhost", port),))
