@@ -210,8 +210,15 @@ class Product:
     def start_client(self, *options: str) -> None:
         """``ostiaryd`` on the user's host."""
         host, name = self.device
-        self.lab.daemon(host, name, str(BIN / "ostiaryd"), *options, env=self.env(name))
-        wait_for("ostiaryd's control socket", lambda: self.client_status().get("state"), 15)
+        process = self.lab.daemon(host, name, str(BIN / "ostiaryd"), *options, env=self.env(name))
+
+        def answers() -> object:
+            if process.poll() is not None:
+                # A port in use, mostly. What it said is the cause; that nobody answers is not.
+                raise LabError(f"ostiaryd ended: {' '.join(self.lab.log(name).split())[-400:]}")
+            return self.client_status().get("state")
+
+        wait_for("ostiaryd's control socket", answers, 15)
 
     def client_status(self) -> Any:
         try:

@@ -8,6 +8,8 @@ import pytest
 
 from lab.demo import end_like_ctrl_c, keep
 from lab.hosts import Lab, NamespaceHost
+from lab.processes import LabError, Processes
+from lab.product import Product
 
 
 @pytest.fixture
@@ -30,6 +32,15 @@ def test_a_lab_that_stays_up_tells_how_to_be_the_user_and_the_administrator(
     assert "env PATH=" in admin
     assert f"HOME={lab.folder}/home" in admin
     assert any("ada@corp.example" in line for line in lines)
+
+
+def test_a_client_that_ends_at_once_is_named_with_what_it_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, script in (("ostiaryd", "echo 'error: The port is already in use.'; exit 2"), ("ostiary", "echo '{}'")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr("lab.product.BIN", tmp_path)
+    with pytest.raises(LabError, match=r"ostiaryd ended: error: The port is already in use\."):
+        Product(Processes(tmp_path / "lab")).start_client()
 
 
 @pytest.fixture
