@@ -36,13 +36,19 @@ host-tools-all: host-tools ## the heavy ones too: redis, samba; tests without th
 demo: $(STAMP) ## the whole product on this machine, told as it happens (KEEP=1 leaves it up)
 	@$(BIN)/python -m lab.demo $(if $(KEEP),--keep)
 
-# One worker has the tests with namespaces and containers, the other ones everything else.
 # Thousands of tests share few cores with a whole network: what failed gets one more run, alone, which ends at the first failure.
+define tested
+	@$(BIN)/python -m pytest $(1) $(2) || \
+	    { test $$? -eq 1 && echo "The tests that failed, named above, are run once more, alone:" && \
+	    $(BIN)/python -m pytest -v --exitfirst --last-failed --last-failed-no-failures none $(2); }
+endef
+
+# The browser's tests have a process of their own. Of the others, one worker has those with namespaces and containers, the
+# other ones everything else.
 test: $(STAMP) host-tools console ## the whole test suite
 	@$(BIN)/python console/build.py test
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS) || \
-	    { test $$? -eq 1 && echo "The tests that failed, named above, are run once more, alone:" && \
-	    $(BIN)/python -m pytest -v --exitfirst --last-failed --last-failed-no-failures none $(ARGS); }
+	$(if $(ARGS),,$(call tested,,tests/console))
+	$(call tested,--numprocesses $(WORKERS) --dist loadgroup,$(if $(ARGS),$(ARGS),--ignore=tests/console))
 
 soak: $(STAMP) host-tools ## the long forms of tests that `make test` runs in short
 	@$(BIN)/python -m pytest -m soak $(ARGS)
