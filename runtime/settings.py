@@ -40,6 +40,8 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
             "UPSTREAM_PROXY",
             "UPSTREAM_PROXY_LOGIN_FILE",
             "UDP_IDLE_S",
+            "DIRECT_LISTEN",
+            "DIRECT_ADDRESSES",
         }
     ),
     "client": frozenset(
