@@ -14,7 +14,7 @@ interface EmptyStateProps {
 
 export function EmptyState({ icon: Icon, children, action, command }: EmptyStateProps) {
   return (
-    <Stack align="center" gap="sm" py="xl" px="md" maw={560} mx="auto">
+    <Stack align="center" gap="sm" py="xl" px="md" w="100%" maw={560} mx="auto">
       <ThemeIcon size={48} radius="xl" variant="light" aria-hidden>
         <Icon size={26} stroke={1.6} />
       </ThemeIcon>

@@ -11,6 +11,7 @@ import { type Column, Rows } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
 import { Status } from "~/components/status";
 import { Time } from "~/components/time";
+import { Named, reasonText } from "~/pages/activity/columns";
 import { PagePending } from "~/shell/fallbacks";
 import { STEPS, stepsDone } from "./steps";
 import { HOUR_MS, Timeline } from "./timeline";
@@ -167,14 +168,14 @@ function Health({ label, to, count, good }: HealthProps) {
 function Denials({ denials }: { denials: Schemas["Connection"][] }) {
   const columns: Column<Schemas["Connection"]>[] = [
     { label: "When", cell: ({ started_at }) => <Time at={started_at} />, width: 120 },
-    { label: "Who", cell: ({ user }) => <PageLink to={`/users/${user}`}>{user}</PageLink>, wide: true },
+    { label: "Who", cell: ({ user }) => <Named id={user} />, wide: true },
     {
       label: "What",
       cell: ({ host, port, transport }) => (
         <span className="isolated">{`${host}${port ? `:${port}` : ""} ${transport}`}</span>
       ),
     },
-    { label: "Why", cell: ({ outcome }) => outcome ?? "–" },
+    { label: "Why", cell: ({ outcome }) => (outcome ? reasonText(outcome) : "–") },
   ];
   if (denials.length === 0) {
     return (

@@ -52,7 +52,7 @@ export function Passkeys() {
           </Text>
         ) : (
           <Rows
-            label="Passkeys"
+            label="My passkeys"
             items={data.items}
             keyOf={({ id }) => id}
             columns={[

@@ -85,7 +85,7 @@ export default function MyResourcesPage() {
           My requests
         </Title>
         <PagedTable
-          label="My requests"
+          label="Requests of mine"
           query={useMyRequests(me.id)}
           columns={[
             {
