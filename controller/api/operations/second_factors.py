@@ -128,7 +128,10 @@ async def require_passkey(connection: Connection, session: WebSession) -> None:
         RefusedError: SECOND_FACTOR_REQUIRED.
     """
     if session.how.mfa_s is None and await passkeys.of_user(connection, session.user):
-        raise RefusedError(Reason.SECOND_FACTOR_REQUIRED, "the account has a passkey: sign in to the console with it, and do this there")
+        raise RefusedError(
+            Reason.SECOND_FACTOR_REQUIRED,
+            "the account has a passkey: sign in to the console with it, and do this there",
+        )
 
 
 async def _spend_totp(unit: Unit, seal: Seal, user: UserId, typed: str, *, confirmed: bool) -> bool:
