@@ -42,7 +42,7 @@ export default function ReferencePage() {
       />
       {found.length === 0 && <Text>No operation is like this.</Text>}
       {found.map(([tag, operations]) => (
-        <section key={tag} aria-label={tag}>
+        <section key={tag} aria-label={`Operations: ${tag}`}>
           <Title order={2} size="h4" mb="xs" tt="capitalize">
             {tag}
           </Title>
