@@ -55,7 +55,7 @@ def themed(page: Page, scheme: Literal["light", "dark"]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_axe_finds_nothing_on_any_page_in_either_theme(console: Page, world: World, part: int) -> None:
     found: dict[str, list[str]] = {}
@@ -68,6 +68,8 @@ def test_axe_finds_nothing_on_any_page_in_either_theme(console: Page, world: Wor
     assert {path: broken for path, broken in found.items() if broken} == {}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_no_page_is_wider_than_a_phone(console: Page, world: World) -> None:
     console.set_viewport_size(PHONE)  # type: ignore[arg-type]
     wide = []

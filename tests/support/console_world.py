@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ROOT: Final = Path(__file__).parents[2]
 BUILD: Final = ROOT / "console" / "dist"
@@ -30,7 +30,8 @@ CHROMIUM: Final = shutil.which("chromium") or ""
 OWNER: Final = "ada@corp.example"
 PASSWORD: Final = "correct horse battery staple"
 START_S: Final = 60.0
-EXPECT_MS: Final = 15_000
+EXPECT_MS: Final = 30_000
+"""A guard against hanging: what is waited for comes within a second where the machine has nothing else to do."""
 WHY_NOT: Final = (
     "needs chromium: make host-tools"
     if not CHROMIUM
@@ -153,6 +154,7 @@ def running(
 def browser() -> Iterator[Browser]:
     """Debian's Chromium without a window."""
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=EXPECT_MS)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         try:
