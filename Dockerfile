@@ -4,7 +4,7 @@ FROM python:3.11-slim-bookworm AS console
 WORKDIR /src
 COPY openapi.json ./
 COPY console console
-RUN test -f console/dist/index.html || python3 console/build.py
+RUN test -f console/dist/index.html || (python3 -m venv /tmp/node && /tmp/node/bin/python console/build.py)
 
 FROM python:3.11-slim-bookworm AS build
 # Wheels from a folder in place of PyPI: put them into wheelhouse/ and give PIP_NO_INDEX=1, PIP_FIND_LINKS=/src/wheelhouse.

@@ -150,6 +150,8 @@ class Engine:
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target / name)
         shutil.copytree(wheelhouse(), target / "wheelhouse")
+        # Built before, by `make console`: the engine has no network to fetch Node's packages from.
+        shutil.copytree(ROOT / "console/dist", target / "console/dist", dirs_exist_ok=True)
         return target
 
 

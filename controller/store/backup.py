@@ -50,6 +50,7 @@ LEFT_OUT: Final = frozenset(
         "plans",  # proposals about a policy that is not this one
         "replicas",
         "spent_assertions",
+        "spent_challenges",
         "web_sessions",  # one may have been ended since
     }
 )

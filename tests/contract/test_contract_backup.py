@@ -42,6 +42,7 @@ BACKED_UP = {
     "credentials",
     "events",
     "identities",
+    "passkeys",
     "personal_data",
     "recovery_codes",
     "restores",
