@@ -61,6 +61,10 @@ async def filled(store: Store) -> Notary:
         await credentials.set_personal_data(db, USER, fields={"name": "Ada „Ö“"}, email="ada@example.com", now=START)
         await credentials.set_password_hash(db, USER, "$argon2id$x", START)
         await secrets.put(db, "ca", SEALED, START + 0.25)
+        passkey = {"id": "psk_1", "user": USER, "credential": "Y3JlZA", "public_key": b"\0\xff", "sign_count": 2**31}
+        await db.execute(
+            sa.insert(METADATA.tables["passkeys"]).values(**passkey, name="key", synced=True, created_at=START)
+        )
         await db.execute(
             sa.insert(METADATA.tables["web_sessions"]).values(
                 hash="h", user=USER, label="l", scopes="", created_at=START, expires=START + 9
