@@ -9,7 +9,7 @@ import { ProblemAlert } from "~/components/problem-alert";
 import { useFilters } from "~/components/search";
 import { type Entry, useEntries } from "~/pages/policy/directory";
 import { localInput, momentOf } from "~/pages/policy/durations";
-import { Picker } from "~/pages/policy/pickers";
+import { FilterPicker } from "~/pages/policy/filter-picker";
 import { PagePending } from "~/shell/fallbacks";
 import { covering, parseTarget } from "./addresses";
 import { Answer } from "./answer";
@@ -25,38 +25,16 @@ export default function ExplorerPage() {
   return (
     <Page title="Access explorer" subtitle="Can this person, on this device, reach this, now or at any time before?">
       <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }}>
-        <Picker
-          kind="user"
-          label="Person"
-          placeholder="Anybody"
-          clearable
-          value={user?.startsWith("usr_") ? user : null}
-          onChange={(id) => setFilters({ user: id, device: null })}
-        />
-        <Picker
+        <FilterPicker kind="user" label="Person" field="user" placeholder="Anybody" clears={["device"]} />
+        <FilterPicker
           kind="service_account"
           label="Service account"
+          field="user"
           placeholder="None"
-          clearable
-          value={user?.startsWith("svc_") ? user : null}
-          onChange={(id) => setFilters({ user: id, device: null })}
+          clears={["device"]}
         />
-        <Picker
-          kind="device"
-          label="Device"
-          placeholder="Any"
-          clearable
-          value={device ?? null}
-          onChange={(id) => setFilters({ device: id })}
-        />
-        <Picker
-          kind="resource"
-          label="Resource"
-          placeholder="Anything"
-          clearable
-          value={resource ?? null}
-          onChange={(id) => setFilters({ resource: id, port: null })}
-        />
+        <FilterPicker kind="device" label="Device" field="device" placeholder="Any" />
+        <FilterPicker kind="resource" label="Resource" field="resource" placeholder="Anything" clears={["port"]} />
         <AddressField chosen={(id, wanted) => setFilters({ resource: id, port: wanted ? String(wanted) : null })} />
         <MomentField key={at} at={at} setAt={(moment) => setFilters({ at: moment })} />
       </SimpleGrid>

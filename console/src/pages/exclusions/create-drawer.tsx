@@ -1,4 +1,4 @@
-import { Alert, Checkbox, TextInput } from "@mantine/core";
+import { Alert } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useRef } from "react";
 import { idempotencyKey } from "~/api/client";
@@ -6,7 +6,7 @@ import { queryClient } from "~/api/queries";
 import { FormDrawer } from "~/components/form-drawer";
 import { told } from "~/components/notify";
 import type { SubjectKind } from "~/pages/policy/directory";
-import { momentOf } from "~/pages/policy/durations";
+import { EndsFields, endError, endOf, NO_END } from "~/pages/policy/ends-fields";
 import { Picker, SubjectFields } from "~/pages/policy/pickers";
 import { createExclusion } from "./queries";
 
@@ -17,18 +17,16 @@ export function CreateDrawer({ opened, onClose }: { opened: boolean; onClose: ()
       subject_kind: "group" as SubjectKind,
       subject: "",
       resource: "",
-      expires: false,
-      expires_at: "",
+      ...NO_END,
     },
     validate: {
       subject: (value) => (value ? null : "Say who."),
       resource: (value) => (value ? null : "Say from what."),
-      expires_at: (value, { expires }) => (expires && !momentOf(value) ? "Say until when." : null),
+      expires_at: endError,
     },
   });
-  const send = async ({ subject_kind, subject, resource, expires, expires_at }: typeof form.values) => {
-    const until = expires ? (momentOf(expires_at) ?? null) : null;
-    await createExclusion({ subject_kind, subject, resource, expires_at: until }, key.current);
+  const send = async ({ subject_kind, subject, resource, ...ends }: typeof form.values) => {
+    await createExclusion({ subject_kind, subject, resource, expires_at: endOf(ends) }, key.current);
     key.current = idempotencyKey();
     told("The exclusion counts, whatever grants say.");
     await queryClient.invalidateQueries({ queryKey: ["exclusions"] });
@@ -44,16 +42,7 @@ export function CreateDrawer({ opened, onClose }: { opened: boolean; onClose: ()
         subjectError={form.errors.subject}
       />
       <Picker kind="resource" label="Resource" required {...form.getInputProps("resource")} />
-      <Checkbox label="It ends by itself" {...form.getInputProps("expires", { type: "checkbox" })} />
-      {form.values.expires && (
-        <TextInput
-          type="datetime-local"
-          label="Until"
-          description="In your time zone."
-          required
-          {...form.getInputProps("expires_at")}
-        />
-      )}
+      <EndsFields form={form} />
       <Alert color="orange" variant="light" title="It takes effect at once">
         It beats every grant, also on resources that overlap this one. Open connections that it forbids are cut within a
         second.

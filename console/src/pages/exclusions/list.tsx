@@ -9,8 +9,8 @@ import { type Column, PagedTable } from "~/components/paged-table";
 import { useFilters } from "~/components/search";
 import { Time } from "~/components/time";
 import { Until } from "~/pages/grants/until";
+import { FilterPicker } from "~/pages/policy/filter-picker";
 import { NamedLink, Subject } from "~/pages/policy/names";
-import { Picker } from "~/pages/policy/pickers";
 import { CreateDrawer } from "./create-drawer";
 import { type Exclusion, useExclusions } from "./queries";
 
@@ -31,7 +31,7 @@ const COLUMNS: Column<Exclusion>[] = [
 
 export default function ExclusionsPage() {
   const may = useMay();
-  const [filters, setFilters] = useFilters();
+  const [filters] = useFilters();
   const [creating, drawer] = useDisclosure(filters.create !== undefined);
   const { subject, resource } = filters;
   const exclusions = useExclusions({ subject, resource });
@@ -43,22 +43,8 @@ export default function ExclusionsPage() {
   return (
     <Page title="Exclusions" subtitle="Who may not reach something, whatever grants say." actions={create}>
       <Group>
-        <Picker
-          kind="group"
-          label="Group"
-          placeholder="All"
-          clearable
-          value={subject?.startsWith("grp_") ? subject : null}
-          onChange={(id) => setFilters({ subject: id })}
-        />
-        <Picker
-          kind="resource"
-          label="Resource"
-          placeholder="All"
-          clearable
-          value={resource ?? null}
-          onChange={(id) => setFilters({ resource: id })}
-        />
+        <FilterPicker kind="group" label="Group" field="subject" />
+        <FilterPicker kind="resource" label="Resource" field="resource" />
       </Group>
       <PagedTable
         label="Exclusions"

@@ -1,4 +1,3 @@
-import { Checkbox, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useRef } from "react";
 import { idempotencyKey } from "~/api/client";
@@ -6,7 +5,7 @@ import { queryClient } from "~/api/queries";
 import { FormDrawer } from "~/components/form-drawer";
 import { told } from "~/components/notify";
 import type { SubjectKind } from "~/pages/policy/directory";
-import { momentOf } from "~/pages/policy/durations";
+import { EndsFields, endError, endOf, NO_END } from "~/pages/policy/ends-fields";
 import { Picker, SubjectFields } from "~/pages/policy/pickers";
 import { createGrant, type GrantFilters } from "./queries";
 
@@ -24,23 +23,22 @@ export function CreateDrawer({ opened, onClose, preset }: CreateDrawerProps) {
       subject: "",
       resource: preset.resource ?? "",
       policy: preset.policy ?? "",
-      expires: false,
-      expires_at: "",
+      ...NO_END,
     },
     validate: {
       subject: (value) => (value ? null : "Say who."),
       resource: (value) => (value ? null : "Say what."),
-      expires_at: (value, { expires }) => (expires && !momentOf(value) ? "Say until when." : null),
+      expires_at: endError,
     },
   });
-  const send = async ({ subject_kind, subject, resource, policy, expires, expires_at }: typeof form.values) => {
+  const send = async ({ subject_kind, subject, resource, policy, ...ends }: typeof form.values) => {
     await createGrant(
       {
         subject_kind,
         subject,
         resource,
         policy: policy || null,
-        expires_at: expires ? (momentOf(expires_at) ?? null) : null,
+        expires_at: endOf(ends),
       },
       key.current,
     );
@@ -66,16 +64,7 @@ export function CreateDrawer({ opened, onClose, preset }: CreateDrawerProps) {
         clearable
         {...form.getInputProps("policy")}
       />
-      <Checkbox label="It ends by itself" {...form.getInputProps("expires", { type: "checkbox" })} />
-      {form.values.expires && (
-        <TextInput
-          type="datetime-local"
-          label="Until"
-          description="In your time zone."
-          required
-          {...form.getInputProps("expires_at")}
-        />
-      )}
+      <EndsFields form={form} />
     </FormDrawer>
   );
 }

@@ -8,8 +8,8 @@ import { Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { useFilters } from "~/components/search";
 import { Time } from "~/components/time";
+import { FilterPicker } from "~/pages/policy/filter-picker";
 import { NamedLink, Subject } from "~/pages/policy/names";
-import { Picker } from "~/pages/policy/pickers";
 import { CreateDrawer } from "./create-drawer";
 import { type Grant, useGrants } from "./queries";
 import { Until } from "./until";
@@ -32,7 +32,7 @@ const COLUMNS: Column<Grant>[] = [
 
 export default function GrantsPage() {
   const may = useMay();
-  const [filters, setFilters] = useFilters();
+  const [filters] = useFilters();
   const [creating, drawer] = useDisclosure(filters.create !== undefined);
   const { subject, resource, policy } = filters;
   const grants = useGrants({ subject, resource, policy });
@@ -45,38 +45,10 @@ export default function GrantsPage() {
   return (
     <Page title="Grants" subtitle="Who reaches what, under which conditions, and until when." actions={create}>
       <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm">
-        <Picker
-          kind="group"
-          label="Group"
-          placeholder="All"
-          clearable
-          value={subject?.startsWith("grp_") ? subject : null}
-          onChange={(id) => setFilters({ subject: id })}
-        />
-        <Picker
-          kind="user"
-          label="Person"
-          placeholder="All"
-          clearable
-          value={subject?.startsWith("usr_") ? subject : null}
-          onChange={(id) => setFilters({ subject: id })}
-        />
-        <Picker
-          kind="resource"
-          label="Resource"
-          placeholder="All"
-          clearable
-          value={resource ?? null}
-          onChange={(id) => setFilters({ resource: id })}
-        />
-        <Picker
-          kind="policy"
-          label="Policy"
-          placeholder="All"
-          clearable
-          value={policy ?? null}
-          onChange={(id) => setFilters({ policy: id })}
-        />
+        <FilterPicker kind="group" label="Group" field="subject" />
+        <FilterPicker kind="user" label="Person" field="subject" />
+        <FilterPicker kind="resource" label="Resource" field="resource" />
+        <FilterPicker kind="policy" label="Policy" field="policy" />
       </SimpleGrid>
       <PagedTable
         label="Grants"

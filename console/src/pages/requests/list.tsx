@@ -7,7 +7,7 @@ import { type Column, PagedTable } from "~/components/paged-table";
 import { useFilters } from "~/components/search";
 import { Time } from "~/components/time";
 import { durationText } from "~/pages/policy/durations";
-import { Picker } from "~/pages/policy/pickers";
+import { FilterPicker } from "~/pages/policy/filter-picker";
 import { type AccessRequest, type RequestStatus, STATUSES, targetText, useRequests } from "./queries";
 import { RequestState } from "./status";
 
@@ -42,14 +42,7 @@ export default function RequestsPage() {
           value={status ?? "all"}
           onChange={(next) => setFilters({ status: next === "open" ? null : next })}
         />
-        <Picker
-          kind="user"
-          label="Person"
-          placeholder="All"
-          clearable
-          value={filters.user ?? null}
-          onChange={(user) => setFilters({ user })}
-        />
+        <FilterPicker kind="user" label="Person" field="user" />
       </Group>
       <PagedTable
         label="Access requests"
