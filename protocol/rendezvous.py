@@ -13,6 +13,10 @@ A client may put its first bytes into the request's head, ``Ostiary-First: <base
 keeps them until it pairs, lets nobody have them before, and says ``Ostiary-First: taken`` in its 101. They save the round
 trip between the upgrade and the inner ClientHello. A relay that does not say so has not looked at them.
 
+Client and connector name the TLS session in ``Ostiary-Outer-TLS`` (``protocol.outer_tls``). If it is the relay's own session, the
+relay may say ``Ostiary-Outer-TLS: ends`` in its 101: then each end may, once the inner tunnel stands, end its direction's TLS
+with a close_notify and go on without TLS and without frames. The relay does in one leg what the peer did in the other.
+
 After pairing, binary frames on the two legs carry one byte stream; message boundaries mean nothing. The first bytes on a
 parked leg are the client's TLS ClientHello: that is how the connector learns that it was paired. When no leg is parked
 the relay asks for one on the control leg and keeps the client waiting for at most PAIRING_DEADLINE_S. An end of either
@@ -43,6 +47,10 @@ HEALTH_PATH: Final = "/healthz"
 REASON_HEADER: Final = "Ostiary-Reason"
 FIRST_HEADER: Final = "Ostiary-First"
 FIRST_TAKEN: Final = "taken"
+OUTER_TLS_HEADER: Final = "Ostiary-Outer-TLS"
+OUTER_TLS_ENDS: Final = "ends"
+MAY_END_TLS: Final = frozenset({LEG_PATH, CONNECT_PATH})
+"""Only what carries a tunnel does without a TLS of its own."""
 CONTROL_MAX_BYTES: Final = 64 * 1024
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from protocol.limits import UPGRADE_DEADLINE_S
 from runtime.accepting import accept_forever
-from runtime.leg_protocol import SHUTDOWN_DEADLINE_S
+from runtime.leg_tls import start_server
 from runtime.tasks import TaskScope
 
 _log = structlog.get_logger(__name__)
@@ -63,12 +63,11 @@ class Listener:
         deadline = loop.time() + self._deadline_s
         release = _once(lambda: self._leave(address))
         try:
-            await loop.connect_accepted_socket(
-                lambda: self._make_protocol(address, deadline, release),
+            await start_server(
                 connection,
-                ssl=self._context,
-                ssl_handshake_timeout=self._deadline_s,
-                ssl_shutdown_timeout=SHUTDOWN_DEADLINE_S,
+                lambda: self._make_protocol(address, deadline, release),
+                context=self._context,
+                deadline_s=self._deadline_s,
             )
         except OSError as exc:
             # A protocol whose TLS did not come up never hears of its end.

@@ -14,7 +14,8 @@ from protocol.errors import RemoteError
 from protocol.limits import TUNNEL_WRITE_HIGH_WATER
 from protocol.reasons import Reason
 from runtime.leg_frames import Piece
-from runtime.leg_protocol import SHUTDOWN_DEADLINE_S, SLICE_BYTES, LegReceiver, shared_buffer, tune_socket
+from runtime.leg_protocol import SLICE_BYTES, LegReceiver
+from runtime.leg_socket import SHUTDOWN_DEADLINE_S, shared_buffer, tune_socket
 from runtime.sockets import SEGMENT_BYTES, connect_one, reason_of_os_error
 
 _EARLY_MAX_BYTES: Final = 64 * 1024
@@ -66,6 +67,9 @@ class DirectLeg(asyncio.BufferedProtocol):
         # uvloop raises on a write to a closed transport.
         if transport is not None and self.lost is None and not transport.is_closing():
             transport.write(data)
+
+    def end_tls(self) -> None:
+        """There is none but the tunnel's."""
 
     def close(self, reason: Reason = Reason.NORMAL) -> None:
         """Sends what is buffered, for SHUTDOWN_DEADLINE_S at most, then closes. The receiver hears nothing more."""

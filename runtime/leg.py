@@ -20,10 +20,19 @@ from websockets.uri import WebSocketURI
 from protocol.errors import OstiaryError, RefusedError, RemoteError, RemoteProtocolError
 from protocol.limits import FIRST_MAX_BYTES, LEG_DEAD_AFTER_S, LEG_PING_INTERVAL_S, TUNNEL_WRITE_HIGH_WATER
 from protocol.reasons import Reason, reason_from_code
-from protocol.rendezvous import FIRST_HEADER, FIRST_TAKEN, REASON_HEADER, encode_first
+from protocol.rendezvous import (
+    FIRST_HEADER,
+    FIRST_TAKEN,
+    MAY_END_TLS,
+    OUTER_TLS_ENDS,
+    OUTER_TLS_HEADER,
+    REASON_HEADER,
+    encode_first,
+)
 from runtime.addresses import AddressMemory
 from runtime.leg_frames import Piece
-from runtime.leg_protocol import SHUTDOWN_DEADLINE_S, Leg, LegReceiver
+from runtime.leg_protocol import Leg, LegReceiver
+from runtime.leg_tls import LegTransport, start_client
 from runtime.sockets import connect_socket, remember
 
 DIAL_DEADLINE_S: Final = 10.0
@@ -150,14 +159,7 @@ async def _connect(
     )
     try:
         peer = sock.getpeername()
-        await asyncio.get_running_loop().create_connection(
-            lambda: line,
-            sock=sock,
-            ssl=context,
-            server_hostname=line.host,
-            ssl_handshake_timeout=deadline,
-            ssl_shutdown_timeout=SHUTDOWN_DEADLINE_S,
-        )
+        await start_client(sock, lambda: line, context=context, host=line.host, deadline_s=deadline)
     except BaseException:
         # Somebody else may have that address now, or nobody who answers: also a deadline, ours or the caller's, ends here.
         sock.close()
@@ -248,6 +250,8 @@ class RelayLine(asyncio.Protocol):
         websocket = self._websocket = ClientProtocol(uri, extensions=None, max_size=None)
         request = websocket.connect()
         request.headers["Authorization"] = f"Bearer {ticket}"
+        if path in MAY_END_TLS and isinstance(self._transport, LegTransport):
+            request.headers[OUTER_TLS_HEADER] = self._transport.tls.session_name()
         if 0 < len(self._first) <= FIRST_MAX_BYTES and len(ticket) <= _TICKET_BESIDE_FIRST:
             request.headers[FIRST_HEADER] = encode_first(self._first)
         websocket.send_request(request)
@@ -317,6 +321,7 @@ class RelayLine(asyncio.Protocol):
         self._transport.set_protocol(leg)
         leg.connection_made(self._transport)
         answers = [event for event in websocket.events_received() if isinstance(event, Response)]
+        leg.tls_may_end = any(OUTER_TLS_ENDS in answer.headers.get_all(OUTER_TLS_HEADER) for answer in answers)
         if self._first and not any(FIRST_TAKEN in answer.headers.get_all(FIRST_HEADER) for answer in answers):
             # There was no room in the head, or the relay is an older one.
             leg.write(self._first)

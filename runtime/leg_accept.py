@@ -25,8 +25,17 @@ from protocol.limits import (
     UPGRADE_HEADER_MAX_BYTES,
 )
 from protocol.reasons import Reason
-from protocol.rendezvous import FIRST_HEADER, FIRST_TAKEN, REASON_HEADER, parse_first_untrusted
-from runtime.leg_protocol import Leg, tune_socket
+from protocol.rendezvous import (
+    FIRST_HEADER,
+    FIRST_TAKEN,
+    OUTER_TLS_ENDS,
+    OUTER_TLS_HEADER,
+    REASON_HEADER,
+    parse_first_untrusted,
+)
+from runtime.leg_protocol import Leg
+from runtime.leg_socket import tune_socket
+from runtime.leg_tls import LegTransport
 
 _BEARER: Final = "bearer "
 
@@ -53,6 +62,7 @@ class LegAcceptor(asyncio.Protocol):
         high_water: For the leg's transport.
         ping_interval_s: For the leg.
         dead_after_s: For the leg.
+        tls_may_end: Agree when a peer would end the leg's TLS.
     """
 
     def __init__(
@@ -64,6 +74,7 @@ class LegAcceptor(asyncio.Protocol):
         high_water: int = RELAY_BUFFER_BYTES,
         ping_interval_s: float = LEG_PING_INTERVAL_S,
         dead_after_s: float = LEG_DEAD_AFTER_S,
+        tls_may_end: bool = False,
     ) -> None:
         self._on_request = on_request
         self._on_closed = on_closed
@@ -71,6 +82,7 @@ class LegAcceptor(asyncio.Protocol):
         self._high_water = high_water
         self._ping_interval_s = ping_interval_s
         self._dead_after_s = dead_after_s
+        self._tls_may_end = tls_may_end
         self._websocket = ServerProtocol(extensions=None, max_size=None)
         self._head = bytearray()
         self._request: Request | None = None
@@ -87,6 +99,9 @@ class LegAcceptor(asyncio.Protocol):
         response = self._websocket.accept(request)
         if self._first and response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             response.headers[FIRST_HEADER] = FIRST_TAKEN
+        ends = self._tls_may_end and self._is_same_session(request)
+        if ends:
+            response.headers[OUTER_TLS_HEADER] = OUTER_TLS_ENDS
         self._websocket.send_response(response)
         self._finish()
         transport.write(b"".join(self._websocket.data_to_send()))
@@ -100,6 +115,7 @@ class LegAcceptor(asyncio.Protocol):
             dead_after_s=self._dead_after_s,
             on_closed=self._on_closed,
         )
+        leg.tls_may_end = ends
         transport.set_protocol(leg)
         leg.connection_made(transport)
         if self._first:
@@ -188,6 +204,11 @@ class LegAcceptor(asyncio.Protocol):
             ticket = credentials[0][len(_BEARER) :].strip()
         upgrade = "Upgrade" in request.headers
         self._on_request(self, UpgradeRequest(request.path, ticket, upgrade, self._first))
+
+    def _is_same_session(self, request: Request) -> bool:
+        """Whether the peer's TLS ends here, and nobody passes on what is said in another session."""
+        asked = request.headers.get_all(OUTER_TLS_HEADER)
+        return isinstance(self._transport, LegTransport) and asked == [self._transport.tls.session_name()]
 
     def _respond(self, status: int, content_type: str, body: str, headers: dict[str, str]) -> None:
         transport = self._transport

@@ -9,7 +9,6 @@ writer; who cannot take more bytes pauses reading, and TCP does the rest.
 import asyncio
 import os
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
@@ -20,7 +19,6 @@ from protocol.limits import (
     TUNNEL_WRITE_HIGH_WATER,
 )
 from protocol.reasons import Reason
-from runtime.allocator import tune_for_bulk
 from runtime.leg_frames import (
     BINARY,
     PING,
@@ -36,17 +34,11 @@ from runtime.leg_frames import (
     encode_frame,
     frame_header,
 )
+from runtime.leg_socket import shared_buffer, tune_socket
+from runtime.leg_tls import BareProtocol, LegTransport
 
-READ_BUFFER_BYTES: Final = 256 * 1024
 SLICE_BYTES: Final = 96 * 1024
 """What arrived is passed on in slices that stay in the core's cache while they are unmasked, decrypted and written."""
-SHUTDOWN_DEADLINE_S: Final = 2.0
-"""How long closing waits for a peer that does not read."""
-NOTSENT_LOWAT_BYTES: Final = 128 * 1024
-"""What the kernel keeps unsent per leg (TCP_NOTSENT_LOWAT): more would only queue urgent frames behind bulk."""
-_TCP_NOTSENT_LOWAT: Final = 25
-
-_thread = threading.local()
 
 
 class LegReceiver(Protocol):
@@ -69,7 +61,7 @@ class LegReceiver(Protocol):
 
 
 class LegLike(Protocol):
-    """What a tunnel needs of a leg; ``Leg`` is one, a direct connection may be another."""
+    """What a tunnel needs of a leg; ``Leg`` is one, a direct connection another."""
 
     paused: bool
 
@@ -79,15 +71,20 @@ class LegLike(Protocol):
 
     def write(self, data: Piece) -> None: ...
 
+    def end_tls(self) -> None: ...
+
     def close(self, reason: Reason = ...) -> None: ...
 
 
-class Leg(asyncio.BufferedProtocol):
+class Leg(BareProtocol):
     """An established leg. Made by ``dial_leg`` or ``LegAcceptor.accept``, never directly.
 
     Attributes:
         paused: The transport is above its high-water mark; writes are still taken but should wait.
         lost: Why the leg ended; None while it lives.
+        tls_may_end: Both ends agreed to it (protocol.rendezvous).
+        sends_bare: Our direction has neither TLS nor frames any more.
+        receives_bare: Likewise the peer's.
     """
 
     def __init__(
@@ -101,6 +98,9 @@ class Leg(asyncio.BufferedProtocol):
     ) -> None:
         self.paused = False
         self.lost: Reason | None = None
+        self.tls_may_end = False
+        self.sends_bare = False
+        self.receives_bare = False
         self._dialled = dialled
         self._high_water = high_water
         self._ping_interval_s = ping_interval_s
@@ -109,6 +109,8 @@ class Leg(asyncio.BufferedProtocol):
         self._reader = FrameReader(masked=not dialled)
         self._receiver: LegReceiver | None = None
         self._on_pieces: Callable[[Sequence[Piece]], None] | None = None
+        self._on_bare: Callable[[], None] | None = None
+        self._borrower: Callable[[], None] | None = None
         self._early: list[bytes | str] = []
         """What came before there was a receiver; reading is paused as soon as there is something."""
         self._receiver_full = False
@@ -120,16 +122,20 @@ class Leg(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
 
     def set_receiver(
-        self, receiver: LegReceiver, *, on_pieces: Callable[[Sequence[Piece]], None] | None = None
+        self,
+        receiver: LegReceiver,
+        *,
+        on_pieces: Callable[[Sequence[Piece]], None] | None = None,
+        on_bare: Callable[[], None] | None = None,
     ) -> None:
         """Names who gets what arrives; what came earlier follows in the next turn of the loop.
 
         Args:
             receiver: Gets every event.
             on_pieces: Gets all payload of one read at once in place of ``receiver.data_received`` per piece.
+            on_bare: Called when the peer has ended its TLS.
         """
-        self._receiver = receiver
-        self._on_pieces = on_pieces
+        self._receiver, self._on_pieces, self._on_bare = receiver, on_pieces, on_bare
         if self.paused:
             receiver.pause_writing()
         if self._early or self.lost is not None:
@@ -137,6 +143,9 @@ class Leg(asyncio.BufferedProtocol):
 
     def write(self, data: Piece) -> None:
         """Sends ``data``; one binary message up to LEG_MESSAGE_MAX_BYTES. Silent on a leg that has ended."""
+        if self.sends_bare:
+            self._put(bytes(data))
+            return
         if len(data) <= LEG_MESSAGE_MAX_BYTES:
             self._send(BINARY, data)
             return
@@ -147,7 +156,7 @@ class Leg(asyncio.BufferedProtocol):
     def write_pieces(self, pieces: Sequence[Piece]) -> None:
         """Sends several pieces as one message (several if they exceed LEG_MESSAGE_MAX_BYTES)."""
         size = sum(map(len, pieces))
-        if self._dialled or size > LEG_MESSAGE_MAX_BYTES:
+        if self._dialled or self.sends_bare or size > LEG_MESSAGE_MAX_BYTES:
             self.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         else:
             self._put(b"".join((frame_header(BINARY, size), *pieces)))
@@ -155,6 +164,28 @@ class Leg(asyncio.BufferedProtocol):
     def write_text(self, text: str) -> None:
         """Sends a text message (control legs only)."""
         self._send(TEXT, text.encode())
+
+    def end_tls(self) -> None:
+        """Ends the leg's own TLS and framing in our direction, if that was agreed: what it carries is encrypted end to end."""
+        transport = self._transport
+        if self.tls_may_end and not self.sends_bare and self.lost is None and isinstance(transport, LegTransport):
+            transport.end_tls()
+            self.sends_bare = True
+
+    def lend_socket(self, stop: Callable[[], None]) -> socket.socket | None:
+        """Hands the connection to somebody who copies bytes better, who calls ``close`` in the end.
+
+        None while the leg is not bare both ways, is being read, or has something to write.
+
+        Args:
+            stop: Called before the leg is closed from here.
+        """
+        if not self._reading_paused or self.lost is not None or not isinstance(self._transport, LegTransport):
+            return None
+        lent = self._transport.lend_socket()
+        if lent is not None:
+            self._borrower = stop
+        return lent
 
     def pause_reading(self) -> None:
         """Stops reading; the peer feels it through TCP. The leg is not held to be dead while reading is paused."""
@@ -183,6 +214,7 @@ class Leg(asyncio.BufferedProtocol):
         self._receiver = None
         if self.lost is None:
             self.lost = Reason.CANCELLED
+        self._take_back()
         if self._transport is not None:
             self._transport.abort()
 
@@ -212,13 +244,13 @@ class Leg(asyncio.BufferedProtocol):
         if self.lost is not None:
             return
         self._heard_at = self._loop.time()
+        if self.receives_bare:
+            self._take((data,))
+            return
         try:
             pieces = self._reader.receive_data(data)
             if pieces:
-                if self._on_pieces is not None and self._receiver is not None and not self._early:
-                    self._on_pieces(pieces)
-                else:
-                    self._deliver(pieces)
+                self._take(pieces)
             while self._reader.events and (event := self._reader.next_event()) is not None:
                 match event:
                     case TextReceived(text):
@@ -231,6 +263,15 @@ class Leg(asyncio.BufferedProtocol):
                         self._end(reason, answer=reason)
         except FrameError as exc:
             self._end(Reason.PROTOCOL_ERROR, answer=Reason.PROTOCOL_ERROR, code=exc.close_code)
+
+    def tls_ended(self) -> bool:
+        """The peer ended its TLS: the connection goes on if that was agreed."""
+        if not self.tls_may_end or self.lost is not None:
+            return False
+        self.receives_bare = True
+        if self._on_bare is not None:
+            self._on_bare()
+        return True
 
     def deliver_first(self, first: bytes) -> None:
         """Takes bytes that came in the head of the request: they are delivered before any other."""
@@ -264,7 +305,8 @@ class Leg(asyncio.BufferedProtocol):
     # Inside
 
     def _send(self, opcode: int, payload: Piece) -> None:
-        self._put(encode_frame(opcode, payload, os.urandom(4) if self._dialled else b""))
+        if not self.sends_bare:
+            self._put(encode_frame(opcode, payload, os.urandom(4) if self._dialled else b""))
 
     def _put(self, frame: bytes) -> None:
         transport = self._transport
@@ -285,6 +327,17 @@ class Leg(asyncio.BufferedProtocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
+
+    def _take(self, pieces: Sequence[Piece]) -> None:
+        if self._on_pieces is not None and self._receiver is not None and not self._early:
+            self._on_pieces(pieces)
+        else:
+            self._deliver(pieces)
+
+    def _take_back(self) -> None:
+        if self._borrower is not None:
+            stop, self._borrower = self._borrower, None
+            stop()
 
     def _deliver(self, pieces: Sequence[Piece]) -> None:
         if self._receiver is None or self._early:
@@ -331,10 +384,11 @@ class Leg(asyncio.BufferedProtocol):
 
     def _shut(self, reason: Reason, answer: Reason | None, code: int | None = None) -> None:
         self.lost = reason
+        self._take_back()
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if answer is not None:
+        if answer is not None and not self.sends_bare:
             transport.write(encode_close(answer, os.urandom(4) if self._dialled else b"", code))
         transport.close()
 
@@ -349,22 +403,3 @@ class Leg(asyncio.BufferedProtocol):
         if not self.paused:
             self._send(PING, b"")
         self._timer = self._loop.call_later(self._ping_interval_s, self._on_timer)
-
-
-def tune_socket(transport: asyncio.BaseTransport) -> None:
-    """Sets what every leg's TCP socket has: no Nagle delay, a small unsent queue."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
-
-
-def shared_buffer() -> memoryview:
-    """One read buffer per thread: a loop fills and empties it within one callback, so legs never overlap in it."""
-    buffer: memoryview | None = getattr(_thread, "buffer", None)
-    if buffer is None:
-        # The first leg tells that this process moves bulk data.
-        tune_for_bulk()
-        buffer = _thread.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
-    return buffer

@@ -299,6 +299,8 @@ class Tunnel:
             if isinstance(event, HandshakeDone):
                 self._pin = event.pin
                 self._arm(self._keepalive_s)
+                self._leg.write(self._tls.data_to_send())
+                self._leg.end_tls()
                 self._settled.set()
             elif isinstance(event, TlsClosed):
                 self._fail(RemoteError(self._why(event.reason), "the peer closed the tunnel"))

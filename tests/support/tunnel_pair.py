@@ -83,6 +83,9 @@ class MemoryLeg:
             if self._receiver is not None:
                 self._receiver.leg_lost(reason)
 
+    def end_tls(self) -> None:
+        """Has none."""
+
     def close(self, reason: Reason = Reason.NORMAL) -> None:
         if self.closed is None:
             self.closed = reason
