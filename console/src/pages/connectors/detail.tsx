@@ -1,18 +1,16 @@
 import { Button, Code, Stack, Text, Title } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconKey, IconListDetails, IconTrash } from "@tabler/icons-react";
+import { IconKey, IconListDetails } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
-import { queryClient } from "~/api/queries";
+import { useParams } from "@tanstack/react-router";
 import { useMay } from "~/api/session";
-import { ConfirmDanger } from "~/components/confirm-danger";
 import { CommandBlock, CopyId } from "~/components/copy";
 import { EmptyState } from "~/components/empty-state";
 import { PageLink } from "~/components/links";
-import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { Rows } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { Status } from "~/components/status";
 import { Time } from "~/components/time";
 import { bytesText, counted } from "~/components/words";
@@ -27,18 +25,10 @@ import { TestDestination } from "./test-destination";
 export default function ConnectorPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
-  const navigate = useNavigate();
-  const [removing, dialog] = useDisclosure();
   const [renewing, renewal] = useDisclosure();
   const { data: connector, error, refetch } = useQuery({ ...connectorQuery(id), refetchInterval: 10_000 });
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!connector) return <PagePending />;
-  const gone = async () => {
-    await navigate({ to: "/connectors" } as never);
-    told(`${connector.name} is removed.`);
-    queryClient.removeQueries({ queryKey: connectorQuery(id).queryKey });
-    await queryClient.invalidateQueries({ queryKey: ["connectors"] });
-  };
   return (
     <Page
       title={connector.name}
@@ -49,9 +39,13 @@ export default function ConnectorPage() {
             <Button variant="default" leftSection={<IconKey size={16} />} onClick={renewal.open}>
               {connector.enrolled ? "Enrol anew" : "Deploy"}
             </Button>
-            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
-              Remove
-            </Button>
+            <Removal
+              name={connector.name}
+              noun="connector"
+              queryKey={connectorQuery(id).queryKey}
+              blast={() => blastOfConnector(connector)}
+              act={() => removeConnector(connector)}
+            />
           </>
         )
       }
@@ -70,15 +64,6 @@ export default function ConnectorPage() {
         onClose={renewal.close}
         network={{ id: connector.network, name: "its network" }}
         connector={connector}
-      />
-      <ConfirmDanger
-        opened={removing}
-        onClose={dialog.close}
-        title={`Remove ${connector.name}?`}
-        verb="Remove connector"
-        blast={() => blastOfConnector(connector)}
-        act={() => removeConnector(connector)}
-        done={gone}
       />
     </Page>
   );

@@ -1,15 +1,10 @@
-import { Button } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
-import { queryClient } from "~/api/queries";
+import { useParams } from "@tanstack/react-router";
 import { useMay } from "~/api/session";
-import { ConfirmDanger } from "~/components/confirm-danger";
 import { CopyId } from "~/components/copy";
-import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { Time } from "~/components/time";
 import { Until } from "~/pages/grants/until";
 import { useEntry } from "~/pages/policy/directory";
@@ -27,25 +22,22 @@ export default function ExclusionPage() {
 
 function ExclusionFacts({ exclusion }: { exclusion: Exclusion }) {
   const may = useMay();
-  const navigate = useNavigate();
-  const [removing, dialog] = useDisclosure();
   const who = useEntry(exclusion.subject_kind, exclusion.subject).label;
   const what = useEntry("resource", exclusion.resource).label;
-  const gone = async () => {
-    await navigate({ to: "/exclusions" } as never);
-    told("The exclusion is removed.");
-    queryClient.removeQueries({ queryKey: exclusionQuery(exclusion.id).queryKey });
-    await queryClient.invalidateQueries({ queryKey: ["exclusions"] });
-  };
   return (
     <Page
       title={`${who} never reaches ${what}`}
       subtitle={<CopyId id={exclusion.id} />}
       actions={
         may("policies:write") && (
-          <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
-            Remove
-          </Button>
+          <Removal
+            name={`the exclusion of ${who} from ${what}`}
+            noun="exclusion"
+            done="The exclusion is removed."
+            queryKey={exclusionQuery(exclusion.id).queryKey}
+            blast={() => blastOf(exclusion)}
+            act={() => removeExclusion(exclusion)}
+          />
         )
       }
     >
@@ -56,15 +48,6 @@ function ExclusionFacts({ exclusion }: { exclusion: Exclusion }) {
           ["Until", <Until key="until" {...exclusion} />],
           ["Since", <Time key="since" at={exclusion.created_at} both />],
         ]}
-      />
-      <ConfirmDanger
-        opened={removing}
-        onClose={dialog.close}
-        title={`Remove the exclusion of ${who} from ${what}?`}
-        verb="Remove exclusion"
-        blast={() => blastOf(exclusion)}
-        act={() => removeExclusion(exclusion)}
-        done={gone}
       />
     </Page>
   );

@@ -1,16 +1,11 @@
-import { Button } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
-import { queryClient } from "~/api/queries";
+import { useParams } from "@tanstack/react-router";
 import { useMay } from "~/api/session";
-import { ConfirmDanger } from "~/components/confirm-danger";
 import { CopyId } from "~/components/copy";
 import { ButtonLink } from "~/components/links";
-import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { Time } from "~/components/time";
 import { useEntry } from "~/pages/policy/directory";
 import { NamedLink, Subject } from "~/pages/policy/names";
@@ -28,16 +23,8 @@ export default function GrantPage() {
 
 function GrantFacts({ grant }: { grant: Grant }) {
   const may = useMay();
-  const navigate = useNavigate();
-  const [revoking, dialog] = useDisclosure();
   const who = useEntry(grant.subject_kind, grant.subject).label;
   const what = useEntry("resource", grant.resource).label;
-  const gone = async () => {
-    await navigate({ to: "/grants" } as never);
-    told("The grant is revoked.");
-    queryClient.removeQueries({ queryKey: grantQuery(grant.id).queryKey });
-    await queryClient.invalidateQueries({ queryKey: ["grants"] });
-  };
   return (
     <Page
       title={`${who} → ${what}`}
@@ -48,9 +35,15 @@ function GrantFacts({ grant }: { grant: Grant }) {
             Show in the topology
           </ButtonLink>
           {may("grants:write") && (
-            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
-              Revoke
-            </Button>
+            <Removal
+              name={`the grant of ${who} on ${what}`}
+              noun="grant"
+              label="Revoke"
+              done="The grant is revoked."
+              queryKey={grantQuery(grant.id).queryKey}
+              blast={() => blastOf(grant)}
+              act={() => revokeGrant(grant)}
+            />
           )}
         </>
       }
@@ -63,15 +56,6 @@ function GrantFacts({ grant }: { grant: Grant }) {
           ["Until", <Until key="until" {...grant} />],
           ["Since", <Time key="since" at={grant.created_at} both />],
         ]}
-      />
-      <ConfirmDanger
-        opened={revoking}
-        onClose={dialog.close}
-        title={`Revoke the grant of ${who} on ${what}?`}
-        verb="Revoke grant"
-        blast={() => blastOf(grant)}
-        act={() => revokeGrant(grant)}
-        done={gone}
       />
     </Page>
   );

@@ -1,18 +1,16 @@
 import { Button, Tabs, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconDatabase, IconEdit, IconPlugConnected, IconRocket, IconTrash } from "@tabler/icons-react";
+import { IconDatabase, IconEdit, IconPlugConnected, IconRocket } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
-import { queryClient } from "~/api/queries";
+import { useParams } from "@tanstack/react-router";
 import { useMay } from "~/api/session";
-import { ConfirmDanger } from "~/components/confirm-danger";
 import { CopyId } from "~/components/copy";
 import { EmptyState } from "~/components/empty-state";
 import { ButtonLink, PageLink } from "~/components/links";
-import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { useFilters } from "~/components/search";
 import { Time } from "~/components/time";
 import { portsText, shellWord } from "~/components/words";
@@ -27,19 +25,11 @@ import { blastOfNetwork, networkQuery, removeNetwork } from "./queries";
 export default function NetworkPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
-  const navigate = useNavigate();
   const [filters, setFilters] = useFilters();
-  const [removing, dialog] = useDisclosure();
   const [editing, editor] = useDisclosure();
   const { data: network, error, refetch } = useQuery(networkQuery(id));
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!network) return <PagePending />;
-  const gone = async () => {
-    await navigate({ to: "/networks" } as never);
-    told(`${network.name} is removed.`);
-    queryClient.removeQueries({ queryKey: networkQuery(id).queryKey });
-    await queryClient.invalidateQueries({ queryKey: ["networks"] });
-  };
   const deploy = may("networks:write") && (
     <Button leftSection={<IconRocket size={16} />} onClick={() => setFilters({ deploy: "new" })}>
       Deploy a connector
@@ -56,9 +46,13 @@ export default function NetworkPage() {
             <Button variant="default" leftSection={<IconEdit size={16} />} onClick={editor.open}>
               Edit
             </Button>
-            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
-              Remove
-            </Button>
+            <Removal
+              name={network.name}
+              noun="network"
+              queryKey={networkQuery(id).queryKey}
+              blast={() => blastOfNetwork(network)}
+              act={() => removeNetwork(network)}
+            />
           </>
         )
       }
@@ -98,15 +92,6 @@ export default function NetworkPage() {
         network={network}
       />
       <NetworkDrawer opened={editing} onClose={editor.close} network={network} />
-      <ConfirmDanger
-        opened={removing}
-        onClose={dialog.close}
-        title={`Remove ${network.name}?`}
-        verb="Remove network"
-        blast={() => blastOfNetwork(network)}
-        act={() => removeNetwork(network)}
-        done={gone}
-      />
     </Page>
   );
 }

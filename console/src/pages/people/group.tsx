@@ -1,9 +1,9 @@
 import { ActionIcon, Button, Group, Select, TextInput, Title } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useDebouncedValue, useDisclosure } from "@mantine/hooks";
-import { IconEdit, IconTrash, IconUsersGroup, IconX } from "@tabler/icons-react";
+import { IconEdit, IconUsersGroup, IconX } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, call } from "~/api/client";
 import { queryClient } from "~/api/queries";
@@ -17,6 +17,7 @@ import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { Time } from "~/components/time";
 import { PagePending } from "~/shell/fallbacks";
 import {
@@ -38,18 +39,10 @@ const refresh = () =>
 export default function GroupPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
-  const navigate = useNavigate();
-  const [removing, dialog] = useDisclosure();
   const [renaming, drawer] = useDisclosure();
   const { data: group, error, refetch } = useQuery(groupQuery(id));
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!group) return <PagePending />;
-  const gone = async () => {
-    await navigate({ to: "/groups" } as never);
-    told(`${group.name} is removed.`);
-    queryClient.removeQueries({ queryKey: groupQuery(id).queryKey });
-    await refresh();
-  };
   return (
     <Page
       title={group.name}
@@ -60,9 +53,14 @@ export default function GroupPage() {
             <Button variant="default" leftSection={<IconEdit size={16} />} onClick={drawer.open}>
               Rename
             </Button>
-            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
-              Remove
-            </Button>
+            <Removal
+              name={group.name}
+              noun="group"
+              queryKey={groupQuery(id).queryKey}
+              also={["access"]}
+              blast={() => blastOfGroup(group)}
+              act={() => removeGroup(group)}
+            />
           </>
         )
       }
@@ -80,15 +78,6 @@ export default function GroupPage() {
       />
       {may("people:read") && <Members group={group} />}
       <Rename group={group} opened={renaming} onClose={drawer.close} />
-      <ConfirmDanger
-        opened={removing}
-        onClose={dialog.close}
-        title={`Remove ${group.name}?`}
-        verb="Remove group"
-        blast={() => blastOfGroup(group)}
-        act={() => removeGroup(group)}
-        done={gone}
-      />
     </Page>
   );
 }

@@ -1,8 +1,8 @@
 import { Button, Title } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconKey, IconTrash } from "@tabler/icons-react";
+import { IconKey } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { useParams } from "@tanstack/react-router";
 import { queryClient } from "~/api/queries";
 import { useMay } from "~/api/session";
 import { ConfirmDanger } from "~/components/confirm-danger";
@@ -11,6 +11,7 @@ import { PageLink } from "~/components/links";
 import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { Status } from "~/components/status";
 import { Time } from "~/components/time";
 import { PagePending } from "~/shell/fallbacks";
@@ -21,8 +22,6 @@ import { AccessOf, DevicesOf } from "./user-tabs";
 export default function ServiceAccountPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
-  const navigate = useNavigate();
-  const [removing, removal] = useDisclosure();
   const [disabling, disabled] = useDisclosure();
   const [enrolling, enrolment] = useDisclosure();
   const { data: account, error, refetch } = useQuery(serviceAccountQuery(id));
@@ -36,11 +35,6 @@ export default function ServiceAccountPage() {
   });
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!account) return <PagePending />;
-  const gone = async () => {
-    await navigate({ to: "/service-accounts" } as never);
-    told(`${account.name} is removed.`);
-    await refresh();
-  };
   return (
     <Page
       title={account.name}
@@ -60,9 +54,13 @@ export default function ServiceAccountPage() {
                 Disable
               </Button>
             )}
-            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={removal.open}>
-              Remove
-            </Button>
+            <Removal
+              name={account.name}
+              noun="account"
+              queryKey={serviceAccountQuery(id).queryKey}
+              blast={() => blastOfSubject(account.id, null)}
+              act={() => removeServiceAccount(account)}
+            />
           </>
         )
       }
@@ -112,15 +110,6 @@ export default function ServiceAccountPage() {
         blast={() => blastOfSubject(account.id, "Enabling it gives all of it back.")}
         act={() => changeServiceAccount(account, true)}
         done={refresh}
-      />
-      <ConfirmDanger
-        opened={removing}
-        onClose={removal.close}
-        title={`Remove ${account.name}?`}
-        verb="Remove account"
-        blast={() => blastOfSubject(account.id, null)}
-        act={() => removeServiceAccount(account)}
-        done={gone}
       />
     </Page>
   );

@@ -1,19 +1,16 @@
 import { Button, List, Title } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { IconKey, IconPencil, IconTrash } from "@tabler/icons-react";
+import { IconKey, IconPencil } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
-import { queryClient } from "~/api/queries";
 import { useMay } from "~/api/session";
-import { ConfirmDanger } from "~/components/confirm-danger";
 import { CopyId } from "~/components/copy";
 import { EmptyState } from "~/components/empty-state";
 import { ButtonLink } from "~/components/links";
-import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { Time } from "~/components/time";
 import { shellWord } from "~/components/words";
 import { type Grant, useGrants } from "~/pages/grants/queries";
@@ -40,17 +37,9 @@ export default function PolicyPage() {
 
 function PolicyFacts({ policy }: { policy: Policy }) {
   const may = useMay();
-  const navigate = useNavigate();
   // As it was when the drawer was opened: whoever was quicker meanwhile is not overwritten, but told of (412).
   const [edited, setEdited] = useState<Policy>();
-  const [removing, dialog] = useDisclosure();
   const grants = useGrants({ policy: policy.id });
-  const gone = async () => {
-    await navigate({ to: "/policies" } as never);
-    told(`${policy.name} is removed.`);
-    queryClient.removeQueries({ queryKey: policyQuery(policy.id).queryKey });
-    await queryClient.invalidateQueries({ queryKey: ["policies"] });
-  };
   return (
     <Page
       title={policy.name}
@@ -61,9 +50,13 @@ function PolicyFacts({ policy }: { policy: Policy }) {
             <Button variant="default" leftSection={<IconPencil size={16} />} onClick={() => setEdited(policy)}>
               Change
             </Button>
-            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
-              Remove
-            </Button>
+            <Removal
+              name={policy.name}
+              noun="policy"
+              queryKey={policyQuery(policy.id).queryKey}
+              blast={() => blastOf(policy)}
+              act={() => removePolicy(policy)}
+            />
           </>
         )
       }
@@ -106,15 +99,6 @@ function PolicyFacts({ policy }: { policy: Policy }) {
         }
       />
       {edited && <PolicyDrawer opened onClose={() => setEdited(undefined)} policy={edited} />}
-      <ConfirmDanger
-        opened={removing}
-        onClose={dialog.close}
-        title={`Remove ${policy.name}?`}
-        verb="Remove policy"
-        blast={() => blastOf(policy)}
-        act={() => removePolicy(policy)}
-        done={gone}
-      />
     </Page>
   );
 }

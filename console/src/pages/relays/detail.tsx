@@ -1,17 +1,15 @@
 import { Button, Title } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconKey, IconTrash } from "@tabler/icons-react";
+import { IconKey } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
-import { queryClient } from "~/api/queries";
+import { useParams } from "@tanstack/react-router";
 import { useMay } from "~/api/session";
-import { ConfirmDanger } from "~/components/confirm-danger";
 import { CopyId } from "~/components/copy";
 import { EmptyState } from "~/components/empty-state";
-import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { Rows } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { Time } from "~/components/time";
 import { bytesText } from "~/components/words";
 import { clockText, connectorColumns } from "~/pages/connectors/columns";
@@ -24,18 +22,10 @@ import { blastOfRelay, relayQuery, removeRelay } from "./queries";
 export default function RelayPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
-  const navigate = useNavigate();
-  const [removing, dialog] = useDisclosure();
   const [renewing, renewal] = useDisclosure();
   const { data: relay, error, refetch } = useQuery({ ...relayQuery(id), refetchInterval: 10_000 });
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!relay) return <PagePending />;
-  const gone = async () => {
-    await navigate({ to: "/relays" } as never);
-    told(`${relay.name} is removed.`);
-    queryClient.removeQueries({ queryKey: relayQuery(id).queryKey });
-    await queryClient.invalidateQueries({ queryKey: ["relays"] });
-  };
   return (
     <Page
       title={relay.name}
@@ -46,9 +36,13 @@ export default function RelayPage() {
             <Button variant="default" leftSection={<IconKey size={16} />} onClick={renewal.open}>
               New token
             </Button>
-            <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
-              Remove
-            </Button>
+            <Removal
+              name={relay.name}
+              noun="relay"
+              queryKey={relayQuery(id).queryKey}
+              blast={() => blastOfRelay(relay)}
+              act={() => removeRelay(relay)}
+            />
           </>
         )
       }
@@ -67,15 +61,6 @@ export default function RelayPage() {
       />
       {may("networks:read") && <Attached relay={relay.id} />}
       <AddRelay opened={renewing} onClose={renewal.close} relay={relay} />
-      <ConfirmDanger
-        opened={removing}
-        onClose={dialog.close}
-        title={`Remove ${relay.name}?`}
-        verb="Remove relay"
-        blast={() => blastOfRelay(relay)}
-        act={() => removeRelay(relay)}
-        done={gone}
-      />
     </Page>
   );
 }

@@ -1,19 +1,16 @@
-import { Alert, Button, Stack, Tabs } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { IconKey, IconTrash } from "@tabler/icons-react";
+import { Alert, Stack, Tabs } from "@mantine/core";
+import { IconKey } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { useParams } from "@tanstack/react-router";
 import type { Schemas } from "~/api/client";
-import { queryClient } from "~/api/queries";
 import { useMay } from "~/api/session";
-import { ConfirmDanger } from "~/components/confirm-danger";
 import { CopyId } from "~/components/copy";
 import { EmptyState } from "~/components/empty-state";
 import { PageLink } from "~/components/links";
-import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
+import { Removal } from "~/components/removal";
 import { Time } from "~/components/time";
 import { portsText, shellWord } from "~/components/words";
 import { PagePending } from "~/shell/fallbacks";
@@ -22,27 +19,23 @@ import { blastOf, networksQuery, type Resource, removeResource, resourceQuery, u
 export default function ResourcePage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
-  const navigate = useNavigate();
-  const [removing, dialog] = useDisclosure();
   const { data: resource, error, refetch } = useQuery(resourceQuery(id));
   const { data: networks = [] } = useQuery({ ...networksQuery, enabled: may("networks:read") });
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!resource) return <PagePending />;
-  const gone = async () => {
-    await navigate({ to: "/resources" } as never);
-    told(`${resource.name} is removed.`);
-    queryClient.removeQueries({ queryKey: resourceQuery(id).queryKey });
-    await queryClient.invalidateQueries({ queryKey: ["resources"] });
-  };
   return (
     <Page
       title={resource.name}
       subtitle={<CopyId id={resource.id} />}
       actions={
         may("resources:write") && (
-          <Button variant="default" leftSection={<IconTrash size={16} />} onClick={dialog.open}>
-            Remove
-          </Button>
+          <Removal
+            name={resource.name}
+            noun="resource"
+            queryKey={resourceQuery(id).queryKey}
+            blast={() => blastOf(resource)}
+            act={() => removeResource(resource)}
+          />
         )
       }
     >
@@ -68,15 +61,6 @@ export default function ResourcePage() {
           <Access resource={resource} />
         </Tabs.Panel>
       </Tabs>
-      <ConfirmDanger
-        opened={removing}
-        onClose={dialog.close}
-        title={`Remove ${resource.name}?`}
-        verb="Remove resource"
-        blast={() => blastOf(resource)}
-        act={() => removeResource(resource)}
-        done={gone}
-      />
     </Page>
   );
 }
