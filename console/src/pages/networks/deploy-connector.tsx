@@ -1,12 +1,9 @@
-import { Button, Drawer, Group, Stack, Text, TextInput } from "@mantine/core";
-import { useForm } from "@mantine/form";
-import { useMutation, useQuery } from "@tanstack/react-query";
-import { useRef, useState } from "react";
-import { api, call, idempotencyKey } from "~/api/client";
-import { queryClient } from "~/api/queries";
+import { Text, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useRef } from "react";
+import { api, call } from "~/api/client";
 import { useMay } from "~/api/session";
-import { ButtonLink } from "~/components/links";
-import { ProblemAlert, placeProblem } from "~/components/problem-alert";
+import { ProblemAlert } from "~/components/problem-alert";
 import { useNow } from "~/components/time";
 import {
   type Connector,
@@ -17,7 +14,8 @@ import {
 } from "~/pages/connectors/queries";
 import { relaysOfAll } from "~/pages/relays/queries";
 import { waysOf } from "./commands";
-import { LiveSteps, TokenCommands } from "./enrolment";
+import { EnrolDrawer, type Issued } from "./enrol-drawer";
+import { LiveSteps } from "./enrolment";
 import type { Network } from "./queries";
 import { type Step, stepsOf } from "./steps";
 
@@ -32,115 +30,59 @@ interface DeployProps {
   connector?: Connector;
 }
 
-interface Issued {
-  connector: string;
-  name: string;
-  token: string;
-  expires_at: string;
-}
-
 /** From a name to a connector that has proved itself: token on click, one command, live steps. */
-export function DeployConnector(props: DeployProps) {
-  const { opened, onClose, network, connector } = props;
+export function DeployConnector({ opened, onClose, network, connector }: DeployProps) {
   return (
-    <Drawer
+    <EnrolDrawer
       opened={opened}
       onClose={onClose}
       title={connector ? `Enrol ${connector.name} anew` : `Deploy a connector in ${network.name}`}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
-      {opened && <Deploy {...props} />}
-    </Drawer>
-  );
-}
-
-function Deploy({ network, connector, onClose }: DeployProps) {
-  const [issued, setIssued] = useState<Issued | null>(null);
-  const key = useRef(idempotencyKey());
-  const form = useForm({ initialValues: { name: "" } });
-  const making = useMutation({
-    mutationFn: async (known: { id: string; name: string } | null): Promise<Issued> => {
-      if (known) {
-        const made = await newConnectorToken(known.id, key.current);
-        return { connector: known.id, name: known.name, token: made.enrolment_token, expires_at: made.expires_at };
+      initialValues={{ name: "" }}
+      fields={(form) =>
+        connector ? (
+          <Text size="sm">
+            A new token makes an unused earlier one void. The connector keeps working with its present key until the new
+            token is used; then the old key counts nowhere any more.
+          </Text>
+        ) : (
+          <TextInput
+            label="Name"
+            description="Such as the host's name."
+            required
+            data-autofocus
+            {...form.getInputProps("name")}
+          />
+        )
       }
-      const made = await createConnector({ network: network.id, name: form.values.name }, key.current);
-      return {
-        connector: made.id,
-        name: made.name,
-        token: made.enrolment_token,
-        expires_at: made.enrolment_expires_at,
-      };
-    },
-    onError: (error) => placeProblem(form, error),
-    onSuccess: async (made) => {
-      key.current = idempotencyKey();
-      setIssued(made);
-      await queryClient.invalidateQueries({ queryKey: ["connectors"] });
-    },
-  });
-  if (!issued) {
-    return (
-      <form
-        noValidate
-        onSubmit={form.onSubmit(() => making.mutate(connector ? { id: connector.id, name: connector.name } : null))}
-      >
-        <Stack>
-          {connector ? (
-            <Text size="sm">
-              A new token makes an unused earlier one void. The connector keeps working with its present key until the
-              new token is used; then the old key counts nowhere any more.
-            </Text>
-          ) : (
-            <TextInput
-              label="Name"
-              description="Such as the host's name."
-              required
-              data-autofocus
-              {...form.getInputProps("name")}
-            />
-          )}
-          {Object.keys(form.errors).length === 0 && <ProblemAlert error={making.error} />}
-          <Group justify="flex-end">
-            <Button type="submit" loading={making.isPending}>
-              Make the one-time token
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    );
-  }
-  return (
-    <Stack>
-      <Text size="sm">On a host in {network.name} that reaches the resources; outbound connections are enough:</Text>
-      <TokenCommands
-        ways={waysOf("connector", issued.name, issued.token)}
-        expires_at={issued.expires_at}
-        again={() => making.mutate({ id: issued.connector, name: issued.name })}
-      />
-      <ProblemAlert error={making.error} />
-      <Progress issued={issued} network={network.id} before={connector} />
-      <Group justify="flex-end">
-        <ButtonLink to={`/connectors/${issued.connector}`} variant="default">
-          Open the connector
-        </ButtonLink>
-        <Button onClick={onClose}>Done</Button>
-      </Group>
-    </Stack>
+      create={async ({ name }, key): Promise<Issued> => {
+        const made = await createConnector({ network: network.id, name }, key);
+        return { ...made, token: made.enrolment_token, expires_at: made.enrolment_expires_at };
+      }}
+      renew={async ({ id, name }, key) => {
+        const made = await newConnectorToken(id, key);
+        return { id, name, token: made.enrolment_token, expires_at: made.expires_at };
+      }}
+      known={connector}
+      list="connectors"
+      noun="the connector"
+      where={() => `On a host in ${network.name} that reaches the resources; outbound connections are enough:`}
+      ways={({ name, token }) => waysOf("connector", name, token)}
+      progress={(issued) => <Progress issued={issued} network={network.id} before={connector} />}
+    />
   );
 }
 
 function Progress({ issued, network, before }: { issued: Issued; network: string; before?: Connector }) {
   const may = useMay();
   const now = useNow();
-  const { data: connector, error } = useQuery({ ...connectorQuery(issued.connector), refetchInterval: POLL_MS });
+  const { data: connector, error } = useQuery({ ...connectorQuery(issued.id), refetchInterval: POLL_MS });
   const { data: relays } = useQuery({
     ...relaysOfAll,
     enabled: may("relays:read"),
     refetchInterval: POLL_MS * 2,
   });
   const { data: served } = useQuery({
-    ...servedQuery(issued.connector, 20),
+    ...servedQuery(issued.id, 20),
     enabled: may("connections:read") && connector?.online === true,
     refetchInterval: POLL_MS,
   });

@@ -1,16 +1,11 @@
-import { Button, Drawer, Group, Stack, Text, TextInput } from "@mantine/core";
-import { useForm } from "@mantine/form";
-import { useMutation, useQuery } from "@tanstack/react-query";
-import { useRef, useState } from "react";
-import { idempotencyKey } from "~/api/client";
-import { queryClient } from "~/api/queries";
+import { Text, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { useMay } from "~/api/session";
-import { ButtonLink } from "~/components/links";
-import { ProblemAlert, placeProblem } from "~/components/problem-alert";
 import { shellWord } from "~/components/words";
 import { devicesQuery } from "~/pages/devices/queries";
 import type { Way } from "~/pages/networks/commands";
-import { LiveSteps, TokenCommands } from "~/pages/networks/enrolment";
+import { EnrolDrawer, type Issued } from "~/pages/networks/enrol-drawer";
+import { LiveSteps } from "~/pages/networks/enrolment";
 import { createServiceAccount, newServiceToken, type ServiceAccount } from "./queries";
 
 interface EnrolServiceProps {
@@ -20,13 +15,9 @@ interface EnrolServiceProps {
   account?: ServiceAccount;
 }
 
-interface Issued {
-  account: string;
-  name: string;
-  token: string;
-  expires_at: string;
+interface IssuedAccount extends Issued {
   /** Hosts that were there before. */
-  known: number;
+  devices: number;
 }
 
 /** How a host takes a service account's identity. */
@@ -54,89 +45,47 @@ export function serviceWays(controller: string, token: string): Way[] {
   ];
 }
 
-export function EnrolService(props: EnrolServiceProps) {
+export function EnrolService({ opened, onClose, account }: EnrolServiceProps) {
   return (
-    <Drawer
-      opened={props.opened}
-      onClose={props.onClose}
-      title={props.account ? `Enrol a host of ${props.account.name}` : "New service account"}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
-      {props.opened && <Enrol {...props} />}
-    </Drawer>
-  );
-}
-
-function Enrol({ account, onClose }: EnrolServiceProps) {
-  const [issued, setIssued] = useState<Issued | null>(null);
-  const key = useRef(idempotencyKey());
-  const form = useForm({ initialValues: { name: "" } });
-  const making = useMutation({
-    mutationFn: async (known: { id: string; name: string; devices: number } | null): Promise<Issued> => {
-      if (known) {
-        const made = await newServiceToken(known.id, key.current);
-        const { enrolment_token: token, expires_at } = made;
-        return { account: known.id, name: known.name, token, expires_at, known: known.devices };
-      }
-      const made = await createServiceAccount(form.values.name, key.current);
-      const { id, name, enrolment_token: token, enrolment_expires_at: expires_at } = made;
-      return { account: id, name, token, expires_at, known: 0 };
-    },
-    onError: (error) => placeProblem(form, error),
-    onSuccess: async (made) => {
-      key.current = idempotencyKey();
-      setIssued(made);
-      await queryClient.invalidateQueries({ queryKey: ["service-accounts"] });
-    },
-  });
-  if (issued) {
-    return (
-      <Stack>
-        <Text size="sm">On the host of the service:</Text>
-        <TokenCommands
-          ways={serviceWays(window.location.origin, issued.token)}
-          expires_at={issued.expires_at}
-          again={() => making.mutate({ id: issued.account, name: issued.name, devices: issued.known })}
-        />
-        <ProblemAlert error={making.error} />
-        <Hosts issued={issued} />
-        <Group justify="flex-end">
-          <ButtonLink to={`/service-accounts/${issued.account}`} variant="default">
-            Open the account
-          </ButtonLink>
-          <Button onClick={onClose}>Done</Button>
-        </Group>
-      </Stack>
-    );
-  }
-  return (
-    <form noValidate onSubmit={form.onSubmit(() => making.mutate(account ?? null))}>
-      <Stack>
-        {account ? (
+    <EnrolDrawer
+      opened={opened}
+      onClose={onClose}
+      title={account ? `Enrol a host of ${account.name}` : "New service account"}
+      initialValues={{ name: "" }}
+      fields={(form) =>
+        account ? (
           <Text size="sm">Each token enrols one host. A new token makes an unused earlier one void.</Text>
         ) : (
           <TextInput label="Name" required data-autofocus {...form.getInputProps("name")} />
-        )}
-        {Object.keys(form.errors).length === 0 && <ProblemAlert error={making.error} />}
-        <Group justify="flex-end">
-          <Button type="submit" loading={making.isPending}>
-            Make the one-time token
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+        )
+      }
+      create={async ({ name }, key): Promise<IssuedAccount> => {
+        const made = await createServiceAccount(name, key);
+        return { ...made, token: made.enrolment_token, expires_at: made.enrolment_expires_at };
+      }}
+      renew={async (known, key) => {
+        const made = await newServiceToken(known.id, key);
+        return { ...known, token: made.enrolment_token, expires_at: made.expires_at };
+      }}
+      known={account}
+      list="service-accounts"
+      noun="the account"
+      where={() => "On the host of the service:"}
+      ways={({ token }) => serviceWays(window.location.origin, token)}
+      progress={(issued) => <Hosts issued={issued} />}
+    />
   );
 }
 
-function Hosts({ issued }: { issued: Issued }) {
+function Hosts({ issued }: { issued: IssuedAccount }) {
   const may = useMay();
   const { data } = useQuery({
-    ...devicesQuery(issued.account),
+    ...devicesQuery(issued.id),
     enabled: may("devices:read"),
     refetchInterval: 2_000,
   });
   if (!data) return null;
-  const enrolled = data.items.length > issued.known;
+  const enrolled = data.items.length > issued.devices;
   const online = data.items.some((device) => device.online);
   return (
     <LiveSteps
