@@ -54,7 +54,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.controller_clock import ControllerClock, boot_seconds
 from runtime.controllers import load_controllers
 from runtime.files import StateDir
-from runtime.leg_protocol import LegLike
+from runtime.leg_roles import LegLike
 from runtime.lifecycle import Lifecycle
 from runtime.record_reporter import Reporter
 from runtime.tasks import TaskScope

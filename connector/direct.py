@@ -32,7 +32,7 @@ from protocol.reasons import Reason
 from runtime.accepting import accept_forever, bind
 from runtime.clock import Clock
 from runtime.direct_leg import DirectLeg
-from runtime.leg_protocol import LegLike
+from runtime.leg_roles import LegLike
 from runtime.tasks import TaskScope
 
 LOOK_AGAIN_S: Final = 10.0

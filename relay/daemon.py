@@ -85,7 +85,11 @@ class Daemon:
             self._clock.monotonic(), total=settings.connections_max, per_address=settings.connections_per_address
         )
         return RelayServer(
-            admission, self._clock, gate=gate, keep_keys=lambda keys, issued_at: save_keys(self._state, keys, issued_at)
+            admission,
+            self._clock,
+            gate=gate,
+            keep_keys=lambda keys, issued_at: save_keys(self._state, keys, issued_at),
+            splice=settings.splice,
         )
 
     def _warn_of_expiry(self, identity: Identity) -> None:

@@ -35,5 +35,6 @@ def collect(server: RelayServer) -> Iterable[Metric]:
     yield gauge("ostiary_relay_pairs", "Pairs at this moment.", load["pairs"])
     yield gauge("ostiary_relay_controllers", "Controllers that hold a connection to it.", load["controllers"])
     yield counter("ostiary_relay_pairs_total", "Pairs made.", load["pairs_made"])
+    yield counter("ostiary_relay_pairs_spliced_total", "Pairs that the kernel joined.", load["pairs_spliced"])
     yield counter("ostiary_relay_bytes_total", "Bytes copied, both ways.", load["bytes_copied"])
     yield labelled("ostiary_relay_refusals_total", "counter", "Requests refused.", "reason", load["refusals"])

@@ -39,10 +39,10 @@ from relay.clock_doubt import ClockDoubt
 from relay.control import ControlLegs, KeysStored
 from relay.core.gate import Gate
 from relay.core.registry import Accept, AskLegs, Close, Command, ConnectionNumber, Pair, Refuse, Registry, SayGoodbye
-from relay.pair import join
+from relay.pair import Quiet, join
+from relay.splice import Pipes
 from runtime.clock import Clock
 from runtime.leg_accept import LegAcceptor, UpgradeRequest
-from runtime.leg_frames import Piece
 from runtime.leg_protocol import Leg
 
 REPORTED_MAX: Final = 1_200
@@ -83,10 +83,12 @@ class RelayServer:
         report_interval_s: Between two reports to the controller.
         ping_interval_s: Of every leg.
         dead_after_s: Of every leg.
+        splice: Let peers end the TLS of paired legs, and let the kernel join those that both did.
 
     Attributes:
         bytes_copied: Payload of all pairs, both ways.
         pairs_made: How many pairs there ever were.
+        pairs_spliced: How many of them the kernel joined.
         refusals: Refused requests by reason code.
     """
 
@@ -101,9 +103,11 @@ class RelayServer:
         report_interval_s: float = HEARTBEAT_INTERVAL_S,
         ping_interval_s: float = LEG_PING_INTERVAL_S,
         dead_after_s: float = LEG_DEAD_AFTER_S,
+        splice: bool = True,
     ) -> None:
         self.bytes_copied = 0
         self.pairs_made = 0
+        self.pairs_spliced = 0
         self.refusals: Counter[str] = Counter()
         self._admission = admission
         self._keep_keys = keep_keys
@@ -116,6 +120,8 @@ class RelayServer:
         )
         self._ping_interval_s = ping_interval_s
         self._dead_after_s = dead_after_s
+        self._may_splice = splice
+        self._pipes = Pipes()
         self._connections: dict[ConnectionNumber, Connection] = {}
         self._last_number = 0
         self._draining = False
@@ -151,6 +157,7 @@ class RelayServer:
             high_water=RELAY_BUFFER_BYTES,
             ping_interval_s=self._ping_interval_s,
             dead_after_s=self._dead_after_s,
+            tls_may_end=self._may_splice,
         )
         return connection.acceptor
 
@@ -209,6 +216,7 @@ class RelayServer:
             "waiting": self._registry.waiting,
             "pairs": self._registry.pairs,
             "pairs_made": self.pairs_made,
+            "pairs_spliced": self.pairs_spliced,
             "bytes_copied": self.bytes_copied,
             "controllers": len(self._control),
             "refusals": dict(self.refusals),
@@ -309,7 +317,7 @@ class RelayServer:
                 connection = self._connections.get(number)
                 leg = None if connection is None else self._accept(connection)
                 if leg is not None:
-                    leg.set_receiver(_Quiet(leg))
+                    leg.set_receiver(Quiet(leg))
             case Refuse(number, reason):
                 if number in self._connections:
                     self._refuse(self._connections[number], reason)
@@ -336,7 +344,14 @@ class RelayServer:
             return
         accepted = self._accept(client_side)
         if accepted is not None:
-            join(accepted, connector_side.leg, self._count)
+            join(
+                accepted,
+                connector_side.leg,
+                self._count,
+                pipes=self._pipes,
+                on_spliced=self._spliced,
+                dead_after_s=self._dead_after_s,
+            )
             self.pairs_made += 1
 
     def _refuse(self, connection: Connection, reason: Reason) -> None:
@@ -356,31 +371,8 @@ class RelayServer:
         if connection is not None and connection.leg is not None and not connection.leg.paused:
             connection.leg.write_text(text)
 
+    def _spliced(self) -> None:
+        self.pairs_spliced += 1
+
     def _count(self, size: int) -> None:
         self.bytes_copied += size
-
-
-class _Quiet:
-    """Receiver of control legs and parked legs: the connector sends nothing there but pongs."""
-
-    __slots__ = ("_leg",)
-
-    def __init__(self, leg: Leg) -> None:
-        self._leg = leg
-
-    def data_received(self, data: Piece) -> None:
-        """Before a client is paired there is nobody to talk to."""
-        self._leg.close(Reason.PROTOCOL_ERROR)
-
-    def text_received(self, text: str) -> None:
-        """Nothing is defined that a connector could say."""
-        self._leg.close(Reason.PROTOCOL_ERROR)
-
-    def leg_lost(self, reason: Reason) -> None:
-        """The server hears it by ``on_closed``."""
-
-    def pause_writing(self) -> None:
-        """The server looks at ``paused``."""
-
-    def resume_writing(self) -> None:
-        """Nothing waits."""

@@ -14,7 +14,8 @@ from protocol.errors import RemoteError
 from protocol.limits import TUNNEL_WRITE_HIGH_WATER
 from protocol.reasons import Reason
 from runtime.leg_frames import Piece
-from runtime.leg_protocol import SLICE_BYTES, LegReceiver
+from runtime.leg_protocol import SLICE_BYTES
+from runtime.leg_roles import LegReceiver
 from runtime.leg_socket import SHUTDOWN_DEADLINE_S, shared_buffer, tune_socket
 from runtime.sockets import SEGMENT_BYTES, connect_one, reason_of_os_error
 
@@ -23,7 +24,7 @@ _EARLY_MAX_BYTES: Final = 64 * 1024
 
 
 class DirectLeg(asyncio.BufferedProtocol):
-    """One TCP connection as a leg (``runtime.leg_protocol.LegLike``).
+    """One TCP connection as a leg (``runtime.leg_roles.LegLike``).
 
     Args:
         allowance: So many bytes are read before ``admit``; then reading waits for it. None: no limit.

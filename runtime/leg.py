@@ -31,7 +31,8 @@ from protocol.rendezvous import (
 )
 from runtime.addresses import AddressMemory
 from runtime.leg_frames import Piece
-from runtime.leg_protocol import Leg, LegReceiver
+from runtime.leg_protocol import Leg
+from runtime.leg_roles import LegReceiver
 from runtime.leg_tls import LegTransport, start_client
 from runtime.sockets import connect_socket, remember
 

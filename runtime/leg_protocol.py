@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from protocol.limits import (
     LEG_DEAD_AFTER_S,
@@ -34,46 +34,12 @@ from runtime.leg_frames import (
     encode_frame,
     frame_header,
 )
+from runtime.leg_roles import LegReceiver
 from runtime.leg_socket import shared_buffer, tune_socket
 from runtime.leg_tls import BareProtocol, LegTransport
 
 SLICE_BYTES: Final = 96 * 1024
 """What arrived is passed on in slices that stay in the core's cache while they are unmasked, decrypted and written."""
-
-
-class LegReceiver(Protocol):
-    """Who gets what arrives on a leg. All calls come from the event loop."""
-
-    def data_received(self, data: Piece) -> None:
-        """The next bytes of the stream; a memoryview is valid during the call only."""
-
-    def text_received(self, text: str) -> None:
-        """A text message of a control leg."""
-
-    def leg_lost(self, reason: Reason) -> None:
-        """The leg ended, and not by our own close(); called once, nothing follows."""
-
-    def pause_writing(self) -> None:
-        """The transport is above its high-water mark: stop writing."""
-
-    def resume_writing(self) -> None:
-        """Go on writing."""
-
-
-class LegLike(Protocol):
-    """What a tunnel needs of a leg; ``Leg`` is one, a direct connection another."""
-
-    paused: bool
-
-    def set_receiver(
-        self, receiver: LegReceiver, *, on_pieces: Callable[[Sequence[Piece]], None] | None = None
-    ) -> None: ...
-
-    def write(self, data: Piece) -> None: ...
-
-    def end_tls(self) -> None: ...
-
-    def close(self, reason: Reason = ...) -> None: ...
 
 
 class Leg(BareProtocol):
@@ -171,6 +137,16 @@ class Leg(BareProtocol):
         if self.tls_may_end and not self.sends_bare and self.lost is None and isinstance(transport, LegTransport):
             transport.end_tls()
             self.sends_bare = True
+
+    @property
+    def empty(self) -> bool:
+        """Nothing waits in this process to be written."""
+        return self._transport is not None and self._transport.get_write_buffer_size() == 0
+
+    def notice_empty(self) -> None:
+        """Pauses the writer until nothing waits any more."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(0)
 
     def lend_socket(self, stop: Callable[[], None]) -> socket.socket | None:
         """Hands the connection to somebody who copies bytes better, who calls ``close`` in the end.

@@ -17,7 +17,7 @@ from protocol.reasons import Reason
 from protocol.tls import HandshakeDone, TlsClosed, TunnelTls
 from runtime.clock import Clock
 from runtime.leg_frames import Piece
-from runtime.leg_protocol import LegLike
+from runtime.leg_roles import LegLike
 from runtime.tunnel_stream import StreamReceiver, StreamTable, TunnelStream
 
 _RECORDS: Final = 16
@@ -221,9 +221,8 @@ class Tunnel:
         A caller that doubts a quiet tunnel (after a network change, or when an open stream is not answered) need not
         wait for the keepalive.
         """
-        start = self._clock.monotonic()
+        start, self._unheard = self._clock.monotonic(), True
         self._heard.clear()
-        self._unheard = True
         if self.lost is None:
             self._mux.ping(start)
             self._flush_soon()
@@ -299,9 +298,9 @@ class Tunnel:
             if isinstance(event, HandshakeDone):
                 self._pin = event.pin
                 self._arm(self._keepalive_s)
+                self._settled.set()
                 self._leg.write(self._tls.data_to_send())
                 self._leg.end_tls()
-                self._settled.set()
             elif isinstance(event, TlsClosed):
                 self._fail(RemoteError(self._why(event.reason), "the peer closed the tunnel"))
             else:
@@ -336,8 +335,7 @@ class Tunnel:
                     tls.send(data)
                     leg.write(tls.data_to_send())
                 self._streams.drain()
-            rest = tls.data_to_send()
-            if rest:
+            if rest := tls.data_to_send():
                 leg.write(rest)
         except RemoteError as exc:
             self._fail(exc)
@@ -382,8 +380,7 @@ class Tunnel:
         except OstiaryError:
             # The session is what failed; its alert, if any, is still to be sent.
             pass
-        farewell = self._tls.data_to_send()
-        if farewell:
+        if farewell := self._tls.data_to_send():
             self._leg.write(farewell)
         self._leg.close(reason)
 

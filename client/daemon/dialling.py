@@ -30,7 +30,7 @@ from protocol.tls import TunnelTls
 from protocol.tokens.claims import Access, Authorisation, Path
 from runtime.clock import Clock
 from runtime.direct_leg import dial_direct
-from runtime.leg_protocol import LegLike
+from runtime.leg_roles import LegLike
 from runtime.tasks import TaskScope
 from runtime.tunnel import Tunnel
 

@@ -25,7 +25,7 @@ from protocol.limits import DIRECT_STRANGERS_PER_ADDRESS
 from protocol.reasons import Reason
 from protocol.streams import Proof, StreamHeader, encode_header, encode_proof
 from runtime.direct_leg import dial_direct
-from runtime.leg_protocol import LegLike
+from runtime.leg_roles import LegLike
 from runtime.tasks import TaskScope
 from runtime.tunnel import Tunnel
 

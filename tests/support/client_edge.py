@@ -30,7 +30,7 @@ from runtime.clock import SystemClock
 from runtime.direct_leg import DirectLeg
 from runtime.leg import Leg
 from runtime.leg_accept import LegAcceptor, UpgradeRequest
-from runtime.leg_protocol import LegLike
+from runtime.leg_roles import LegLike
 from runtime.trust import server_context
 from runtime.tunnel import Tunnel, TunnelStream
 

@@ -31,7 +31,7 @@ from protocol.streams import (
 )
 from protocol.tokens.keys import generate_key, key_to_pem, pin_of
 from runtime.clock import SystemClock
-from runtime.leg_protocol import LegReceiver
+from runtime.leg_roles import LegReceiver
 from runtime.tasks import TaskScope
 from runtime.tunnel import Tunnel, TunnelStream
 
@@ -69,6 +69,9 @@ class MemoryLeg:
             self._early.append(data)
         else:
             self._receiver.data_received(data)
+
+    def end_tls(self) -> None:
+        """Has none."""
 
     def close(self, reason: Reason = Reason.NORMAL) -> None:
         if self.closed is None:

@@ -12,7 +12,7 @@ from protocol.reasons import Reason
 from protocol.tokens.keys import generate_key, key_to_pem, pin_of, self_signed_certificate
 from runtime.clock import Clock, SystemClock
 from runtime.leg_frames import Piece
-from runtime.leg_protocol import LegReceiver
+from runtime.leg_roles import LegReceiver
 from runtime.tunnel import Tunnel, TunnelStream
 
 

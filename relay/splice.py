@@ -1,0 +1,199 @@
+"""Two bare connections joined in the kernel (splice(2)): no byte of a pair comes into this process.
+
+A pipe is needed only while bytes are on their way through it, so idle pairs have none. One direction reads no more before its
+pipe is empty: what a peer does not take stays in the kernel's buffers of the other one, and TCP makes that wait.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from protocol.reasons import Reason
+
+PIPE_BYTES: Final = 1024 * 1024
+"""The most that a process without privileges may ask for; a larger pipe means fewer calls for each byte."""
+IDLE_PIPES_MAX: Final = 8
+_ROUNDS: Final = 4
+"""Reads of one connection before the others have their turn."""
+_FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
+
+_Pipe = tuple[int, int]
+
+
+class Pipes:
+    """Empty pipes for whoever needs one at the moment."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Pipe] = []
+
+    def take(self) -> _Pipe:
+        """Returns an empty pipe: where to read and where to write. Raises OSError."""
+        if self._idle:
+            return self._idle.pop()
+        pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Many large pipes of one user are refused (fs.pipe-user-pages-soft): a small one does, too.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return pipe
+
+    def give(self, pipe: _Pipe, *, empty: bool) -> None:
+        """Takes a pipe back."""
+        if empty and len(self._idle) < IDLE_PIPES_MAX:
+            self._idle.append(pipe)
+        else:
+            for end in pipe:
+                os.close(end)
+
+
+class Splice:
+    """Copies between two sockets, which it owns, until one direction ends or ``stop``.
+
+    Args:
+        first: One connection, non-blocking.
+        second: The other.
+        pipes: Where pipes come from.
+        count: Gets the size of what was passed on.
+        on_end: Called once when a direction has ended, with the reason; not after ``stop``.
+        dead_after_s: A direction that brought nothing for so long, though it could, is dead.
+    """
+
+    def __init__(
+        self,
+        first: socket.socket,
+        second: socket.socket,
+        *,
+        pipes: Pipes,
+        count: Callable[[int], None],
+        on_end: Callable[[Reason], None],
+        dead_after_s: float,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sockets = (first, second)
+        self._on_end = on_end
+        self._dead_after_s = dead_after_s
+        self._stopped = False
+        self._directions = tuple(
+            _Direction(self._loop, source, sink, pipes, count, self._end)
+            for source, sink in ((first, second), (second, first))
+        )
+        self._timer = self._loop.call_later(dead_after_s, self._look)
+        for direction in self._directions:
+            direction.read()
+
+    def stop(self) -> None:
+        """Leaves both connections alone; bytes in a pipe are lost."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._timer.cancel()
+        for direction in self._directions:
+            direction.stop()
+        for sock in self._sockets:
+            sock.close()
+
+    def _end(self, reason: Reason) -> None:
+        if not self._stopped:
+            self.stop()
+            self._on_end(reason)
+
+    def _look(self) -> None:
+        silent = max(direction.silent_s for direction in self._directions)
+        if silent >= self._dead_after_s:
+            self._end(Reason.PEER_SILENT)
+        else:
+            self._timer = self._loop.call_later(self._dead_after_s - silent, self._look)
+
+
+class _Direction:
+    """From ``source`` to ``sink``."""
+
+    __slots__ = ("_count", "_end", "_heard_at", "_held", "_loop", "_pipe", "_pipes", "_sink", "_source", "_stopped")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: socket.socket,
+        sink: socket.socket,
+        pipes: Pipes,
+        count: Callable[[int], None],
+        end: Callable[[Reason], None],
+    ) -> None:
+        self._loop = loop
+        self._source = source.fileno()
+        self._sink = sink.fileno()
+        self._pipes = pipes
+        self._count = count
+        self._end = end
+        self._pipe: _Pipe | None = None
+        self._held = 0
+        self._heard_at = loop.time()
+        self._stopped = False
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the source has brought nothing; 0 while it is not asked."""
+        return 0.0 if self._held else self._loop.time() - self._heard_at
+
+    def read(self) -> None:
+        """Passes on whatever comes."""
+        self._loop.add_reader(self._source, self._on_readable)
+
+    def stop(self) -> None:
+        """Gives up the sockets and the pipe."""
+        self._stopped = True
+        self._loop.remove_reader(self._source)
+        self._loop.remove_writer(self._sink)
+        self._release()
+
+    def _on_readable(self) -> None:
+        self._heard_at = self._loop.time()
+        try:
+            pipe = self._pipe = self._pipe or self._pipes.take()
+            for _ in range(_ROUNDS):
+                self._held = os.splice(self._source, pipe[1], PIPE_BYTES, flags=_FLAGS)
+                if not self._held:
+                    self._end(Reason.NORMAL)
+                    return
+                if not self._pass_on(pipe):
+                    self._loop.remove_reader(self._source)
+                    self._loop.add_writer(self._sink, self._on_writable)
+                    return
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._end(Reason.TUNNEL_LOST)
+            return
+        self._release()
+
+    def _on_writable(self) -> None:
+        try:
+            if self._pipe is not None and not self._pass_on(self._pipe):
+                return
+        except OSError:
+            self._end(Reason.TUNNEL_LOST)
+            return
+        self._heard_at = self._loop.time()
+        self._loop.remove_writer(self._sink)
+        self._release()
+        self.read()
+
+    def _pass_on(self, pipe: _Pipe) -> bool:
+        """Empties the pipe; False: the sink takes no more at the moment. Raises OSError."""
+        while self._held:
+            try:
+                moved = os.splice(pipe[0], self._sink, self._held, flags=_FLAGS)
+            except BlockingIOError:
+                return False
+            self._held -= moved
+            self._count(moved)
+        return True
+
+    def _release(self) -> None:
+        if self._pipe is not None:
+            pipe, self._pipe = self._pipe, None
+            self._pipes.give(pipe, empty=not self._held)
+            self._held = 0
