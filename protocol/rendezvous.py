@@ -13,7 +13,7 @@ A client may put its first bytes into the request's head, ``Ostiary-First: <base
 keeps them until it pairs, lets nobody have them before, and says ``Ostiary-First: taken`` in its 101. They save the round
 trip between the upgrade and the inner ClientHello. A relay that does not say so has not looked at them.
 
-Client and connector name the TLS session in ``Ostiary-Outer-TLS`` (``protocol.outer_tls``). If it is the relay's own session, the
+Client and connector name the TLS session in ``Ostiary-Outer-TLS`` (SPEC.md 7.7). If it is the relay's own session, the
 relay may say ``Ostiary-Outer-TLS: ends`` in its 101: then each end may, once the inner tunnel stands, end its direction's TLS
 with a close_notify and go on without TLS and without frames. The relay does in one leg what the peer did in the other.
 

@@ -16,37 +16,55 @@ from protocol.reasons import Reason
 
 PIPE_BYTES: Final = 1024 * 1024
 """The most that a process without privileges may ask for; a larger pipe means fewer calls for each byte."""
+LARGE_PIPES_MAX: Final = 64
+"""The others have what the kernel gives, 64 KiB at most: a peer that takes nothing keeps its pipe full (T-25)."""
 IDLE_PIPES_MAX: Final = 8
 _ROUNDS: Final = 4
 """Reads of one connection before the others have their turn."""
 _FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
-_Pipe = tuple[int, int]
+
+class Pipe:
+    """Where to write, where to read. Raises OSError."""
+
+    __slots__ = ("large", "sink", "source")
+
+    def __init__(self, *, large: bool) -> None:
+        self.source, self.sink = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.large = large
+        if large:
+            # Refused when this user has very many (fs.pipe-user-pages-soft): a small one does, too.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self.sink, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+    def close(self) -> None:
+        """What it holds is lost."""
+        os.close(self.source)
+        os.close(self.sink)
 
 
 class Pipes:
     """Empty pipes for whoever needs one at the moment."""
 
     def __init__(self) -> None:
-        self._idle: list[_Pipe] = []
+        self._idle: list[Pipe] = []
+        self._large = 0
 
-    def take(self) -> _Pipe:
-        """Returns an empty pipe: where to read and where to write. Raises OSError."""
+    def take(self) -> Pipe:
+        """Returns an empty pipe. Raises OSError."""
         if self._idle:
             return self._idle.pop()
-        pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # Many large pipes of one user are refused (fs.pipe-user-pages-soft): a small one does, too.
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        pipe = Pipe(large=self._large < LARGE_PIPES_MAX)
+        self._large += pipe.large
         return pipe
 
-    def give(self, pipe: _Pipe, *, empty: bool) -> None:
-        """Takes a pipe back."""
-        if empty and len(self._idle) < IDLE_PIPES_MAX:
+    def give(self, pipe: Pipe, *, empty: bool) -> None:
+        """Takes a pipe back; only an empty one is used again."""
+        if empty and pipe.large and len(self._idle) < IDLE_PIPES_MAX:
             self._idle.append(pipe)
         else:
-            for end in pipe:
-                os.close(end)
+            self._large -= pipe.large
+            pipe.close()
 
 
 class Splice:
@@ -128,7 +146,7 @@ class _Direction:
         self._pipes = pipes
         self._count = count
         self._end = end
-        self._pipe: _Pipe | None = None
+        self._pipe: Pipe | None = None
         self._held = 0
         self._heard_at = loop.time()
         self._stopped = False
@@ -154,7 +172,7 @@ class _Direction:
         try:
             pipe = self._pipe = self._pipe or self._pipes.take()
             for _ in range(_ROUNDS):
-                self._held = os.splice(self._source, pipe[1], PIPE_BYTES, flags=_FLAGS)
+                self._held = os.splice(self._source, pipe.sink, PIPE_BYTES, flags=_FLAGS)
                 if not self._held:
                     self._end(Reason.NORMAL)
                     return
@@ -181,11 +199,11 @@ class _Direction:
         self._release()
         self.read()
 
-    def _pass_on(self, pipe: _Pipe) -> bool:
+    def _pass_on(self, pipe: Pipe) -> bool:
         """Empties the pipe; False: the sink takes no more at the moment. Raises OSError."""
         while self._held:
             try:
-                moved = os.splice(pipe[0], self._sink, self._held, flags=_FLAGS)
+                moved = os.splice(pipe.source, self._sink, self._held, flags=_FLAGS)
             except BlockingIOError:
                 return False
             self._held -= moved

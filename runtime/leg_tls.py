@@ -1,4 +1,4 @@
-"""The transport of a leg: TLS over TCP whose TLS may end while the connection goes on (``protocol.outer_tls``).
+"""The transport of a leg: TLS over TCP whose TLS may end while the connection goes on (``runtime.outer_tls``).
 
 A transport for the protocol above it and the protocol of the TCP transport below. While TLS stands, it is like the event
 loop's own; after ``end_tls`` what is written goes out as it is, and after the peer's close_notify what arrives is handed up as
@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
-from protocol.outer_tls import OuterTls
+from runtime.outer_tls import OuterTls
 from runtime.leg_socket import SHUTDOWN_DEADLINE_S, shared_buffer
 
 

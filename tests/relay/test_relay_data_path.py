@@ -171,8 +171,18 @@ async def test_a_relay_that_dies_resets_every_stream() -> None:
         one, two = Recorder(), Recorder()
         mine.set_receiver(one)
         theirs.set_receiver(two)
+        await world.until(pairs_spliced=1)
         await world.server.drain(0.0)
         assert (await one.ended(), await two.ended()) == (Reason.TUNNEL_LOST, Reason.TUNNEL_LOST)
+        # The relay has no word in a connection that the kernel copies.
+        assert set((await tunnels.both_lost()).values()) == {Reason.TUNNEL_LOST}
+
+
+async def test_a_relay_that_dies_says_why_on_legs_with_tls() -> None:
+    async with relay_world(splice=False) as world:
+        await world.attach()
+        tunnels = await world.tunnels()
+        await world.server.drain(0.0)
         assert set((await tunnels.both_lost()).values()) == {Reason.SHUTTING_DOWN}
 
 

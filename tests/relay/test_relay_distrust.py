@@ -6,6 +6,7 @@ import pytest
 from recorders import Recorder
 from relay_world import RelayWorld, make_keyset, make_ticket, relay_world, signing_key
 
+from protocol.reasons import Reason
 from protocol.rendezvous import CONNECT_PATH, CONTROL_PATH, LEG_PATH, KeysPushed, encode_relay_message
 from protocol.tokens.keys import SigningKey
 from relay import server as server_module
@@ -46,6 +47,18 @@ async def test_f22_attachment_parked_leg_and_pair_of_a_distrusted_key_end() -> N
         await world.until(pairs=0, parked=0, attachments=0)
         fresh = await world.attach(ticket=make_ticket("connector", key=signing_key("kid-2")))
         assert fresh.leg.lost is None
+
+
+async def test_f22_a_pair_that_the_kernel_joined_ends_as_fast() -> None:
+    async with relay_world() as world:
+        await world.attach()
+        tunnels = await world.tunnels()
+        await world.until(pairs_spliced=1)
+        started = asyncio.get_running_loop().time()
+        await push(world, signing_key("kid-2"))
+        assert set((await tunnels.both_lost()).values()) == {Reason.TUNNEL_LOST}
+        assert asyncio.get_running_loop().time() - started < DEADLINE_S
+        await world.until(pairs=0)
 
 
 async def test_f22_what_another_key_let_in_goes_on() -> None:

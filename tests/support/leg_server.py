@@ -9,8 +9,11 @@ from typing import Any
 from tls_material import tls_material
 
 from protocol.reasons import Reason
+from runtime.accepting import accept_forever, bind
 from runtime.leg import Leg, dial_leg
 from runtime.leg_accept import LegAcceptor, UpgradeRequest
+from runtime.leg_tls import start_server
+from runtime.tasks import TaskScope
 from runtime.trust import client_context, server_context
 
 
@@ -68,24 +71,29 @@ class LegServer:
 async def leg_server(**options: Any) -> AsyncIterator[LegServer]:
     """Runs a LegServer; ``options`` go to its acceptors."""
     material = tls_material()
+    context = server_context(material.cert_pem, material.key_pem)
     server = LegServer(**options)
-    listener = await asyncio.get_running_loop().create_server(
-        server.make_protocol,
-        "127.0.0.1",
-        0,
-        ssl=server_context(material.cert_pem, material.key_pem),
-        ssl_shutdown_timeout=1.0,
-    )
-    server.port = listener.sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        listener.close()
-        for acceptor in server._acceptors:
-            acceptor.abort()
-        while not server.legs.empty():
-            server.legs.get_nowait().close(Reason.NORMAL)
-        await settle()
+    [listening] = bind("127.0.0.1", 0)
+    server.port = listening.getsockname()[1]
+    async with TaskScope("leg server") as scope:
+
+        async def start(connection: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                await start_server(connection, server.make_protocol, context=context, deadline_s=5.0)
+
+        def admit(connection: socket.socket, _address: str) -> None:
+            scope.spawn(start(connection), name="tls")
+
+        scope.spawn(accept_forever(listening, admit), name="accept")
+        try:
+            yield server
+        finally:
+            for acceptor in server._acceptors:
+                acceptor.abort()
+            while not server.legs.empty():
+                server.legs.get_nowait().close(Reason.NORMAL)
+            await settle()
+            scope.cancel()
 
 
 async def settle(turns: int = 5) -> None:
