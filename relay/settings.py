@@ -41,7 +41,7 @@ class Settings:
         default=True,
         metadata={
             "help": "Let clients and connectors end the outer TLS of a tunnel, which is encrypted end to end anyway, so "
-            "that the kernel joins their connections: three times faster. See docs/relay.md."
+            "that the kernel joins their connections. SECURITY.md says what that costs."
         },
     )
     metrics_listen: str | None = field(default=None, metadata={"help": METRICS_HELP})
