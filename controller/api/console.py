@@ -10,6 +10,7 @@ gets the console, which knows its own paths; programs get the API's 404.
 """
 
 import mimetypes
+import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -108,15 +109,20 @@ def _assets_of(build: Path) -> dict[str, Asset]:
     """Every file of the build by the path at which it is served; its hidden ones are for tests of the build."""
     found: dict[str, Asset] = {}
     suffixes = tuple(suffix for _, suffix in ENCODINGS)
-    for file in sorted(build.rglob("*")):
-        name = file.relative_to(build).as_posix()
-        if not file.is_file() or name.startswith(".") or name == INDEX or name.endswith(suffixes):
+    # Each name is looked at once: a build has hundreds of files, and reading them is a large part of a start as it is.
+    files: dict[str, Path] = {}
+    for folder, _, names in os.walk(build):
+        below = Path(folder)
+        within = below.relative_to(build).as_posix()
+        files.update((name if within == "." else f"{within}/{name}", below / name) for name in names)
+    for name in sorted(files):
+        if name.startswith(".") or name == INDEX or name.endswith(suffixes):
             continue
-        forms = {"identity": file.read_bytes()}
+        forms = {"identity": files[name].read_bytes()}
         for coding, suffix in ENCODINGS:
-            if (form := file.with_name(file.name + suffix)).is_file():
+            if (form := files.get(name + suffix)) is not None:
                 forms[coding] = form.read_bytes()
-        media_type = _MEDIA_TYPES.get(file.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        media_type = _MEDIA_TYPES.get(files[name].suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         found[f"/{name}"] = Asset(forms, media_type, IMMUTABLE if name.startswith("assets/") else BRIEFLY)
     return found
 

@@ -74,12 +74,18 @@ class ProviderClient:
         context: verifies the providers' certificates.
         clock: the monotonic side ages what is kept, the wall side judges tokens.
         loopback: accept providers on this very host, over http too: for tests and demonstrations only.
+        host_roots: trust the host's roots besides what is in ``context``. They are read before the first request, because
+            that takes longer than much else of a start, and most controllers have no provider.
     """
 
-    def __init__(self, context: ssl.SSLContext, clock: Clock, *, loopback: bool = False) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, clock: Clock, *, loopback: bool = False, host_roots: bool = True
+    ) -> None:
         self._context = context
         self._clock = clock
         self._loopback = loopback
+        self._roots_wanted = host_roots
+        self._roots_lock = asyncio.Lock()
         self._known: dict[str, _Known] = {}
 
     async def metadata(self, issuer: str) -> Metadata:
@@ -196,7 +202,7 @@ class ProviderClient:
             answer = await request(
                 method,
                 url,
-                context=self._context,
+                context=await self._trusting(),
                 headers=headers,
                 body=body,
                 deadline_s=DEADLINE_S,
@@ -215,6 +221,14 @@ class ProviderClient:
         if answer.status >= 500 or answer.status == 429:
             raise _unreachable(f"it answered {answer.status}")
         raise refused(IdentityRule.PROVIDER_ANSWER, f"the provider answered {answer.status}")
+
+    async def _trusting(self) -> ssl.SSLContext:
+        if self._roots_wanted:
+            async with self._roots_lock:
+                if self._roots_wanted:
+                    await asyncio.to_thread(self._context.load_default_certs)
+                    self._roots_wanted = False
+        return self._context
 
     def _admit(self, address: IPAddress) -> None:
         for face in faces_of(unmapped(address)):
@@ -240,14 +254,13 @@ def _unreachable(detail: str) -> RefusedError:
 
 
 def provider_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Returns the TLS context for providers: the host's roots, and those in ``ca_file``; TLS 1.2 is their affair.
+    """Returns the TLS context for providers: the roots in ``ca_file``; TLS 1.2 is their affair.
 
     Raises:
         LocalError: CONFIG_INVALID when the file holds no certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_default_certs()
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)

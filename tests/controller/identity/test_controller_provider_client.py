@@ -26,7 +26,7 @@ def clock() -> ManualClock:
 
 
 def client(clock: ManualClock, *, loopback: bool = True) -> ProviderClient:
-    return ProviderClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), clock, loopback=loopback)
+    return ProviderClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), clock, loopback=loopback, host_roots=False)
 
 
 async def redeem(made: ProviderClient, rogue: RogueProvider, clock: ManualClock, *wants: str) -> dict[str, object]:
@@ -191,3 +191,11 @@ def test_a_file_without_certificates_is_named(tmp_path: object) -> None:
         provider_context(empty)
     assert failed.value.reason is Reason.CONFIG_INVALID
     assert provider_context(None).verify_mode is ssl.CERT_REQUIRED
+
+
+async def test_the_hosts_roots_are_read_once_before_the_first_request(rogue: RogueProvider, clock: ManualClock) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asking = ProviderClient(context, clock, loopback=True)
+    assert context.cert_store_stats()["x509"] == 0
+    await asyncio.gather(*(asking.metadata(rogue.issuer) for _ in range(3)))
+    assert context.cert_store_stats() == ssl.create_default_context().cert_store_stats()
