@@ -38,13 +38,16 @@ async def by_bucket(
     newest = sa.select(table.c.ended_ms, table.c.outcome).where(table.c.ended_ms >= since_ms, is_only_or_connectors())
     if user is not None:
         newest = newest.where(table.c.user == user)
-    some = newest.order_by(table.c.ended_ms.desc()).limit(ROWS_MAX).subquery()
+    newest = newest.order_by(table.c.ended_ms.desc())
+    some = newest.limit(ROWS_MAX).subquery()
     number = some.c.ended_ms // bucket_ms
     query = sa.select(number.label("number"), some.c.outcome, sa.func.count().label("count"))
     query = query.group_by("number", some.c.outcome).order_by("number", some.c.outcome)
     rows = (await connection.execute(query)).all()
     counted = [Counted(int(row.number) * bucket_ms, row.outcome, int(row[2])) for row in rows]
-    return counted, sum(item.count for item in counted) >= ROWS_MAX
+    if sum(item.count for item in counted) < ROWS_MAX:
+        return counted, False
+    return counted, (await connection.execute(newest.offset(ROWS_MAX).limit(1))).first() is not None
 
 
 async def first_served_ms(connection: AsyncConnection) -> int | None:

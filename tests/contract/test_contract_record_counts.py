@@ -59,3 +59,12 @@ async def test_the_first_connection_is_one_that_a_connector_served(store: Store)
         assert await record_counts.first_served_ms(connection) is None
         await records.append(connection, "con_1", [], opened=[stored_record(3, "usr_1")])
         assert await record_counts.first_served_ms(connection) == START_MS + 3000
+
+
+async def test_as_many_as_are_counted_are_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(store)
+    async with store.read() as connection:
+        for limit, more_than_that in ((12, True), (13, False), (14, False)):
+            monkeypatch.setattr(record_counts, "ROWS_MAX", limit)
+            counted, more = await record_counts.by_bucket(connection, since_ms=START_MS, bucket_ms=MINUTE_MS)
+            assert (sum(item.count for item in counted), more) == (min(limit, 13), more_than_that)
