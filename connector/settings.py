@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.acl.model import IPAddress
-from protocol.direct import DirectAddress, parse_direct_untrusted
+from protocol.direct import DirectAddress, parse_direct_untrusted, parse_endpoint
 from protocol.errors import LocalError, RemoteProtocolError
 from protocol.limits import (
     DIRECT_ADDRESSES_MAX,
@@ -119,16 +119,11 @@ class Settings:
 
 
 def _parse_listen(text: str) -> tuple[IPAddress, int]:
-    host, _, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
     try:
-        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
-        number = int(port) if port.isascii() and port.isdigit() else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 65535 or bracketed != (address.version == 6):
-        raise LocalError(Reason.CONFIG_INVALID, f"direct_listen: {text!r} is not ADDRESS:PORT or [ADDRESS]:PORT")
-    return address, number
+        return parse_endpoint(text)
+    except ValueError as exc:
+        detail = f"direct_listen: {text!r} is not ADDRESS:PORT or [ADDRESS]:PORT"
+        raise LocalError(Reason.CONFIG_INVALID, detail) from exc
 
 
 def _parse_advertised(text: str) -> DirectAddress:

@@ -7,11 +7,14 @@ signed authorisation. They are address literals, never names, so that no resolve
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from protocol.acl.model import IPAddress
 from protocol.address_kinds import faces_of, forbidden_kind
 from protocol.errors import RemoteProtocolError
 from protocol.limits import DIRECT_ADDRESSES_MAX, DIRECT_TEXT_MAX
+
+_PORT_DIGITS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +35,28 @@ def parse_direct_untrusted(text: str) -> DirectAddress:
     Raises:
         RemoteProtocolError: another form, or an address that means the reader's own host or link (T-33).
     """
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    number = int(port) if len(port) <= 5 and port.isascii() and port.isdigit() else 0
+    if len(text) > DIRECT_TEXT_MAX or "%" in text:
+        raise RemoteProtocolError("a direct address is ADDRESS:PORT")
     try:
-        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+        address, port = parse_endpoint(text)
     except ValueError as exc:
         raise RemoteProtocolError("a direct address is ADDRESS:PORT") from exc
-    if not colon or len(text) > DIRECT_TEXT_MAX or bracketed != (address.version == 6) or "%" in host:
-        raise RemoteProtocolError("a direct address is ADDRESS:PORT")
-    if not 1 <= number <= 65535:
+    if port == 0:
         raise RemoteProtocolError("a direct address has a port from 1 to 65535")
     if not may_be_direct(address):
         raise RemoteProtocolError("a direct address leads to another host")
-    return DirectAddress(address, number)
+    return DirectAddress(address, port)
+
+
+def parse_endpoint(text: str) -> tuple[IPAddress, int]:
+    """Returns any address and port, 0 among them, in ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+    number = int(port) if len(port) <= _PORT_DIGITS and port.isascii() and port.isdigit() else -1
+    if bracketed != (address.version == 6) or not 0 <= number <= 65535:
+        raise ValueError("not ADDRESS:PORT")
+    return address, number
 
 
 def parse_all_untrusted(texts: Iterable[str]) -> tuple[DirectAddress, ...]:
