@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 
 from controller import metrics
 from controller.agents import AgentEndpoint, Presence, RelayLinks
+from controller.agents.shared_tests import SharedTests
 from controller.agents.sharing import ROUND_S, Sharing
 from controller.api.console import Console, find_build
 from controller.api.document import build_api
@@ -37,7 +38,17 @@ from controller.identity.provider_client import ProviderClient, provider_context
 from controller.identity.sealing import load_seal
 from controller.publish import Hub, Signer
 from controller.settings import Settings, host_of, worker_metrics_socket
-from controller.store import Store, access_requests, enrolments, idempotency, passkeys, replicas, upkeep, web_sessions
+from controller.store import (
+    Store,
+    access_requests,
+    asked_tests,
+    enrolments,
+    idempotency,
+    passkeys,
+    replicas,
+    upkeep,
+    web_sessions,
+)
 from controller.store.retention import close_orphans, purge_acknowledgements, purge_connections
 from protocol.control import AGENT_PATH
 from protocol.errors import LocalError
@@ -152,7 +163,8 @@ async def run_agents(services: Services, *, worker: int = 0) -> AsyncIterator[Ag
         addresses=services.announced_urls,
         announce_s=settings.connector_key_wait_s or settings.access_token_s + 2 * CLOCK_LEEWAY_S,
     )
-    services.destination_tests = endpoint.tests
+    replica = token_text(12)
+    tests = services.destination_tests = SharedTests(store, endpoint.tests, presence, replica=replica)
     await endpoint.journal.restore()
     links = RelayLinks(store.feed, signer, presence, clock, client_context(services.ca.pem))
     checkpointer = Checkpointer(store, signer, clock, hub.take_checkpoint)
@@ -170,9 +182,10 @@ async def run_agents(services: Services, *, worker: int = 0) -> AsyncIterator[Ag
         scope.spawn_supervised(endpoint.journal.run, name="acknowledgements")
         scope.spawn_supervised(lambda: lead(services), name="leader")
         scope.spawn_supervised(lambda: keep_counts(services), name="sign-in failures")
-        sharing = Sharing(store, presence, hub, clock, replica=token_text(12), hostname=socket.gethostname())
+        sharing = Sharing(store, presence, hub, clock, replica=replica, hostname=socket.gethostname())
         if store.shared:
             scope.spawn_supervised(lambda: share(sharing), name="sharing")
+            scope.spawn_supervised(tests.run, name="tests")
         scope.spawn_supervised(checkpointer.run, name="checkpoints")
         yield endpoint
         await checkpointer.sign_last()
@@ -273,6 +286,7 @@ async def keep_house(services: Services) -> None:
             await enrolments.purge(connection, now - SPENT_KEEP_S)
             await passkeys.purge_challenges(connection, now)
             await replicas.purge(connection, now)
+            await asked_tests.purge(connection)
             await access_requests.purge(connection, now - REQUEST_TEXTS_KEEP_S)
         settings = services.settings
         await purge_connections(

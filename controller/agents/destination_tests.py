@@ -1,6 +1,6 @@
 """Asks attached connectors to dial a destination, and brings their answers back (T-17).
 
-Only those of this replica are asked, and only those that have said that they can.
+Only those of this replica are asked here (``agents.shared_tests`` asks the others'), and only those that have said that they can.
 """
 
 import asyncio
@@ -46,6 +46,14 @@ class DestinationTests:
         for waiting in line.waiting.values():
             if not waiting.done():
                 waiting.set_exception(LocalError(Reason.UNAVAILABLE, "the connector went away"))
+
+    def holds(self, connector: str) -> bool:
+        """Whether it is attached here."""
+        return connector in self._lines
+
+    def any(self) -> bool:
+        """Whether any connector is attached here."""
+        return bool(self._lines)
 
     def answered(self, connector: str, message: DestinationTested) -> None:
         """Takes an answer; one that nobody asked for is nothing."""

@@ -42,6 +42,7 @@ LEFT_OUT: Final = frozenset(
     {
         "agent_contacts",  # who was last seen by whom
         "agent_presence",
+        "asked_tests",
         "device_codes",  # sign-ins in progress
         "enforcement_acks",  # what agents enforced then
         "enrolments",  # one may have been spent since

@@ -2,6 +2,7 @@
 
 PostgreSQL: LISTEN/NOTIFY with the position as payload, only to be quick: a poll every second bounds how far behind a
 process can be whatever happens to a notification.
+The same connection hears that another replica has asked for a test of a destination, or has answered (``knocked``).
 SQLite: ``PRAGMA data_version`` on one connection, which changes when another connection has committed; cheap enough to
 ask several times a second, because revocations must arrive within one.
 """
@@ -19,6 +20,7 @@ from protocol.errors import LocalError
 from protocol.reasons import Reason
 
 CHANNEL: Final = "ostiary_log"
+TESTS_CHANNEL: Final = "ostiary_tests"
 SQLITE_POLL_S: Final = 0.25
 POSTGRESQL_POLL_S: Final = 1.0
 
@@ -29,8 +31,16 @@ async def announce(connection: AsyncConnection, position: int) -> None:
         await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, str(position))))
 
 
-async def follow(url: URL, engine: AsyncEngine, catch_up: Callable[[], Awaitable[None]]) -> None:
-    """Calls ``catch_up`` whenever the log may have grown; runs until cancelled.
+async def knock(connection: AsyncConnection) -> None:
+    """Tells the other replicas, when this transaction commits, that there is a test or an answer."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(sa.select(sa.func.pg_notify(TESTS_CHANNEL, "")))
+
+
+async def follow(
+    url: URL, engine: AsyncEngine, catch_up: Callable[[], Awaitable[None]], knocked: Callable[[], None]
+) -> None:
+    """Calls ``catch_up`` whenever the log may have grown, ``knocked`` at each knock; runs until cancelled.
 
     Raises:
         LocalError: UNAVAILABLE when the database is lost; the caller starts it again.
@@ -38,7 +48,7 @@ async def follow(url: URL, engine: AsyncEngine, catch_up: Callable[[], Awaitable
     if is_sqlite(url):
         await _follow_sqlite(engine, catch_up)
     else:
-        await _follow_postgresql(url, catch_up)
+        await _follow_postgresql(url, catch_up, knocked)
 
 
 async def _follow_sqlite(engine: AsyncEngine, catch_up: Callable[[], Awaitable[None]]) -> None:
@@ -54,7 +64,7 @@ async def _follow_sqlite(engine: AsyncEngine, catch_up: Callable[[], Awaitable[N
             await asyncio.sleep(SQLITE_POLL_S)
 
 
-async def _follow_postgresql(url: URL, catch_up: Callable[[], Awaitable[None]]) -> None:
+async def _follow_postgresql(url: URL, catch_up: Callable[[], Awaitable[None]], knocked: Callable[[], None]) -> None:
     import psycopg
 
     from controller.store.postgresql import Connection
@@ -64,10 +74,12 @@ async def _follow_postgresql(url: URL, catch_up: Callable[[], Awaitable[None]]) 
         connection = await Connection.connect(dsn, autocommit=True, **connect_arguments(url))
         async with connection:
             await connection.execute(f"LISTEN {CHANNEL}")
+            await connection.execute(f"LISTEN {TESTS_CHANNEL}")
             while True:
                 # What was committed before LISTEN, or while the connection was away, sent no notification.
                 await catch_up()
-                async for _ in connection.notifies(timeout=POSTGRESQL_POLL_S, stop_after=1):
-                    pass
+                async for notified in connection.notifies(timeout=POSTGRESQL_POLL_S, stop_after=1):
+                    if notified.channel == TESTS_CHANNEL:
+                        knocked()
     except psycopg.Error as exc:
         raise LocalError(Reason.UNAVAILABLE, f"database: {type(exc).__name__}") from exc

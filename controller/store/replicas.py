@@ -54,7 +54,7 @@ class HeldElsewhere:
 
 async def beat(connection: AsyncConnection, replica: str, *, hostname: str, software: str) -> None:
     """Says that this replica lives."""
-    now = _now(connection)
+    now = database_now(connection)
     row = {"id": replica, "hostname": hostname, "software": software, "started": now, "seen": now}
     await put(connection, REPLICAS, row, keep=("started",))
 
@@ -67,7 +67,7 @@ async def leave(connection: AsyncConnection, replica: str) -> None:
 
 async def living(connection: AsyncConnection) -> list[Replica]:
     """Returns the replicas that live, in order of their start."""
-    alive = REPLICAS.c.seen > _now(connection) - DEAD_AFTER_S
+    alive = REPLICAS.c.seen > database_now(connection) - DEAD_AFTER_S
     query = sa.select(REPLICAS).where(alive).order_by(REPLICAS.c.started, REPLICAS.c.id)
     return [Replica(**row) for row in (await connection.execute(query)).mappings()]
 
@@ -77,14 +77,14 @@ async def claim(connection: AsyncConnection, replica: str, held: Sequence[Held])
     # In order of the agents, here and below: replicas that write the same rows wait for each other in no circle.
     ordered = sorted(held, key=lambda item: item.agent)
     rows = [{"agent": item.agent, "attachment": item.attachment, "line": item.line} for item in ordered]
-    await put_many(connection, AGENT_PRESENCE, rows, replica=replica, online=True, changed=_now(connection))
+    await put_many(connection, AGENT_PRESENCE, rows, replica=replica, online=True, changed=database_now(connection))
 
 
 async def refresh(connection: AsyncConnection, replica: str, held: Sequence[Held]) -> list[str]:
     """Replaces what is said of agents that this replica claimed before; returns those that another one has claimed since."""
     lost: list[str] = []
     for item in sorted(held, key=lambda item: item.agent):
-        values = {"line": item.line, "changed": _now(connection)}
+        values = {"line": item.line, "changed": database_now(connection)}
         statement = sa.update(AGENT_PRESENCE).where(*_ours(replica, item.agent, item.attachment)).values(values)
         if (await connection.execute(statement)).rowcount == 0:
             lost.append(item.agent)
@@ -95,7 +95,7 @@ async def release(connection: AsyncConnection, replica: str, gone: Sequence[tupl
     """These (agent, attachment) left this replica; those that another one has claimed since are not touched."""
     for agent, attachment in sorted(gone):
         # Where it was and what it ran is of no more use to anybody.
-        values = {"online": False, "line": "", "changed": _now(connection)}
+        values = {"online": False, "line": "", "changed": database_now(connection)}
         await connection.execute(sa.update(AGENT_PRESENCE).where(*_ours(replica, agent, attachment)).values(values))
 
 
@@ -136,7 +136,7 @@ _SPEND_MANY: Final = """
 async def purge(connection: AsyncConnection, now: float) -> None:
     """Forgets assertions that no verifier takes any more at ``now``, and replicas that are long gone."""
     await connection.execute(sa.delete(SPENT_ASSERTIONS).where(SPENT_ASSERTIONS.c.expires < now))
-    gone = _now(connection) - FORGET_AFTER_S
+    gone = database_now(connection) - FORGET_AFTER_S
     await connection.execute(sa.delete(REPLICAS).where(REPLICAS.c.seen < gone))
     of_nobody = AGENT_PRESENCE.c.replica.not_in(sa.select(REPLICAS.c.id)) & (AGENT_PRESENCE.c.changed < gone)
     await connection.execute(sa.delete(AGENT_PRESENCE).where(of_nobody))
@@ -147,7 +147,7 @@ def _ours(replica: str, agent: str, attachment: str) -> tuple[sa.ColumnElement[b
     return table.c.agent == agent, table.c.replica == replica, table.c.attachment == attachment
 
 
-def _now(connection: AsyncConnection) -> sa.ColumnElement[float]:
+def database_now(connection: AsyncConnection) -> sa.ColumnElement[float]:
     """The database's clock, so that replicas need not agree about theirs."""
     if connection.dialect.name == "postgresql":
         return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)

@@ -47,6 +47,8 @@ class Store:
         self._writer = writer_of(engine)
         self._turn = asyncio.Lock()
         self.feed = feed
+        self.knocked = asyncio.Event()
+        """Set while ``follow`` runs, when another replica asked for a test or answered one; it may be missed."""
         self.base = base
         """The saved fold with which this process began; below it the log was not read yet (``upkeep.verify_below``)."""
 
@@ -135,7 +137,7 @@ class Store:
         Raises:
             LocalError: STATE_CORRUPT on a gap: going on would mean to miss a revocation (T-7).
         """
-        await follow.follow(self._url, self._engine, self.catch_up)
+        await follow.follow(self._url, self._engine, self.catch_up, self.knocked.set)
 
     async def lead(self, duties: Callable[[], Awaitable[None]]) -> None:
         """Runs ``duties()`` whenever this process is the leader of those over this database (``controller.store.leader``).

@@ -1,7 +1,7 @@
 """Tables of what the controller's processes over one database share beside the log, and of saved folds.
 
 Nothing here is the truth about anything: a fold can be made again from the log, and agents come again. Times are Unix
-seconds; those of AGENT_PRESENCE and REPLICAS are the database's clock, so that replicas need not agree about theirs.
+seconds; those of AGENT_PRESENCE, REPLICAS and ASKED_TESTS are the database's clock, so that replicas need not agree about theirs.
 """
 
 from typing import Final
@@ -50,4 +50,18 @@ SPENT_ASSERTIONS: Final = sa.Table(
     sa.Column("jti", sa.Text, primary_key=True),
     sa.Column("expires", sa.Double, nullable=False),
     sa.Index(None, "expires"),
+)
+
+ASKED_TESTS: Final = sa.Table(
+    "asked_tests",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("asker", sa.Text, nullable=False),
+    sa.Column("connector", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("asked", sa.Double, nullable=False),
+    sa.Column("holder", sa.Text, nullable=True),
+    sa.Column("failed", sa.Text, nullable=True),
+    sa.Column("answer", sa.Text, nullable=True),
 )

@@ -195,3 +195,19 @@ async def test_f7_a_replica_killed_under_writers_loses_nothing_and_its_agents_co
                 listed |= {item["name"]: item["id"] for item in page["items"]}
                 cursor = page["next_cursor"]
             assert {name: listed.get(name) for name in acknowledged} == acknowledged
+
+
+async def test_a_destination_is_tested_from_a_connector_of_any_replica(fleet: Fleet) -> None:
+    async with office(fleet, agents_at=fleet.replicas[1].url) as place, attached(place.connector):
+        resource = await place.resource()
+        address = (await place.owner.get(f"/api/v1/resources/{resource}")).json()["address"]
+        token = place.owner.headers["Authorization"].removeprefix("Bearer ")
+        async with fleet.client(1, token) as elsewhere:
+            for client in (place.owner, elsewhere):
+                await eventually(lambda client=client: online(client, place.connector.id))
+                body = {"host": address, "port": 443}
+                answer = await client.post(f"/api/v1/connectors/{place.connector.id}/test", json=body)
+                assert answer.status_code == 200, answer.text
+                told = answer.json()
+                assert (told["connected"], told["address"], told["connect_ms"]) == (True, "192.0.2.7", 0.9)
+        assert place.connector.tested == [(address, 443)] * 2

@@ -12,7 +12,7 @@ import pytest
 from postgres_cluster import Cluster
 from prometheus_client.parser import text_string_to_metric_families
 from replica_fleet import Fleet, LightAgent, attached, enrol, running_fleet
-from test_replicas_live import eventually, make, office
+from test_replicas_live import eventually, make, office, online
 
 from controller.cli.worker_metrics import ask
 from controller.store import schema
@@ -150,3 +150,18 @@ async def test_workers_end_when_their_parent_was_killed(crew: Fleet) -> None:
     crew.replicas[0].kill()
     for descriptor in waiting:
         await ended(descriptor)
+
+
+async def test_every_worker_can_have_a_destination_tested(crew: Fleet) -> None:
+    async with office(crew, agents_at=crew.replicas[0].url) as place, attached(place.connector):
+        resource = await place.resource()
+        address = (await place.owner.get(f"/api/v1/resources/{resource}")).json()["address"]
+        token = place.owner.headers["Authorization"].removeprefix("Bearer ")
+        path, body = f"/api/v1/connectors/{place.connector.id}/test", {"host": address, "port": 443}
+        # Connections of their own: the kernel leads them to one worker or the other.
+        for _ in range(8):
+            async with crew.client(0, token) as somewhere:
+                await eventually(lambda client=somewhere: online(client, place.connector.id))
+                answer = await somewhere.post(path, json=body)
+                assert answer.status_code == 200, answer.text
+        assert len(place.connector.tested) == 8

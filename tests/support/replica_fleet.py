@@ -24,6 +24,7 @@ from controller.api.operations.keys import load_ca
 from controller.identity.sealing import load_seal
 from controller.store import Store
 from protocol.control import Enforced, Heartbeat, Hello, Message, PushConfig, PushSnapshot, Revoke
+from protocol.control_tests import DestinationTested, TestDestination
 from protocol.enrolment import parse_untrusted
 from protocol.ids import Revision
 from protocol.tokens.claims import Assertion
@@ -223,6 +224,7 @@ class LightAgent:
     revisions: list[int] = field(default_factory=list)
     snapshot: dict[str, Any] = field(default_factory=dict)
     revoked: list[Revoke] = field(default_factory=list)
+    tested: list[tuple[str, int]] = field(default_factory=list)
     connections: int = 0
     known: Controllers | None = None
     """Its addresses of the controller, when it keeps them."""
@@ -246,6 +248,7 @@ class LightAgent:
                 revision=Revision(self.revision),
                 hostname=self.id,
                 pin=pin,
+                tests=pin is not None,
             ),
             heartbeat=lambda clock, echo: Heartbeat(clock, echo, pin=pin),
             on_message=self._take,
@@ -274,6 +277,11 @@ class LightAgent:
                 self._link.send(Enforced(self.epoch, Revision(self.revision), _digest(token)))
             case Revoke():
                 self.revoked.append(message)
+            case TestDestination(number, host, port):
+                self.tested.append((host, port))
+                self._link.send(
+                    DestinationTested(number, addresses=("192.0.2.7",), address="192.0.2.7", connect_us=900)
+                )
         self._tell()
 
     def _tell(self) -> None:
