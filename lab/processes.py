@@ -145,6 +145,10 @@ class Processes:
 
 
 def _signal_group(process: "subprocess.Popen[bytes]", how: int) -> None:
+    # Its children may have outlived it, and keep its number from being given out again. Where there is a process of that
+    # number all the same, it is somebody else: another lab's database, perhaps.
+    if process.returncode is not None and Path(f"/proc/{process.pid}").exists():
+        return
     try:
         os.killpg(process.pid, how)
     except (ProcessLookupError, PermissionError):
