@@ -127,8 +127,8 @@ _MODULES: Final = (
     access,
     plans,
     connections,
+    event_stream,  # before `activity`, for whom every word behind `/events/` is a position
     activity,
-    event_stream,
     enforcement,
     summary,
     sinks,

@@ -1,7 +1,7 @@
 """From what is known to what is shown. Pure; every field is named, so nothing else can leak (T-10)."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from controller.api.operations.sessions import Principal
 from controller.api.presence import AgentPresence, RelayPresence
@@ -10,13 +10,15 @@ from controller.api.schemas.common import Ports, from_ms, from_s
 from controller.api.views_policies import device_facts
 from controller.domain import model
 from controller.domain.event_codec import event_to_json
+from controller.domain.overlap import overlapping
 from controller.domain.state import PolicyState
 from controller.domain.ties import ties
 from controller.identity.web_sessions import Origin, is_complete
 from controller.store import StoredEvent
 from controller.store.credentials import PersonalData
 from controller.store.record_rows import StoredRecord
-from protocol.acl.model import Resource
+from protocol.acl.diff import address_covers
+from protocol.acl.model import AddressPattern, CidrPattern, NamePattern, Resource
 
 TIES_MAX: Final = 16
 
@@ -105,6 +107,41 @@ def resource_detail(state: PolicyState, item: Resource, *, told: bool) -> places
             )
             for other in found
         ],
+    )
+
+
+def address_preview(state: PolicyState, address: AddressPattern, without: str | None) -> places.AddressPreview:
+    """What an address would mean beside the resources that there are; ``without`` the one that is being changed."""
+    found = overlapping(address, (item for item in state.resources.values() if item.id != without))
+    network = address.network if isinstance(address, CidrPattern) else None
+    several = network is not None and network.num_addresses > 1
+    if isinstance(address, NamePattern):
+        kind: Literal["name", "wildcard", "address", "network"] = "wildcard" if address.wildcard else "name"
+    else:
+        kind = "network" if several else "address"
+    return places.AddressPreview(
+        address=str(address),
+        kind=kind,
+        first=str(network[0]) if network is not None and several else None,
+        last=str(network[-1]) if network is not None and several else None,
+        overlaps=[
+            places.ResourceOverlap(
+                id=item.id,
+                name=item.name,
+                network=item.network,
+                network_name=state.networks[item.network].name,
+                address=str(item.address),
+                relation=(
+                    "same"
+                    if item.address == address
+                    else "wider"
+                    if address_covers(item.address, address)
+                    else "narrower"
+                ),
+            )
+            for item in found[:TIES_MAX]
+        ],
+        overlaps_total=len(found),
     )
 
 

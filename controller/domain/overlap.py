@@ -4,6 +4,8 @@ Patterns never cross: of two that share a host, one covers the other. Networks a
 and not a network. What a name resolves to is not known here: a name never meets an address.
 """
 
+from collections.abc import Iterable
+
 from protocol.acl.diff import address_covers
 from protocol.acl.model import AddressPattern, PortRange, Ports, Resource
 
@@ -16,6 +18,16 @@ def resources_overlap(one: Resource, other: Resource) -> bool:
 def overlaps(one: AddressPattern, other: AddressPattern) -> bool:
     """Tells whether some host is covered by both patterns."""
     return address_covers(one, other) or address_covers(other, one)
+
+
+def overlapping(address: AddressPattern, resources: Iterable[Resource]) -> list[Resource]:
+    """Returns the resources that share a host with the address: the equal ones first, then wider ones, then those within it."""
+
+    def order(item: Resource) -> tuple[int, str, str]:
+        distance = 0 if item.address == address else 1 if address_covers(item.address, address) else 2
+        return distance, str(item.address), item.id
+
+    return sorted((item for item in resources if overlaps(item.address, address)), key=order)
 
 
 def ports_overlap(one: Ports, other: Ports) -> bool:

@@ -83,7 +83,7 @@ class Operation:
 
     async def send(self, http: httpx2.AsyncClient, ids: dict[str, str]) -> httpx2.Response:
         """Sends it with the example as its body."""
-        query = {name: ids[value] for name, value in QUERIES.get(self.id, {}).items()}
+        query = {name: ids.get(value, value) for name, value in QUERIES.get(self.id, {}).items()}
         return await http.request(self.method, self.url(ids), params=query, json=self.body())
 
 
@@ -94,8 +94,9 @@ BESIDES: dict[str, tuple[str, ...]] = {"create_sink": ("audit:read", "connection
 QUERIES: dict[str, dict[str, str]] = {
     "get_access": {"resource": "resource"},
     "get_access_history": {"resource": "resource", "user": "user"},
+    "preview_address": {"address": "db.prod.internal"},
 }
-"""What must stand behind the question mark: parameters, and which id they take."""
+"""What must stand behind the question mark: parameters, and which id they take, or the word itself."""
 
 
 def operations() -> Iterator[Operation]:

@@ -4,14 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends, Path, Query
 from fastapi.responses import Response, StreamingResponse
 
 from controller.api import exports, views
 from controller.api.calls import SignedCall, permits
 from controller.api.operations import keys
 from controller.api.paging import encode_cursor, page_of
-from controller.api.routes.common import STAFF, Since, Until, Window, api_router, position_before, problems, to_ms
+from controller.api.routes.common import (
+    POSITION_MAX,
+    STAFF,
+    Since,
+    Until,
+    Window,
+    api_router,
+    position_before,
+    problems,
+    to_ms,
+)
 from controller.api.schemas.activity import (
     AgentEnforcement,
     Enforcement,
@@ -83,6 +93,17 @@ async def export_events(
         return rows, found[-1].position if len(found) == stored_events.PAGE_MAX else None
 
     return exports.stream(next_page, format=format, columns=tuple(Event.model_fields), name="events")
+
+
+@router.get("/events/{position}", responses=problems(*STAFF, 404), summary="Read one event of the audit trail")
+async def get_event(
+    call: ReadEvents, position: Annotated[int, Path(ge=1, le=POSITION_MAX, description="The event's position.")]
+) -> Event:
+    """As the list shows it."""
+    found = await _events(call, EventFilters(), before=min(position + 1, POSITION_MAX), limit=1)
+    if not found or found[0].position != position:
+        raise RefusedError(Reason.NOT_FOUND)
+    return found[0]
 
 
 async def _events(call: SignedCall, filters: EventFilters, *, before: int | None, limit: int) -> list[Event]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from fastapi.responses import Response
 
 from controller.api import views
@@ -15,7 +15,7 @@ from controller.domain.commands import AddGroupMember, CreateGroup, RemoveGroup,
 from controller.domain.permissions import Permission
 from controller.store import Unit, credentials
 from protocol.errors import RefusedError
-from protocol.ids import GroupId
+from protocol.ids import GroupId, UserId
 from protocol.reasons import Reason
 from runtime.entropy import new_id
 
@@ -27,10 +27,26 @@ ReadPeople = Annotated[SignedCall, permits(Permission.PEOPLE_READ)]
 
 
 @router.get("", responses=problems(*STAFF), summary="List groups")
-async def list_groups(call: Read, window: Annotated[Window, Depends()], name: NameFilter = None) -> GroupPage:
+async def list_groups(
+    call: Read,
+    window: Annotated[Window, Depends()],
+    name: NameFilter = None,
+    member: Annotated[
+        str | None,
+        Query(
+            max_length=64,
+            description="Only those that this user is in; takes `people:read` besides, as a group's members do.",
+        ),
+    ] = None,
+) -> GroupPage:
     """In the order of their creation."""
     state = call.state
-    chosen = [item for item in state.groups.values() if has_name(item.name, name)]
+    if member is None:
+        asked = state.groups.values()
+    else:
+        call.require(Permission.PEOPLE_READ)
+        asked = [state.groups[group] for group in state.groups_of.get(UserId(member), ())]
+    chosen = [item for item in asked if has_name(item.name, name)]
     items, following = page_of(
         chosen, lambda item: (item.created_ms, item.id), cursor=window.cursor, limit=window.limit
     )

@@ -8,14 +8,17 @@ from fastapi.responses import Response
 from controller.api import views
 from controller.api.calls import IfMatch, SignedCall, permits
 from controller.api.paging import page_of
+from controller.api.problems import FieldError
 from controller.api.routes.common import STAFF, IdInPath, NameFilter, Window, api_router, found, has_name, problems
-from controller.api.schemas.places import ResourceChange, ResourceCreate, ResourceDetail, ResourcePage
+from controller.api.schemas.places import AddressPreview, ResourceChange, ResourceCreate, ResourceDetail, ResourcePage
 from controller.api.writes import WriteOnce, model_answer
 from controller.domain.commands import ChangeResource, CreateResource, RemoveResource
 from controller.domain.permissions import Permission
 from controller.domain.state import PolicyState
 from controller.store import Unit
 from protocol.acl.model import Resource as ResourceItem
+from protocol.acl.names import parse_pattern
+from protocol.errors import LocalError
 from protocol.ids import NetworkId, ResourceId
 from runtime.entropy import new_id
 
@@ -61,6 +64,20 @@ async def create_resource(call: Write, once: WriteOnce, body: ResourceCreate) ->
         return _detail(call, unit.state, unit.state.resources[resource])
 
     return await once.create(build)
+
+
+@router.get("/preview", responses=problems(*STAFF), summary="Preview an address")
+async def preview_address(
+    call: Read,
+    address: Annotated[str, Query(min_length=1, max_length=255, description="As in a resource.")],
+    resource: Annotated[str | None, Query(max_length=64, description="The one that is to be changed.")] = None,
+) -> AddressPreview:
+    """What a name, wildcard, address or CIDR would mean as a resource, and which resources it overlaps. Nothing is made."""
+    try:
+        pattern = parse_pattern(address)
+    except LocalError as exc:
+        raise FieldError("address", exc.detail) from exc
+    return views.address_preview(call.state, pattern, resource)
 
 
 @router.get("/{resource}", response_model=ResourceDetail, responses=problems(*STAFF, 404), summary="Read a resource")

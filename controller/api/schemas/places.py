@@ -1,6 +1,7 @@
 """Remote networks, connectors, relays, resources."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -231,6 +232,41 @@ class ResourceDetail(Resource):
         "Whoever may reach both reaches one by the address; docs/networks.md says how each is reached.",
         max_length=16,
     )
+
+
+class ResourceOverlap(Output):
+    """A resource that shares a host with an address."""
+
+    model_config = example(
+        id=_RESOURCE, name="lan", network=_NETWORK, network_name="office", address="10.0.0.0/8", relation="wider"
+    )
+
+    id: str
+    name: str
+    network: str
+    network_name: str
+    address: str
+    relation: Literal["same", "wider", "narrower"] = Field(
+        description="What it covers, seen from the address. The most specific resource decides about a host."
+    )
+
+
+class AddressPreview(Output):
+    """What an address of a resource would mean. Nothing is made."""
+
+    model_config = example(
+        address="10.0.0.0/24", kind="network", first="10.0.0.0", last="10.0.0.255", overlaps=[], overlaps_total=0
+    )
+
+    address: str = Field(description="As it would be kept.")
+    kind: Literal["name", "wildcard", "address", "network"]
+    first: str | None = Field(description="The first address of a network.")
+    last: str | None = Field(description="The last one.")
+    overlaps: list[ResourceOverlap] = Field(
+        description="Resources that share a host with it, in whatever network: equal ones, wider ones, those within it.",
+        max_length=16,
+    )
+    overlaps_total: int = Field(description="How many there are; the list shows the first ones.")
 
 
 class ResourceCreate(Input):

@@ -73,6 +73,21 @@ async def test_the_audit_trail_names_who_did_what(controller: Controller) -> Non
     assert positions == list(range(controller.services.state.position, 0, -1))
 
 
+async def test_one_event_is_read_by_its_position(controller: Controller) -> None:
+    owner = await controller.owner()
+    await owner.post("/api/v1/networks", json={"name": "office"})
+    last = controller.services.state.position
+    listed = (await owner.get("/api/v1/events", params={"limit": 2})).json()["items"]
+    assert (await owner.get(f"/api/v1/events/{last}")).json() == listed[0]
+    assert (await owner.get(f"/api/v1/events/{last - 1}")).json() == listed[1]
+    assert [(await owner.get(f"/api/v1/events/{at}")).status_code for at in (last + 1, (1 << 63) - 1, 0, 1 << 63)] == [
+        404,
+        404,
+        422,
+        422,
+    ]
+
+
 @pytest.mark.parametrize("cursor", ["WzFd", "Wy0xXQ", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMF0"])
 async def test_odd_positions_are_just_positions(controller: Controller, cursor: str) -> None:
     owner = await controller.owner()

@@ -1,6 +1,7 @@
 """Sign-in, sessions, accounts and roles (S-9, T-2, T-9, T-10, T-11, T-16)."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from controller_api import OWNER, OWNER_PASSWORD, Controller, code_of
@@ -245,12 +246,31 @@ async def test_groups_and_their_members(controller: Controller) -> None:
     members = (await owner.get(f"/api/v1/groups/{group}/members")).json()["items"]
     assert [item["email"] for item in members] == ["grace@corp.example"]
     assert (await owner.get(f"/api/v1/groups/{group}")).json()["members"] == 1
+    await owner.post("/api/v1/groups", json={"name": "nobody's"})
+    of_grace = (await owner.get("/api/v1/groups", params={"member": grace.id})).json()["items"]
+    assert [item["id"] for item in of_grace] == [group]
+    assert (await owner.get("/api/v1/groups", params={"member": "usr_unknown"})).json()["items"] == []
     renamed = await owner.patch(f"/api/v1/groups/{group}", json={"name": "developers"})
     assert renamed.json()["name"] == "developers"
     assert (await owner.delete(f"/api/v1/groups/{group}/members/{grace.id}")).status_code == 204
     assert (await owner.delete(f"/api/v1/groups/{group}/members/{grace.id}")).status_code == 404
     assert (await owner.put(f"/api/v1/groups/{group}/members/usr_unknown")).status_code == 404
     assert (await owner.delete(f"/api/v1/groups/{group}")).status_code == 204
+
+
+async def test_whose_groups_is_asked_only_by_who_may_read_people(controller: Controller) -> None:
+    grace = await controller.add_user("grace@corp.example")
+    owner = await controller.owner()
+    group = (await owner.post("/api/v1/groups", json={"name": "engineers"})).json()["id"]
+    await owner.put(f"/api/v1/groups/{group}/members/{grace.id}")
+    soon = datetime.fromtimestamp(controller.clock.wall() + 3600, UTC).isoformat()
+    made = await owner.post("/api/v1/api-tokens", json={"name": "ci", "scopes": ["groups:read"], "expires_at": soon})
+    assert made.status_code == 201, made.text
+    async with controller.person(made.json()["secret"]) as script:
+        assert (await script.get("/api/v1/groups")).status_code == 200
+        asked = await script.get("/api/v1/groups", params={"member": grace.id})
+    assert (asked.status_code, code_of(asked)) == (403, "forbidden")
+    assert "engineers" not in asked.text
 
 
 @pytest.mark.parametrize(
