@@ -10,14 +10,20 @@ export type PagedQuery<T> = UseInfiniteQueryResult<InfiniteData<Page<T>>>;
 /**
  * Reads a list of the API page by page (server-side cursors): give it to `<PagedTable>`.
  *
- * `queryKey` begins with the kind, such as `["resources", filters]`: live events invalidate by it.
+ * `queryKey` begins with the kind, such as `["resources", filters]`: live events invalidate by it. What no event tells of is
+ * asked again each `poll_ms`, as long as nobody has gone on to further pages.
  */
-export function usePages<T>(queryKey: QueryKey, load: (cursor: string | undefined) => Promise<Page<T>>): PagedQuery<T> {
+export function usePages<T>(
+  queryKey: QueryKey,
+  load: (cursor: string | undefined) => Promise<Page<T>>,
+  poll_ms?: number,
+): PagedQuery<T> {
   return useInfiniteQuery({
     queryKey,
     queryFn: ({ pageParam }) => load(pageParam),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page: Page<T>) => page.next_cursor ?? undefined,
+    refetchInterval: ({ state }) => (poll_ms && (state.data?.pages.length ?? 0) <= 1 ? poll_ms : false),
   });
 }
 

@@ -9,11 +9,11 @@ import { Time } from "~/components/time";
 import { bytesText } from "~/components/words";
 import { NotFound, PagePending } from "~/shell/fallbacks";
 import { Named, Outcome, targetText } from "./columns";
-import { type Connection, flowQuery } from "./queries";
+import { type Connection, flowQuery, RECORDS_POLL_MS } from "./queries";
 
 export default function ConnectionPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
-  const { data, error, refetch } = useQuery({ ...flowQuery(id), refetchInterval: 5_000 });
+  const { data, error, refetch } = useQuery({ ...flowQuery(id), refetchInterval: RECORDS_POLL_MS });
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!data) return <PagePending />;
   const [first] = data.items;

@@ -4,6 +4,8 @@ import { usePages } from "~/api/pages";
 export type Connection = Schemas["Connection"];
 export type Event = Schemas["Event"];
 type Filters = Record<string, string | undefined>;
+/** Connections are records and no events: the stream does not tell of them. Agents report them each few seconds. */
+export const RECORDS_POLL_MS = 5_000;
 
 const CONNECTION_TEXTS = [
   "user",
@@ -44,8 +46,10 @@ export function exportUrl(kind: "connections" | "events", format: "csv" | "jsonl
 
 export function useConnections(filters: Filters) {
   const query = connectionQuery(filters);
-  return usePages(["connections", query], (cursor) =>
-    call(api.GET("/api/v1/connections", { params: { query: { ...query, cursor, limit: 100 } } })),
+  return usePages(
+    ["connections", query],
+    (cursor) => call(api.GET("/api/v1/connections", { params: { query: { ...query, cursor, limit: 100 } } })),
+    RECORDS_POLL_MS,
   );
 }
 

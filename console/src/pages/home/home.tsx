@@ -12,11 +12,14 @@ import { ProblemAlert } from "~/components/problem-alert";
 import { Status } from "~/components/status";
 import { Time } from "~/components/time";
 import { Named, reasonText } from "~/pages/activity/columns";
+import { RECORDS_POLL_MS } from "~/pages/activity/queries";
 import { PagePending } from "~/shell/fallbacks";
 import { STEPS, stepsDone } from "./steps";
 import { HOUR_MS, Timeline } from "./timeline";
 
 const HOURS = 48;
+/** Counts of connections change without an event. */
+const SUMMARY_POLL_MS = 20_000;
 type Summary = Schemas["Summary"];
 
 export default function HomePage() {
@@ -27,6 +30,8 @@ export default function HomePage() {
   const { data, error, refetch } = useQuery({
     queryKey: ["summary", since],
     queryFn: () => call(api.GET("/api/v1/summary", { params: { query: { since, bucket: "hour" } } })),
+    // Whoever waits for the first connection looks here for it.
+    refetchInterval: ({ state }) => (state.data?.first_connection?.done === false ? RECORDS_POLL_MS : SUMMARY_POLL_MS),
   });
   return (
     <Page title="Home" subtitle={<span className="isolated">Signed in as {me.name ?? me.email ?? me.id}</span>}>
