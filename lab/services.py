@@ -1,4 +1,4 @@
-"""The programs that live in the lab's office and on its internet: HTTP, echo, DNS. Run as ``python -m lab.services ROLE``.
+"""The programs that live in the lab's office and on its internet: HTTP, echo, DNS. Run as ``python -m lab.services ROLE [PORT…]``.
 
 They stand for the other parties of the product (a wiki, a name server, the public web), never for a part of it.
 """
@@ -238,11 +238,11 @@ LOCAL_WEB_PORT = 8480
 LOCAL_ZONE = {("wiki.corp.internal", "A"): ["127.20.0.10"]}
 
 
-async def local() -> None:
+async def local(dns_port: int = LOCAL_DNS_PORT, web_port: int = LOCAL_WEB_PORT) -> None:
     """What the story without root needs, on loopback and on ports that need no privilege."""
-    await serve_dns(LOCAL_DNS, LOCAL_ZONE, LOCAL_DNS_PORT)
-    await asyncio.start_server(Http("company wiki"), "127.20.0.10", LOCAL_WEB_PORT)
-    await asyncio.start_server(Http("public web"), "127.0.0.1", LOCAL_WEB_PORT)
+    await serve_dns(LOCAL_DNS, LOCAL_ZONE, dns_port)
+    await asyncio.start_server(Http("company wiki"), "127.20.0.10", web_port)
+    await asyncio.start_server(Http("public web"), "127.0.0.1", web_port)
 
 
 async def internet() -> None:
@@ -251,12 +251,12 @@ async def internet() -> None:
     await asyncio.start_server(Http("public web"), PUBLIC_WEB, 80)
 
 
-ROLES: dict[str, Callable[[], Awaitable[None]]] = {"office": office, "internet": internet, "local": local}
+ROLES: dict[str, Callable[..., Awaitable[None]]] = {"office": office, "internet": internet, "local": local}
 
 
 async def main() -> None:
-    """Starts the role named on the command line and says when it listens."""
-    await ROLES[sys.argv[1]]()
+    """Starts the role named on the command line, on the ports given there, and says when it listens."""
+    await ROLES[sys.argv[1]](*(int(port) for port in sys.argv[2:]))
     print("listening", flush=True)
     await asyncio.Event().wait()
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 ROOT: Final = Path(__file__).parents[2]
 BUILD: Final = ROOT / "console" / "dist"
@@ -53,6 +54,7 @@ class World:
     program: tuple[str, ...] = CONTROLLER
     """How `ostiary-controller` is run."""
     run_in: Path = ROOT
+    ca_pin: str = ""
     ids: dict[str, str] = field(default_factory=dict)
 
     def command(self, *argv: str) -> str:
@@ -119,9 +121,14 @@ class World:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *, with_owner: bool = True, program: tuple[str, ...] = CONTROLLER, run_in: Path = ROOT
+    folder: Path,
+    *,
+    with_owner: bool = True,
+    program: tuple[str, ...] = CONTROLLER,
+    run_in: Path = ROOT,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[World]:
-    """A controller of its own below ``folder``; ends with the block."""
+    """A controller of its own below ``folder``, with these variables besides; ends with the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -134,13 +141,16 @@ def running(
         "OSTIARY_LISTEN_HOST": "127.0.0.1",
         "OSTIARY_LISTEN_PORT": str(port),
         "NO_COLOR": "1",
+        **(settings or {}),
     }
     world = World(url, folder, environment, program=program, run_in=run_in)
+    folder.mkdir(exist_ok=True)
     password = folder / "password"
     password.write_text(PASSWORD)
     password.chmod(0o600)
     owner = ("--owner", OWNER, "--owner-name", "Ada", "--password-file", str(password))
-    world.command("init", "--public-url", url, *(owner if with_owner else ("--without-owner",)))
+    made = world.command("init", "--public-url", url, *(owner if with_owner else ("--without-owner",)), "--json")
+    world.ca_pin = json.loads(made)["ca_pin"]
     try:
         world.start()
         if with_owner:
@@ -174,6 +184,11 @@ def visiting(browser: Browser, world: World, **options: Any) -> Iterator[Page]:
     page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
     try:
         yield page
+    except BaseException:
+        # pytest keeps the folders of the last runs.
+        with contextlib.suppress(PlaywrightError):
+            page.screenshot(path=world.folder / "failed.png", full_page=True)
+        raise
     finally:
         context.close()
     assert complaints == []
