@@ -213,7 +213,7 @@ class ProviderClient:
             raise
         except OstiaryError as exc:
             known.failed_until = self._clock.monotonic() + FAILED_FOR_S
-            raise _unreachable(exc.reason.code) from exc
+            raise _unreachable(_WHY.get(exc.reason, exc.reason.code)) from exc
         finally:
             known.running -= 1
         if answer.status == 200:
@@ -247,6 +247,14 @@ def _parse_answer_untrusted(raw: bytes) -> dict[str, object]:
         return parse_object_untrusted(raw, limit=TOKEN_ANSWER_MAX_BYTES)
     except RemoteProtocolError as exc:
         raise refused(IdentityRule.PROVIDER_ANSWER, "the provider's answer is not JSON") from exc
+
+
+_WHY: Final = {
+    Reason.CONTROLLER_UNREACHABLE: "there is no connection to its host",
+    Reason.TIMEOUT: "its host did not answer in time",
+    Reason.CERTIFICATE_UNTRUSTED: "the certificate of its host is not trusted here",
+}
+"""Why an answer stayed away, without what lies behind the provider's name. The client of HTTP speaks of controllers."""
 
 
 def _unreachable(detail: str) -> RefusedError:

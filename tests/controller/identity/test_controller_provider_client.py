@@ -1,6 +1,7 @@
 """A provider that is slow, dead, hostile or inside our own network harms nobody else (T-13, T-14, T-15, F-32)."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
@@ -199,3 +200,10 @@ async def test_the_hosts_roots_are_read_once_before_the_first_request(rogue: Rog
     assert context.cert_store_stats()["x509"] == 0
     await asyncio.gather(*(asking.metadata(rogue.issuer) for _ in range(3)))
     assert context.cert_store_stats() == ssl.create_default_context().cert_store_stats()
+
+
+async def test_what_keeps_a_provider_away_is_told_in_words(clock: ManualClock) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with pytest.raises(RefusedError, match="there is no connection to its host"):
+            await client(clock).metadata(f"http://127.0.0.1:{nobody.getsockname()[1]}")
