@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -42,6 +42,8 @@ _MODE_PARTIAL_WRITE: Final = 0x1
 _RECORD_MAX_BYTES: Final = 16 * 1024 + 256 + 5
 """RFC 8446 section 5.2: part of such a record may be left from before."""
 _PROBE_BYTES: Final = 4 * 1024
+_COPY_BELOW_BYTES: Final = 16 * 1024
+"""A smaller outcome is copied out of its buffer; a larger one is handed out in it, as a view that keeps it alive."""
 _lib: Any = vars(SSL)["_lib"]
 _ffi: Any = vars(SSL)["_ffi"]
 """pyOpenSSL's binding, for what its own API does too slowly: reading, writing, and moving bytes in and out of the BIOs. Around
@@ -60,7 +62,7 @@ class HandshakeDone:
 class DataReceived:
     """Plaintext from the peer. Not frozen, because it is the one event on the hot path."""
 
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +179,8 @@ class TunnelTls:
         except SSL.Error as exc:
             raise self._fail(Reason.TLS_FAILED, _describe(exc)) from exc
 
-    def data_to_send(self) -> bytes:
-        """Returns everything that must go to the transport; ``b""`` when that is nothing."""
+    def data_to_send(self) -> bytes | memoryview:
+        """Returns everything that must go to the transport; ``b""`` when that is nothing. Nobody else writes to a view of it."""
         size = self._drain_size
         if size == 0:
             return b""
@@ -258,13 +260,21 @@ class TunnelTls:
         self._drain_size = 0
         return error
 
-    def _bio_read(self, size: int) -> bytes:
+    def _bio_read(self, size: int) -> bytes | memoryview:
         buffer = _allocate("char[]", size)
         count = _lib.BIO_read(self._outgoing, buffer, size)
-        return _ffi.buffer(buffer, count)[:] if count > 0 else b""
+        return _content(buffer, count, size) if count > 0 else b""
 
 
-def _read_records(connection: SSL.Connection, handle: Any, most: int) -> tuple[bytes, SSL.Error | None]:
+def _content(buffer: Any, size: int, allocated: int) -> bytes | memoryview:
+    """Returns the first bytes of ``buffer``; not so that a few of them keep much memory."""
+    content = _ffi.buffer(buffer, size)
+    if size < _COPY_BELOW_BYTES or size < allocated // 2:
+        return cast(bytes, content[:])
+    return memoryview(content)
+
+
+def _read_records(connection: SSL.Connection, handle: Any, most: int) -> tuple[bytes | memoryview, SSL.Error | None]:
     """Returns the plaintext of all complete records, and what stopped the reading unless it was want of data.
 
     SSL_read gives one record of 16 KiB. ``Connection.recv`` would allocate twice, copy twice and look for errors for each
@@ -281,7 +291,7 @@ def _read_records(connection: SSL.Connection, handle: Any, most: int) -> tuple[b
             connection._raise_ssl_error(handle, count)  # noqa: SLF001 - names the error as recv would
         except SSL.Error as exc:
             ended = exc
-    return _ffi.buffer(buffer, size)[:], ended
+    return _content(buffer, size, most), ended
 
 
 def _base_context(method: int) -> SSL.Context:

@@ -108,9 +108,12 @@ class Leg(BareProtocol):
             self._loop.call_soon(self._deliver_early)
 
     def write(self, data: Piece) -> None:
-        """Sends ``data``; one binary message up to LEG_MESSAGE_MAX_BYTES. Silent on a leg that has ended."""
+        """Sends ``data``; one binary message up to LEG_MESSAGE_MAX_BYTES. Silent on a leg that has ended.
+
+        A bare leg may keep a view until it is written: nobody else may change what it shows.
+        """
         if self.sends_bare:
-            self._put(bytes(data))
+            self._put(data)
             return
         if len(data) <= LEG_MESSAGE_MAX_BYTES:
             self._send(BINARY, data)
@@ -122,7 +125,9 @@ class Leg(BareProtocol):
     def write_pieces(self, pieces: Sequence[Piece]) -> None:
         """Sends several pieces as one message (several if they exceed LEG_MESSAGE_MAX_BYTES)."""
         size = sum(map(len, pieces))
-        if self._dialled or self.sends_bare or size > LEG_MESSAGE_MAX_BYTES:
+        if self.sends_bare:
+            self._put(b"".join(pieces))
+        elif self._dialled or size > LEG_MESSAGE_MAX_BYTES:
             self.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         else:
             self._put(b"".join((frame_header(BINARY, size), *pieces)))
@@ -284,7 +289,7 @@ class Leg(BareProtocol):
         if not self.sends_bare:
             self._put(encode_frame(opcode, payload, os.urandom(4) if self._dialled else b""))
 
-    def _put(self, frame: bytes) -> None:
+    def _put(self, frame: Piece) -> None:
         transport = self._transport
         # uvloop raises on a write to a closed transport: one dead leg must not take its callers with it.
         if transport is not None and self.lost is None and not transport.is_closing():

@@ -248,7 +248,7 @@ async def _meet(
     for left in reversed(range(LEGS_TRIED)):
         tls = TunnelTls.client(path.pins)
         tls.start()
-        leg = await lines.leg(path, tls.data_to_send())
+        leg = await lines.leg(path, bytes(tls.data_to_send()))
         local = leg.local_address
         tunnel = make(leg, tls)
         try:
