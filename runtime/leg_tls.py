@@ -13,8 +13,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
-from runtime.outer_tls import OuterTls
 from runtime.leg_socket import SHUTDOWN_DEADLINE_S, shared_buffer
+from runtime.outer_tls import OuterTls
 
 
 class BareProtocol(asyncio.BufferedProtocol):
@@ -38,7 +38,7 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._make_protocol = make_protocol
         self._above: asyncio.BaseProtocol | None = None
         self._loop = asyncio.get_running_loop()
-        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._ready: asyncio.Future[asyncio.BaseProtocol] = self._loop.create_future()
         self._below: asyncio.Transport | None = None
         self._ciphertext = shared_buffer("wire")
         self._plaintext = shared_buffer()
@@ -53,7 +53,7 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
         """Waits for the session and returns the protocol above it. Raises ssl.SSLError, TimeoutError, OSError; it is closed then."""
         try:
             async with asyncio.timeout(deadline_s):
-                await self._ready
+                return await self._ready
         except BaseException:
             self._ready.cancel()
             # What was made above never hears of the connection's end.
@@ -63,8 +63,6 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
                 self._below.close()
                 self._arm()
             raise
-        assert self._above is not None
-        return self._above
 
     # asyncio.Transport
 
@@ -75,7 +73,11 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self.tls.sending_ended:
             self._below.write(data)
             return
-        self.tls.send(data)
+        try:
+            self.tls.send(data)
+        except ssl.SSLError:
+            self.abort()
+            return
         self._below.write(self.tls.data_to_send())
 
     def end_tls(self) -> None:
@@ -245,7 +247,7 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._send_rest()
         if done:
             self._above = self._make_protocol()
-            self._ready.set_result(None)
+            self._ready.set_result(self._above)
             self._above.connection_made(self)
             self._deliver()
 
