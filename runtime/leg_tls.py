@@ -42,6 +42,7 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._below: asyncio.Transport | None = None
         self._ciphertext = shared_buffer("wire")
         self._plaintext = shared_buffer()
+        self._released = False
         self._bare = False
         """The protocol above knows that what arrives is bare."""
         self._reading_paused = False
@@ -90,6 +91,7 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self.abort()
             return
         self._below.write(self.tls.data_to_send())
+        self._release()
         if not self._delivering:
             # What was decrypted for that, or the peer's own end.
             self._loop.call_soon(self._deliver)
@@ -302,6 +304,13 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
             buffer[:count] = rest[:count]
             above.buffer_updated(count)
             rest = rest[count:]
+        self._release()
+
+    def _release(self) -> None:
+        # A BIO keeps the size that it once needed, and there are thousands of idle legs.
+        if self._bare and self.tls.sending_ended and not self._released:
+            self._released = True
+            self.tls.release()
 
     def _tell_eof(self) -> None:
         if isinstance(self._above, asyncio.Protocol | asyncio.BufferedProtocol):

@@ -97,6 +97,10 @@ class OuterTls:
         """Returns everything that must go to the transport."""
         return self._outgoing.read()
 
+    def release(self) -> None:
+        """Gives the session's memory back, after both directions ended and ``rest`` was taken; nothing else may follow."""
+        del self._session, self._incoming, self._outgoing
+
     def session_name(self) -> str:
         """Returns a name of this session that both ends, and nobody else, can compute; hexadecimal.
 
