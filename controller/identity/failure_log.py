@@ -32,3 +32,7 @@ class FailureLog:
         """Returns how many were only counted since the last call; they are the caller's to write."""
         omitted, self._omitted = self._omitted, 0
         return omitted
+
+    def keep(self, count: int) -> None:
+        """Counts failures that could not be written: they are written with a later one."""
+        self._omitted += count

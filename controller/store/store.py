@@ -116,7 +116,7 @@ class Store:
     @contextlib.asynccontextmanager
     async def transact(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction for tables other than the log. Raises LocalError(UNAVAILABLE)."""
-        async with _in_time() as deadline:
+        async with _in_time() as deadline, self._only_writer():
             with reachable():
                 async with self._writer.connect() as connection, connection.begin():
                     deadline.reschedule(None)
@@ -173,6 +173,18 @@ class Store:
         async with _in_time(), self.read() as connection:
             await connection.execute(sa.select(1))
 
+    @contextlib.asynccontextmanager
+    async def _only_writer(self) -> AsyncIterator[None]:
+        """SQLite has one writer at a time: here they wait in order, where its own lock lets whoever looks at the right moment in."""
+        if self.shared:
+            yield
+            return
+        await self._take_turn()
+        try:
+            yield
+        finally:
+            self._turn.release()
+
     async def _take_turn(self) -> None:
         try:
             async with asyncio.timeout(WRITE_QUEUE_S):
@@ -214,6 +226,7 @@ def reachable() -> Iterator[None]:
 
 def _what(exc: DBAPIError) -> str:
     """Names the failure. Never the driver's text, which may hold values; but a full disk is for the admin to know (F-11)."""
-    if getattr(exc.orig, "sqlstate", None) == _DISK_FULL or "disk is full" in str(exc.orig):
+    code = getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "sqlite_errorname", None)
+    if code == _DISK_FULL or "disk is full" in str(exc.orig):
         return "its disk is full"
-    return type(exc.orig).__name__
+    return f"{type(exc.orig).__name__} ({code})" if code else type(exc.orig).__name__

@@ -161,3 +161,32 @@ async def test_a_cancelled_writer_leaves_the_log_free(store: Store) -> None:
     await end(task)
     await give(store, new_network())
     assert store.feed.head.position == 1
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_writers_of_one_process_go_in_the_order_in_which_they_came(store: Store) -> None:
+    """SQLite's own lock lets in whoever looks at the right moment: under load one of many would wait until it is given up."""
+    order: list[str] = []
+    held, release = asyncio.Event(), asyncio.Event()
+
+    async def holder() -> None:
+        async with store.transact():
+            held.set()
+            await release.wait()
+
+    async def appends() -> None:
+        await give(store, new_network())
+        order.append("log")
+
+    async def writes(name: str) -> None:
+        async with store.transact():
+            order.append(name)
+
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        group.create_task(holder())
+        await held.wait()
+        for job in (writes("one"), appends(), writes("two"), writes("three")):
+            group.create_task(job)
+            await asyncio.sleep(0)
+        release.set()
+    assert order == ["one", "log", "two", "three"]

@@ -1,6 +1,8 @@
 """What sign-ins leave in the log: successes, ends, and failures within a bound (T-9, D10)."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 from controller.api.services import Services
@@ -17,16 +19,30 @@ async def record_failure(services: Services, user: UserId | None, cause: str, re
     if not services.failures.admit(now):
         return
     omitted = services.failures.take_omitted()
-    async with services.store.write(actor=ACTOR, request_id=request_id, now=now) as unit:
-        await unit.execute(RecordOmittedFailures(omitted))
-        await unit.execute(RecordSignInFailure(user if user in unit.state.users else None, cause))
+    with _kept_unless_written(services, omitted + 1):
+        async with services.store.write(actor=ACTOR, request_id=request_id, now=now) as unit:
+            await unit.execute(RecordOmittedFailures(omitted))
+            await unit.execute(RecordSignInFailure(user if user in unit.state.users else None, cause))
 
 
 async def flush_failures(services: Services, now: float) -> None:
     """Writes the count of failures that were not written one by one, if there are any."""
-    if omitted := services.failures.take_omitted():
+    omitted = services.failures.take_omitted()
+    if not omitted:
+        return
+    with _kept_unless_written(services, omitted):
         async with services.store.write(actor=ACTOR, request_id="housekeeping", now=now) as unit:
             await unit.execute(RecordOmittedFailures(omitted))
+
+
+@contextlib.contextmanager
+def _kept_unless_written(services: Services, failures: int) -> Iterator[None]:
+    """A database that is away or busy costs no failure its trace."""
+    try:
+        yield
+    except BaseException:
+        services.failures.keep(failures)
+        raise
 
 
 async def keep_counts(services: Services) -> None:

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 from controller_api import OWNER, OWNER_PASSWORD, URL, Controller, code_of
 
+from controller.api.operations.sign_in_audit import flush_failures
 from controller.identity.failure_log import BURST
 from controller.identity.web_sessions import LIFETIMES
+from protocol.errors import LocalError
+from protocol.reasons import Reason
 
 SAME_ORIGIN = {"Origin": URL, "Sec-Fetch-Site": "same-origin"}
 SIGN_IN = {"email": OWNER, "password": OWNER_PASSWORD, "kind": "console"}
@@ -138,9 +141,29 @@ async def test_t9_d10_a_flood_of_failures_is_counted_and_does_not_fill_the_log(c
     before = controller.services.state.position
     for number in range(BURST + 50):
         stranger = controller.person(address=f"203.0.{number // 250}.{number % 250}")
-        await stranger.post("/api/v1/sessions", json={"email": f"u{number}@corp.example", "password": "wrong"})
+        wrong = {"email": f"u{number}@corp.example", "password": "wrong"}
+        assert (await stranger.post("/api/v1/sessions", json=wrong)).status_code == 401
     assert controller.services.state.position == before + BURST
     controller.clock.advance(60)
     await controller.person(address="192.0.2.1").post("/api/v1/sessions", json={"email": OWNER, "password": "wrong"})
     (omitted,) = (await owner.get("/api/v1/events", params={"type": "sign_in.failures_omitted"})).json()["items"]
     assert omitted["data"] == {"count": 50}
+
+
+async def test_t9_a_failure_that_could_not_be_written_is_counted(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await controller.owner()
+    wrong = {"email": OWNER, "password": "wrong"}
+
+    def busy(**_: object) -> None:
+        raise LocalError(Reason.UNAVAILABLE, "the database is busy")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(controller.services.store, "write", busy)
+        assert (await controller.person().post("/api/v1/sessions", json=wrong)).status_code == 503
+        with pytest.raises(LocalError):
+            await flush_failures(controller.services, controller.clock.wall())
+    assert (await controller.person().post("/api/v1/sessions", json=wrong)).status_code == 401
+    (omitted,) = (await owner.get("/api/v1/events", params={"type": "sign_in.failures_omitted"})).json()["items"]
+    assert omitted["data"] == {"count": 1}
