@@ -137,11 +137,7 @@ function eventAt(position: number) {
     queryKey: ["events", "one", position],
     staleTime: Number.POSITIVE_INFINITY,
     queryFn: async () => {
-      const { items } = await call(
-        api.GET("/api/v1/events", { params: { query: { cursor: cursorBefore(position + 1), limit: 1 } } }),
-      );
-      const event = items.find((item) => item.position === position);
-      if (!event) throw new Error(`There is no event #${position}.`);
+      const event = await call(api.GET("/api/v1/events/{position}", { params: { path: { position } } }));
       const earlier = await call(
         api.GET("/api/v1/events", {
           params: { query: { stream: event.stream, cursor: cursorBefore(position), limit: 200 } },

@@ -64,20 +64,10 @@ export function useAccessOf(user: string) {
   );
 }
 
-/** How many groups are looked through for somebody's memberships. */
-const GROUPS_MAX_PAGES = 2;
-
-/** The groups that somebody is in; the API tells members by group. */
 export const groupsOfQuery = (user: string) => ({
   queryKey: ["groups", { member: user }],
-  staleTime: 60_000,
-  queryFn: async () => {
-    const groups = (await allOf(loadGroups, GROUPS_MAX_PAGES)).filter(({ members }) => members > 0);
-    const inside = await Promise.all(
-      groups.map(async (group) => ((await membersOf(group.id)).some(({ id }) => id === user) ? [group] : [])),
-    );
-    return inside.flat();
-  },
+  queryFn: () =>
+    allOf((cursor) => call(api.GET("/api/v1/groups", { params: { query: { cursor, member: user, limit: LIMIT } } }))),
 });
 
 const loadGroups = (cursor: string | undefined) =>
@@ -95,12 +85,6 @@ export const groupQuery = (id: string) => ({
   queryKey: ["groups", id],
   queryFn: () => call(api.GET("/api/v1/groups/{group}", { params: { path: { group: id } } })),
 });
-
-function membersOf(group: string) {
-  return allOf((cursor) =>
-    call(api.GET("/api/v1/groups/{group}/members", { params: { path: { group }, query: { cursor, limit: LIMIT } } })),
-  );
-}
 
 export function useMembers(group: string) {
   return usePages(["groups", group, "members"], (cursor) =>

@@ -1,10 +1,11 @@
-import { Select, Switch, TagsInput, TextInput } from "@mantine/core";
+import { Select, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { queryClient } from "~/api/queries";
 import { FormDrawer } from "~/components/form-drawer";
 import { told } from "~/components/notify";
+import { AddressField, PortFields } from "./fields";
 import { createResource, networksQuery } from "./queries";
 
 interface CreateDrawerProps {
@@ -42,21 +43,8 @@ export function CreateDrawer({ opened, onClose, network }: CreateDrawerProps) {
         data={networks.map(({ id, name }) => ({ value: id, label: name }))}
         {...form.getInputProps("network")}
       />
-      <TextInput
-        label="Address"
-        description="A name, a wildcard such as *.dev.internal, an address or a CIDR."
-        required
-        {...form.getInputProps("address")}
-      />
-      <TagsInput
-        label="TCP ports"
-        description="Such as 443 or 8000-8100; all of them are 1-65535."
-        splitChars={[",", " "]}
-        {...form.getInputProps("ports.tcp")}
-        error={form.errors.ports}
-      />
-      <TagsInput label="UDP ports" splitChars={[",", " "]} {...form.getInputProps("ports.udp")} />
-      <Switch label="Answers ping" {...form.getInputProps("ports.icmp", { type: "checkbox" })} />
+      <AddressField typed={form.values.address} field={form.getInputProps("address")} />
+      <PortFields form={form} />
     </FormDrawer>
   );
 }

@@ -1,7 +1,8 @@
-import { Alert, Stack, Tabs } from "@mantine/core";
-import { IconKey } from "@tabler/icons-react";
+import { Alert, Button, Stack, Tabs } from "@mantine/core";
+import { IconEdit, IconKey } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
+import { useState } from "react";
 import type { Schemas } from "~/api/client";
 import { useMay } from "~/api/session";
 import { CopyId } from "~/components/copy";
@@ -14,11 +15,13 @@ import { Removal } from "~/components/removal";
 import { Time } from "~/components/time";
 import { portsText, shellWord } from "~/components/words";
 import { PagePending } from "~/shell/fallbacks";
+import { EditDrawer } from "./edit-drawer";
 import { blastOf, networksQuery, type Resource, removeResource, resourceQuery, useAccess } from "./queries";
 
 export default function ResourcePage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
+  const [edited, setEdited] = useState<Resource>();
   const { data: resource, error, refetch } = useQuery(resourceQuery(id));
   const { data: networks = [] } = useQuery({ ...networksQuery, enabled: may("networks:read") });
   if (error) return <ProblemAlert error={error} retry={refetch} />;
@@ -29,13 +32,18 @@ export default function ResourcePage() {
       subtitle={<CopyId id={resource.id} />}
       actions={
         may("resources:write") && (
-          <Removal
-            name={resource.name}
-            noun="resource"
-            queryKey={resourceQuery(id).queryKey}
-            blast={() => blastOf(resource)}
-            act={() => removeResource(resource)}
-          />
+          <>
+            <Button variant="default" leftSection={<IconEdit size={16} />} onClick={() => setEdited(resource)}>
+              Edit
+            </Button>
+            <Removal
+              name={resource.name}
+              noun="resource"
+              queryKey={resourceQuery(id).queryKey}
+              blast={() => blastOf(resource)}
+              act={() => removeResource(resource)}
+            />
+          </>
         )
       }
     >
@@ -61,6 +69,7 @@ export default function ResourcePage() {
           <Access resource={resource} />
         </Tabs.Panel>
       </Tabs>
+      {edited && <EditDrawer opened onClose={() => setEdited(undefined)} resource={edited} />}
     </Page>
   );
 }

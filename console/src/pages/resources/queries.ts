@@ -3,6 +3,7 @@ import { allOf, usePages } from "~/api/pages";
 import type { Found } from "~/area";
 import type { Blast } from "~/components/confirm-danger";
 import { counted } from "~/components/words";
+import { makePlan } from "~/pages/plans/queries";
 
 export type Resource = Schemas["Resource"];
 
@@ -31,6 +32,28 @@ export function useAccess(resource: string) {
 
 export function createResource(body: Schemas["ResourceCreate"], key = idempotencyKey()) {
   return call(api.POST("/api/v1/resources", { body, params: { header: { "idempotency-key": key } } }));
+}
+
+type Content = Required<Pick<Schemas["ResourceCreate"], "name" | "network" | "address" | "ports" | "lease_s">>;
+
+/** What an address would mean as a resource; `resource` is the one that is being changed. */
+export const previewQuery = (address: string, resource?: string) => ({
+  queryKey: ["resources", "preview", { address, resource }],
+  queryFn: () => call(api.GET("/api/v1/resources/preview", { params: { query: { address, resource } } })),
+});
+
+/** What the change does to people and connections. A document names things, so the new name is not in it: it touches nobody. */
+export function planOfChange({ name }: Pick<Resource, "name">, network: string, { address, ports, lease_s }: Content) {
+  // What JSON writes, YAML reads.
+  return makePlan({
+    document: JSON.stringify({ resources: [{ name, network, address, ports, lease_s }] }),
+    prune: false,
+  });
+}
+
+export function changeResource({ id, version }: Pick<Resource, "id" | "version">, body: Content) {
+  const params = { path: { resource: id }, header: { "if-match": ifMatch(version) } };
+  return call(api.PATCH("/api/v1/resources/{resource}", { body, params }));
 }
 
 export function removeResource({ id, version }: Pick<Resource, "id" | "version">) {
