@@ -13,6 +13,7 @@ import { FormDrawer } from "~/components/form-drawer";
 import { told, toldProblem } from "~/components/notify";
 import { Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
+import { GroupMappings } from "./group-mappings";
 import { changeProvider, checkProvider, createProvider, type Provider, removeProvider, useProviders } from "./queries";
 
 const refresh = () => queryClient.invalidateQueries({ queryKey: ["identity-providers"] });
@@ -22,6 +23,7 @@ export default function ProvidersPage() {
   const [drawn, drawer] = useDisclosure();
   const [editing, setEditing] = useState<Provider | null>(null);
   const [removing, setRemoving] = useState<Provider | null>(null);
+  const [mapping, setMapping] = useState<Provider | null>(null);
   const write = may("identity-providers:write");
   const open = (provider: Provider | null) => {
     setEditing(provider);
@@ -50,6 +52,14 @@ export default function ProvidersPage() {
             aria-label={`Edit ${provider.name}`}
           >
             Edit
+          </Button>
+          <Button
+            size="compact-sm"
+            variant="default"
+            onClick={() => setMapping(provider)}
+            aria-label={`Groups of ${provider.name}`}
+          >
+            Groups
           </Button>
           <Button
             size="compact-sm"
@@ -86,6 +96,7 @@ export default function ProvidersPage() {
         }
       />
       <ProviderDrawer opened={drawn} onClose={drawer.close} provider={editing} />
+      {mapping && <GroupMappings opened onClose={() => setMapping(null)} provider={mapping} />}
       <ConfirmDanger
         opened={removing !== null}
         onClose={() => setRemoving(null)}

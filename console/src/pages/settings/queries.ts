@@ -27,6 +27,11 @@ export function removeProvider({ id, version }: Provider) {
   return call(api.DELETE("/api/v1/identity-providers/{provider}", { params }));
 }
 
+export function mapGroups({ id, version }: Pick<Provider, "id" | "version">, groups: Schemas["GroupMapping"][]) {
+  const params = { path: { provider: id }, header: { "if-match": ifMatch(version) } };
+  return call(api.PUT("/api/v1/identity-providers/{provider}/groups", { body: { groups }, params }));
+}
+
 export function checkProvider(id: string) {
   return call(api.POST("/api/v1/identity-providers/{provider}/check", { params: { path: { provider: id } } }));
 }
