@@ -98,15 +98,38 @@ def connect_at_once(address: IPAddress, port: int) -> tuple[socket.socket, bool]
 
 async def connected(sock: socket.socket, address: IPAddress, port: int, *, deadline_s: float = DIAL_DEADLINE_S) -> None:
     """Waits until a socket of ``connect_at_once`` is connected; closes it if it comes to nothing. Raises as ``dial_tcp``."""
+    target = (str(address), port)
     try:
         async with asyncio.timeout(deadline_s):
-            await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
-    except OSError as exc:
+            # The loop's own ``sock_connect`` takes a wake without an error for a connection; libuv wakes without any reason, too.
+            while (number := sock.connect_ex(target)) in _UNDER_WAY:
+                await _writable(sock)
+    except TimeoutError as exc:
         sock.close()
-        raise RemoteError(reason_of_os_error(exc), exc.strerror or f"no answer within {deadline_s:g} s") from exc
+        raise RemoteError(Reason.CONNECT_TIMEOUT, f"no answer within {deadline_s:g} s") from exc
     except asyncio.CancelledError:
         sock.close()
         raise
+    if number:
+        sock.close()
+        error = OSError(number, os.strerror(number))
+        raise RemoteError(reason_of_os_error(error), str(error.strerror))
+
+
+async def _writable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    loop.add_writer(sock, wake)
+    try:
+        await woken
+    finally:
+        # Every time anew: uvloop stops watching a socket with an error for good.
+        loop.remove_writer(sock)
 
 
 def watch_for_vanished_host(transport: asyncio.BaseTransport) -> None:

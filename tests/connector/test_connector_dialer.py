@@ -178,6 +178,38 @@ async def test_f33_a_resource_that_does_not_answer_at_once_is_waited_for() -> No
         assert late.getpeername() == server.getsockname()
 
 
+def test_f33_a_wake_without_a_reason_is_not_the_resources_acceptance() -> None:
+    """Event loops may call a socket writable that is not (libuv says so of its own). Taken for an acceptance, it let the
+    application connect to a host that was down, and reset it three seconds later."""
+    # asyncio's own loop lets a test say so, too.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(_woken_without_a_reason())
+
+
+async def _woken_without_a_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as stack:
+        port = server.getsockname()[1]
+        accepted = True
+        while accepted:
+            sock, accepted = connect_at_once(LOOPBACK, port)
+            stack.enter_context(sock)
+        waiting = asyncio.create_task(connected(sock, LOOPBACK, port))
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            while (watched := loop._selector.get_map().get(sock.fileno())) is None:  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+            watched.data[1]._run()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+        server.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                stack.enter_context(server.accept()[0])
+        await waiting
+        assert sock.getpeername() == server.getsockname()
+
+
 def test_udp_sockets_are_connected() -> None:
     with open_udp(LOOPBACK, 9) as sock:
         assert sock.getpeername() == ("127.0.0.1", 9)
