@@ -7,6 +7,7 @@ import { CommandBlock, CopyId } from "~/components/copy";
 import { told } from "~/components/notify";
 import { Facts, Page } from "~/components/page";
 import { ProblemAlert, placeProblem } from "~/components/problem-alert";
+import { QrCode } from "~/components/qr-code";
 import { Status } from "~/components/status";
 import { Tokens } from "~/pages/settings/tokens";
 import { PagePending } from "~/shell/fallbacks";
@@ -125,10 +126,16 @@ function SetUp({ done }: { done: (codes: string[]) => Promise<void> }) {
   return (
     <Stack>
       <Text size="sm">
-        Open this in the app, or type the key into it. Both are shown only now.{" "}
-        <a href={begun.data.uri}>Open the app</a>
+        Scan this with the app, or type the key into it. Both are shown only now. On the device that has the app:{" "}
+        <a href={begun.data.uri}>open the app</a>
       </Text>
-      <CopyId id={begun.data.secret} />
+      <Group align="center">
+        <QrCode text={begun.data.uri} label="The key as a QR code" />
+        <Stack gap={4} miw={0}>
+          <Text size="sm">The key:</Text>
+          <CopyId id={begun.data.secret} />
+        </Stack>
+      </Group>
       <CodeForm
         text="Then the code that it shows:"
         verb="Turn on"
