@@ -2,29 +2,22 @@
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 not connected or not ready, 5 daemon not running, 6 permission,
 7 timed out, 8 denied by policy, 130 interrupted.
+
+This module only declares the commands; everything heavy is imported when one is run, so that `--help` and `health` are quick.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector import metrics
 from connector.cli_keys import rotate_key
 from connector.cli_witness import witness
-from connector.daemon import Daemon
-from connector.enrol import enrol
-from connector.identity import Identity, load_identity
-from connector.probe import parse_target, probe
-from connector.render import render_probe_step, render_status
-from connector.resolver import Resolver
 from connector.settings import COMPONENT, Settings
-from connector.status import status_handler
 from protocol.errors import LocalError, OstiaryError
 from protocol.reasons import Reason
-from runtime import console, upstream_proxy
-from runtime.clock import SystemClock
+from runtime import console
 from runtime.command_line import (
     ForceOption,
     JsonOption,
@@ -41,16 +34,13 @@ from runtime.command_line import (
     enrolment_token,
     version_option,
 )
-from runtime.descriptors import raise_limit
-from runtime.files import StateDir
-from runtime.lifecycle import Lifecycle, run_command
-from runtime.lifecycle import run as run_daemon
-from runtime.logging import configure
-from runtime.metrics import SOCKET_NAME as METRICS_SOCKET
-from runtime.metrics import MetricsServer
 from runtime.service_commands import service_group
 from runtime.settings import describe, load
-from runtime.status_socket import StatusServer
+
+if TYPE_CHECKING:
+    from connector.identity import Identity
+    from runtime.files import StateDir
+    from runtime.lifecycle import Lifecycle
 
 ConfigOption = Annotated[Path | None, config_option(COMPONENT)]
 
@@ -80,8 +70,7 @@ def main() -> None:
 
 @app.callback()
 def root(version: Annotated[bool, version_option("ostiary-connector")] = False) -> None:
-    """Sends what short commands have to complain about to stderr; ``run`` sets the log up as its settings say."""
-    configure(COMPONENT, "warning", json=False)
+    """Has only options."""
 
 
 @app.command()
@@ -103,6 +92,12 @@ def enroll(
       ostiary-connector enroll --token-file token.txt
       ostiary-connector enroll --token-file -          # paste it, then Enter
     """
+    from connector.enrol import enrol
+    from runtime.clock import SystemClock
+    from runtime.files import StateDir
+    from runtime.lifecycle import run_command
+
+    _log_complaints()
     with console.exit_on_error(as_json=as_json):
         text = enrolment_token(token, token_file)
         settings = _settings(config, state_dir=state_dir)
@@ -139,6 +134,13 @@ def run(
     It connects to the controller and to every relay of its config, and serves. On SIGTERM it takes nothing new, lets open
     connections go on for `drain_s` seconds, and ends; a second signal ends it at once.
     """
+    import runtime.lean_structlog  # noqa: F401
+    from connector.identity import load_identity
+    from runtime import lifecycle, logging
+    from runtime.descriptors import raise_limit
+    from runtime.files import StateDir
+
+    _log_complaints()
     with console.exit_on_error():
         settings = _settings(
             config, state_dir=state_dir, runtime_dir=runtime_dir, log_level=log_level, log_json=log_json
@@ -148,16 +150,22 @@ def run(
         identity = load_identity(state)
         state.ensure()
         state.lock()
-    configure(COMPONENT, settings.log_level, settings.log_json)
+    logging.configure(COMPONENT, settings.log_level, settings.log_json)
     raise_limit()
+    raise SystemExit(lifecycle.run(lambda life: _serve(life, settings, identity, state)))
 
-    async def serve(lifecycle: Lifecycle) -> None:
-        daemon = Daemon(settings, identity, state)
-        shown = MetricsServer(metrics.source(daemon), settings.metrics_listen, settings.runtime_dir / METRICS_SOCKET)
-        async with StatusServer(settings.socket_path, status_handler(daemon)), shown:
-            await daemon.run(lifecycle)
 
-    raise SystemExit(run_daemon(serve))
+async def _serve(life: "Lifecycle", settings: Settings, identity: "Identity", state: "StateDir") -> None:
+    from connector import metrics
+    from connector.daemon import Daemon
+    from connector.status import status_handler
+    from runtime.metrics import SOCKET_NAME, MetricsServer
+    from runtime.status_socket import StatusServer
+
+    daemon = Daemon(settings, identity, state)
+    shown = MetricsServer(metrics.source(daemon), settings.metrics_listen, settings.runtime_dir / SOCKET_NAME)
+    async with StatusServer(settings.socket_path, status_handler(daemon)), shown:
+        await daemon.run(life)
 
 
 @app.command()
@@ -168,6 +176,8 @@ def status(config: ConfigOption = None, runtime_dir: RuntimeOption = None, as_js
     Example:
       ostiary-connector status --json
     """
+    from connector.render import render_status
+
     with console.exit_on_error(as_json=as_json):
         answer = _ask(_settings(config, runtime_dir=runtime_dir), "status")
         if as_json:
@@ -214,6 +224,11 @@ def reach(
     \b
     Exit codes: 0 it connects, 1 refused or unreachable, 7 no answer, 8 an egress rule forbids the address.
     """
+    from connector.probe import parse_target
+    from connector.render import render_probe_step
+    from runtime.lifecycle import run_command
+
+    _log_complaints()
     steps: list[dict[str, Any]] = []
 
     def note(step: dict[str, Any]) -> None:
@@ -251,6 +266,7 @@ def check_config(
     Example:
       OSTIARY_PARKED_LEGS=4 ostiary-connector check-config
     """
+    _log_complaints()
     with console.exit_on_error(as_json=as_json):
         settings = _settings(config, state_dir=state_dir, runtime_dir=runtime_dir)
         _go_by_proxy(settings)
@@ -277,12 +293,24 @@ def _settings(config: Path | None, **flags: object) -> Settings:
     return load(Settings, component=COMPONENT, config_file=config, overrides=flags)
 
 
+def _log_complaints() -> None:
+    """What a short command has to complain about goes to stderr; ``run`` sets the log up as its settings say."""
+    from runtime.logging import configure
+
+    configure(COMPONENT, "warning", json=False)
+
+
 def _go_by_proxy(settings: Settings) -> None:
     """Controller and relays are reached as the settings, or the environment, say. Raises LocalError(CONFIG_INVALID)."""
+    from runtime import upstream_proxy
+
     upstream_proxy.use(upstream_proxy.choose(settings.upstream_proxy, settings.upstream_proxy_login_file))
 
 
-def _enrolled(settings: Settings) -> Identity | None:
+def _enrolled(settings: Settings) -> "Identity | None":
+    from connector.identity import load_identity
+    from runtime.files import StateDir
+
     try:
         return load_identity(StateDir(settings.state_dir))
     except LocalError as error:
@@ -302,6 +330,10 @@ def _ask(
 
 
 async def _probe_directly(target: str, settings: Settings, note: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    from connector.probe import parse_target, probe
+    from connector.resolver import Resolver
+    from runtime.clock import SystemClock
+
     clock = SystemClock()
 
     async def emit(step: Mapping[str, Any]) -> None:

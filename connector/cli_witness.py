@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from connector.identity import load_identity
 from connector.settings import COMPONENT, Settings
-from connector.witnessing import export_witness
 from runtime import console
 from runtime.command_line import StateOption, command_group, config_option
-from runtime.files import StateDir, write_atomic
 from runtime.settings import load
 
 witness = command_group("Look at what this connector witnessed of the controller's log.")
@@ -33,6 +30,10 @@ def export(
       ostiary-connector witness export --output office.witness.json
       ostiary-controller events verify --witness office.witness.json
     """
+    from connector.identity import load_identity
+    from connector.witnessing import export_witness
+    from runtime.files import StateDir, write_atomic
+
     with console.exit_on_error():
         settings = load(Settings, component=COMPONENT, config_file=config, overrides={"state_dir": state_dir})
         state = StateDir(settings.state_dir)

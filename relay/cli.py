@@ -128,6 +128,7 @@ def run(
     Example:
       ostiary-relay run --listen-port 443
     """
+    import runtime.lean_structlog  # noqa: F401
     from relay.daemon import Daemon
     from relay.settings import COMPONENT
     from runtime import lifecycle, logging

@@ -16,9 +16,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Self
-
-import structlog
+from typing import Any, Final, Literal, Self
 
 from protocol.errors import LocalError
 from protocol.reasons import Reason
@@ -34,9 +32,6 @@ HELP: Final = (
 REQUEST_MAX_BYTES: Final = 4096
 REQUEST_DEADLINE_S: Final = 5.0
 CONNECTIONS_MAX: Final = 16
-
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,7 @@ class MetricsServer:
             if self._listen is not None:
                 raise os_error(exc, where) from exc
             # Nobody asked for them: no reason not to serve.
-            _log.warning("metrics.not_served", path=str(where), cause=str(exc))
+            _log().warning("metrics.not_served", path=str(where), cause=str(exc))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -224,3 +219,10 @@ def _http(status: int, kind: str, body: bytes) -> bytes:
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _log() -> Any:
+    # Imported late: every settings class names what is here, and short commands write no log.
+    import structlog
+
+    return structlog.get_logger(__name__)

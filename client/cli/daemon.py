@@ -66,6 +66,7 @@ def run() -> None:
     Example:
       sudo ostiaryd --log-level debug run
     """
+    import runtime.lean_structlog  # noqa: F401
     from client.daemon.app import Daemon
     from client.daemon.log_buffer import LogBuffer
     from client.daemon.settings import COMPONENT, load_settings

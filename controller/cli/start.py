@@ -10,7 +10,7 @@ from types import ModuleType
 
 from controller.cli.options import load_settings
 from controller.settings import COMPONENT, Settings
-from runtime import lifecycle, logging
+from runtime import lean_structlog, lifecycle, logging  # noqa: F401 - the first is imported for what it does
 from runtime.console import exit_on_error
 
 
