@@ -27,6 +27,8 @@ const TOUCHES: Record<string, readonly string[]> = {
   policy: ["policies", "access"],
   exclusion: ["exclusions", "access"],
   access_request: ["access-requests", "grants"],
+  sign_in: ["sign-ins", "sign-in-rules"],
+  signing_key: ["keys"],
 };
 const ALWAYS = ["events", "summary", "enforcement", "plans"];
 

@@ -1,5 +1,4 @@
 import { Button, Tabs, Text } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
 import { IconDatabase, IconEdit, IconPlugConnected, IconRocket } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
@@ -7,6 +6,7 @@ import { useMay } from "~/api/session";
 import { CopyId } from "~/components/copy";
 import { EmptyState } from "~/components/empty-state";
 import { ButtonLink, PageLink } from "~/components/links";
+import { useSnapshot } from "~/components/overtaken";
 import { Facts, Page } from "~/components/page";
 import { PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
@@ -26,8 +26,8 @@ export default function NetworkPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
   const [filters, setFilters] = useFilters();
-  const [editing, editor] = useDisclosure();
   const { data: network, error, refetch } = useQuery(networkQuery(id));
+  const edit = useSnapshot(network);
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!network) return <PagePending />;
   const deploy = may("networks:write") && (
@@ -43,7 +43,7 @@ export default function NetworkPage() {
         may("networks:write") && (
           <>
             {deploy}
-            <Button variant="default" leftSection={<IconEdit size={16} />} onClick={editor.open}>
+            <Button variant="default" leftSection={<IconEdit size={16} />} onClick={edit.open}>
               Edit
             </Button>
             <Removal
@@ -91,7 +91,7 @@ export default function NetworkPage() {
         onClose={() => setFilters({ deploy: null })}
         network={network}
       />
-      <NetworkDrawer opened={editing} onClose={editor.close} network={network} />
+      <NetworkDrawer opened={edit.opened} onClose={edit.close} network={edit.edited ?? network} note={edit.overtaken} />
     </Page>
   );
 }

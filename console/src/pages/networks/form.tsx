@@ -1,7 +1,7 @@
 import { TagsInput, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useNavigate } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { idempotencyKey } from "~/api/client";
 import { queryClient } from "~/api/queries";
 import { FormDrawer } from "~/components/form-drawer";
@@ -11,12 +11,14 @@ import { changeNetwork, createNetwork, type Network } from "./queries";
 interface NetworkDrawerProps {
   opened: boolean;
   onClose: () => void;
-  /** Changes this one; without it a new one is made. */
+  /** Changes this one, as it was when the drawer was opened; without it a new one is made. */
   network?: Network;
+  /** Stands above the fields. */
+  note?: ReactNode;
 }
 
 /** Makes a network, or changes one. */
-export function NetworkDrawer({ opened, onClose, network }: NetworkDrawerProps) {
+export function NetworkDrawer({ opened, onClose, network, note }: NetworkDrawerProps) {
   const navigate = useNavigate();
   const [key, setKey] = useState(idempotencyKey);
   const form = useForm({ initialValues: { name: "", egress_allow: [] as string[] } });
@@ -40,6 +42,7 @@ export function NetworkDrawer({ opened, onClose, network }: NetworkDrawerProps) 
       form={form}
       send={send}
     >
+      {note}
       <TextInput label="Name" required data-autofocus {...form.getInputProps("name")} />
       <TagsInput
         label="Addresses that connectors may dial besides private ones"

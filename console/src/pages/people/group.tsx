@@ -1,10 +1,10 @@
 import { ActionIcon, Button, Group, Select, TextInput, Title } from "@mantine/core";
 import { useForm } from "@mantine/form";
-import { useDebouncedValue, useDisclosure } from "@mantine/hooks";
+import { useDebouncedValue } from "@mantine/hooks";
 import { IconEdit, IconUsersGroup, IconX } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { api, call } from "~/api/client";
 import { queryClient } from "~/api/queries";
 import { useMay } from "~/api/session";
@@ -14,6 +14,7 @@ import { EmptyState } from "~/components/empty-state";
 import { FormDrawer } from "~/components/form-drawer";
 import { PageLink } from "~/components/links";
 import { told } from "~/components/notify";
+import { useSnapshot } from "~/components/overtaken";
 import { Facts, Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
@@ -39,8 +40,8 @@ const refresh = () =>
 export default function GroupPage() {
   const { id = "" } = useParams({ strict: false }) as { id?: string };
   const may = useMay();
-  const [renaming, drawer] = useDisclosure();
   const { data: group, error, refetch } = useQuery(groupQuery(id));
+  const renaming = useSnapshot(group);
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!group) return <PagePending />;
   return (
@@ -50,7 +51,7 @@ export default function GroupPage() {
       actions={
         may("groups:write") && (
           <>
-            <Button variant="default" leftSection={<IconEdit size={16} />} onClick={drawer.open}>
+            <Button variant="default" leftSection={<IconEdit size={16} />} onClick={renaming.open}>
               Rename
             </Button>
             <Removal
@@ -77,7 +78,12 @@ export default function GroupPage() {
         ]}
       />
       {may("people:read") && <Members group={group} />}
-      <Rename group={group} opened={renaming} onClose={drawer.close} />
+      <Rename
+        group={renaming.edited ?? group}
+        opened={renaming.opened}
+        onClose={renaming.close}
+        note={renaming.overtaken}
+      />
     </Page>
   );
 }
@@ -181,8 +187,20 @@ function AddMember({ group }: { group: string }) {
   );
 }
 
-function Rename({ group, opened, onClose }: { group: GroupOfPeople; opened: boolean; onClose: () => void }) {
+interface RenameProps {
+  /** As it was when the drawer was opened. */
+  group: GroupOfPeople;
+  opened: boolean;
+  onClose: () => void;
+  note: ReactNode;
+}
+
+function Rename({ group, opened, onClose, note }: RenameProps) {
   const form = useForm({ initialValues: { name: group.name } });
+  const { setValues } = form;
+  useEffect(() => {
+    if (opened) setValues({ name: group.name });
+  }, [opened, group, setValues]);
   const send = async ({ name }: typeof form.values) => {
     await renameGroup(group, name);
     await refresh();
@@ -190,6 +208,7 @@ function Rename({ group, opened, onClose }: { group: GroupOfPeople; opened: bool
   };
   return (
     <FormDrawer opened={opened} onClose={onClose} title="Rename group" verb="Rename" form={form} send={send}>
+      {note}
       <TextInput label="Name" required data-autofocus {...form.getInputProps("name")} />
     </FormDrawer>
   );

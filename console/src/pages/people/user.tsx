@@ -4,13 +4,14 @@ import { useDisclosure } from "@mantine/hooks";
 import { IconDots } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { queryClient } from "~/api/queries";
 import { useMay, useMe } from "~/api/session";
 import { type Blast, ConfirmDanger } from "~/components/confirm-danger";
 import { CopyId } from "~/components/copy";
 import { FormDrawer } from "~/components/form-drawer";
 import { told } from "~/components/notify";
+import { useSnapshot } from "~/components/overtaken";
 import { Facts, Page } from "~/components/page";
 import { ProblemAlert } from "~/components/problem-alert";
 import { useFilters } from "~/components/search";
@@ -143,7 +144,7 @@ function Actions({ user }: { user: User }) {
   const navigate = useNavigate();
   const [danger, setDanger] = useState<Danger | null>(null);
   const [opened, dialog] = useDisclosure();
-  const [giving, drawer] = useDisclosure();
+  const giving = useSnapshot(user);
   const refresh = () =>
     Promise.all(["users", "access", "devices"].map((key) => queryClient.invalidateQueries({ queryKey: [key] })));
   const enabling = useMutation({
@@ -162,7 +163,7 @@ function Actions({ user }: { user: User }) {
   return (
     <>
       {may("roles:write") && (
-        <Button variant="default" onClick={drawer.open}>
+        <Button variant="default" onClick={giving.open}>
           Change role
         </Button>
       )}
@@ -189,7 +190,7 @@ function Actions({ user }: { user: User }) {
         </Menu.Dropdown>
       </Menu>
       <ProblemAlert error={enabling.error} />
-      <RoleDrawer user={user} opened={giving} onClose={drawer.close} />
+      <RoleDrawer user={giving.edited ?? user} opened={giving.opened} onClose={giving.close} note={giving.overtaken} />
       {danger && (
         <ConfirmDanger
           opened={opened}
@@ -210,8 +211,20 @@ function Actions({ user }: { user: User }) {
   );
 }
 
-function RoleDrawer({ user, opened, onClose }: { user: User; opened: boolean; onClose: () => void }) {
+interface RoleProps {
+  /** As it was when the drawer was opened. */
+  user: User;
+  opened: boolean;
+  onClose: () => void;
+  note: ReactNode;
+}
+
+function RoleDrawer({ user, opened, onClose, note }: RoleProps) {
   const form = useForm({ initialValues: { role: user.role as Role } });
+  const { setValues } = form;
+  useEffect(() => {
+    if (opened) setValues({ role: user.role as Role });
+  }, [opened, user, setValues]);
   const send = async ({ role }: typeof form.values) => {
     await changeUser(user, { role });
     await queryClient.invalidateQueries({ queryKey: ["users"] });
@@ -219,6 +232,7 @@ function RoleDrawer({ user, opened, onClose }: { user: User; opened: boolean; on
   };
   return (
     <FormDrawer opened={opened} onClose={onClose} title="Change role" verb="Give the role" form={form} send={send}>
+      {note}
       <Text size="sm">
         A role says what somebody administers, at once. It opens no resource: that comes from grants alone.
       </Text>

@@ -2,11 +2,11 @@ import { Button, List, Title } from "@mantine/core";
 import { IconKey, IconPencil } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { useState } from "react";
 import { useMay } from "~/api/session";
 import { CopyId } from "~/components/copy";
 import { EmptyState } from "~/components/empty-state";
 import { ButtonLink } from "~/components/links";
+import { useSnapshot } from "~/components/overtaken";
 import { Facts, Page } from "~/components/page";
 import { type Column, PagedTable } from "~/components/paged-table";
 import { ProblemAlert } from "~/components/problem-alert";
@@ -37,8 +37,7 @@ export default function PolicyPage() {
 
 function PolicyFacts({ policy }: { policy: Policy }) {
   const may = useMay();
-  // As it was when the drawer was opened: whoever was quicker meanwhile is not overwritten, but told of (412).
-  const [edited, setEdited] = useState<Policy>();
+  const edit = useSnapshot(policy);
   const grants = useGrants({ policy: policy.id });
   return (
     <Page
@@ -47,7 +46,7 @@ function PolicyFacts({ policy }: { policy: Policy }) {
       actions={
         may("policies:write") && (
           <>
-            <Button variant="default" leftSection={<IconPencil size={16} />} onClick={() => setEdited(policy)}>
+            <Button variant="default" leftSection={<IconPencil size={16} />} onClick={edit.open}>
               Change
             </Button>
             <Removal
@@ -98,7 +97,15 @@ function PolicyFacts({ policy }: { policy: Policy }) {
           </EmptyState>
         }
       />
-      {edited && <PolicyDrawer opened onClose={() => setEdited(undefined)} policy={edited} />}
+      {edit.opened && (
+        <PolicyDrawer
+          key={edit.edited?.version}
+          opened
+          onClose={edit.close}
+          policy={edit.edited ?? policy}
+          note={edit.overtaken}
+        />
+      )}
     </Page>
   );
 }

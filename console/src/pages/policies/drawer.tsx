@@ -1,7 +1,7 @@
 import { Alert, Fieldset, Group, Select, Switch, TagsInput, TextInput } from "@mantine/core";
 import { type UseFormReturnType, useForm } from "@mantine/form";
 import { useNavigate } from "@tanstack/react-router";
-import { useMemo } from "react";
+import { type ReactNode, useMemo } from "react";
 import { ApiProblem } from "~/api/problem";
 import { queryClient } from "~/api/queries";
 import { FormDrawer } from "~/components/form-drawer";
@@ -28,12 +28,14 @@ export type PolicyForm = UseFormReturnType<Values>;
 interface PolicyDrawerProps {
   opened: boolean;
   onClose: () => void;
-  /** The one to change; without it a new one is made. */
+  /** The one to change, as it was when the drawer was opened; without it a new one is made. */
   policy?: Policy;
+  /** Stands above the fields. */
+  note?: ReactNode;
 }
 
 /** Makes or changes a policy. Fields are those of the API; lengths of time are typed as "8h". */
-export function PolicyDrawer({ opened, onClose, policy }: PolicyDrawerProps) {
+export function PolicyDrawer({ opened, onClose, policy, note }: PolicyDrawerProps) {
   const navigate = useNavigate();
   const form: PolicyForm = useForm<Values>({
     initialValues: {
@@ -72,6 +74,7 @@ export function PolicyDrawer({ opened, onClose, policy }: PolicyDrawerProps) {
       form={form}
       send={send}
     >
+      {note}
       <TextInput label="Name" required data-autofocus {...form.getInputProps("name")} />
       <PersonFields form={form} />
       <DeviceFields form={form} />

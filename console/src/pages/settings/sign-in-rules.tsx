@@ -6,6 +6,7 @@ import { queryClient } from "~/api/queries";
 import { useMay } from "~/api/session";
 import { CommandBlock } from "~/components/copy";
 import { told } from "~/components/notify";
+import { Overtaken } from "~/components/overtaken";
 import { Page } from "~/components/page";
 import { ProblemAlert } from "~/components/problem-alert";
 import { PagePending } from "~/shell/fallbacks";
@@ -26,10 +27,10 @@ const CHOICES: { value: Rule; label: string; description: string }[] = [
 export default function SignInRulesPage() {
   const may = useMay();
   const { data: rules, error, refetch } = useQuery(rulesQuery);
-  const [chosen, setChosen] = useState<Rule | null>(null);
+  // With the version that was shown when it was chosen: another's choice is not overwritten without a word.
+  const [chosen, setChosen] = useState<{ rule: Rule; version: number } | null>(null);
   const saving = useMutation({
-    mutationFn: async () =>
-      rules && changeRules(rules.version, { second_factor_for: chosen ?? rules.second_factor_for }),
+    mutationFn: async () => chosen && changeRules(chosen.version, { second_factor_for: chosen.rule }),
     onSuccess: async () => {
       setChosen(null);
       await queryClient.invalidateQueries({ queryKey: rulesQuery.queryKey });
@@ -38,10 +39,11 @@ export default function SignInRulesPage() {
   });
   if (error) return <ProblemAlert error={error} retry={refetch} />;
   if (!rules) return <PagePending />;
-  const now = chosen ?? rules.second_factor_for;
+  const now = chosen?.rule ?? rules.second_factor_for;
+  const choose = (value: string) => setChosen({ rule: value as Rule, version: rules.version });
   return (
     <Page title="Sign-in rules" subtitle="Who must have a second factor.">
-      <Radio.Group label="A second factor is required of" value={now} onChange={(value) => setChosen(value as Rule)}>
+      <Radio.Group label="A second factor is required of" value={now} onChange={choose}>
         <Stack mt="sm">
           {CHOICES.map(({ value, label, description }) => (
             <Radio
@@ -54,6 +56,7 @@ export default function SignInRulesPage() {
           ))}
         </Stack>
       </Radio.Group>
+      {chosen && chosen.version !== rules.version && <Overtaken again={() => setChosen(null)} />}
       <ProblemAlert error={saving.error} />
       {may("settings:write") && (
         <Group>
