@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from lab.hosts import SERVERS
 from lab.product import Product
+from lab.servers import RUNUSER
 from lab.services import BLOCK
 from lab.story import CURL, Story
 
@@ -158,3 +162,12 @@ def _blob_hash(size: int) -> str:
     for _ in range(size // len(BLOCK)):
         digest.update(BLOCK)
     return digest.hexdigest()
+
+
+def test_another_run_of_pytest_takes_nothing_from_the_database(product: Product, tmp_path: Path) -> None:
+    """It did: the database ended with its next checkpoint, and every test of it failed."""
+    (tmp_path / "test_other.py").write_text("def test_other(tmp_path): pass\n")
+    other = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path))
+    subprocess.run(other, check=True, capture_output=True, cwd=tmp_path, env={**os.environ, "PYTEST_ADDOPTS": ""})
+    look = (RUNUSER, "-u", "postgres", "--", "/usr/bin/stat", str(product.lab.folder / "postgres" / "cluster"))
+    assert product.lab["servers"].run(*look).returncode == 0
