@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# One more than there are cores, because many tests wait for clocks, files and networks.
+WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 8 ? cores + 1 : 8)))
 STAMP := $(VENV)/.installed
 # Each of the many processes that the tests start would otherwise compile the whole product anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -36,19 +37,9 @@ host-tools-all: host-tools ## the heavy ones too: redis, samba; tests without th
 demo: $(STAMP) ## the whole product on this machine, told as it happens (KEEP=1 leaves it up)
 	@$(BIN)/python -m lab.demo $(if $(KEEP),--keep)
 
-# Thousands of tests share few cores with a whole network: what failed gets one more run, alone, which ends at the first failure.
-define tested
-	@$(BIN)/python -m pytest $(1) $(2) || \
-	    { test $$? -eq 1 && echo "The tests that failed, named above, are run once more, alone:" && \
-	    $(BIN)/python -m pytest -v --exitfirst --last-failed --last-failed-no-failures none $(2); }
-endef
-
-# The browser's tests have a process of their own. Of the others, one worker has those with namespaces and containers, the
-# other ones everything else.
-test: $(STAMP) host-tools console ## the whole test suite
+test: $(STAMP) host-tools console ## the whole test suite (ARGS="tests/… -k …" runs a part of it)
 	@$(BIN)/python console/build.py test
-	$(if $(ARGS),,$(call tested,,tests/console))
-	$(call tested,--numprocesses $(WORKERS) --dist loadgroup,$(if $(ARGS),$(ARGS),--ignore=tests/console))
+	@tests/run $(BIN)/python $(WORKERS) $(ARGS)
 
 soak: $(STAMP) host-tools ## the long forms of tests that `make test` runs in short
 	@$(BIN)/python -m pytest -m soak $(ARGS)

@@ -7,7 +7,7 @@ import pytest
 
 from lab.engine import Engine
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("lab")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("engine")]
 SHOW = ("run", "--rm", "--no-deps", "secrets", "ostiary-setup", "show")
 
 

@@ -6,7 +6,7 @@ import pytest
 from console_world import PASSWORD, WHY_NOT, World, running, sign_in, violations, visiting
 from playwright.sync_api import Browser, Page, expect
 
-pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT), pytest.mark.xdist_group("console")]
+pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 
 def test_the_first_owner_is_made_in_the_browser(browser: Browser, tmp_path: Path) -> None:

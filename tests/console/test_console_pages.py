@@ -9,7 +9,7 @@ import pytest
 from console_world import BUILD, ROOT, WHY_NOT, World, violations
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT), pytest.mark.xdist_group("console")]
+pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 FIRST_LOAD_MAX = 200_000
 SETTLED = """async () => {

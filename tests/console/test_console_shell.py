@@ -4,7 +4,7 @@ import pytest
 from console_world import WHY_NOT, World, sign_in
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT), pytest.mark.xdist_group("console")]
+pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 
 def test_signing_in_leads_back_to_the_page_that_was_asked_for(page: Page, world: World) -> None:

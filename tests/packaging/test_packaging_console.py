@@ -13,7 +13,7 @@ from console_world import BUILD, ROOT, running, unverified
 
 pytestmark = [
     pytest.mark.skipif(not (BUILD / "index.html").is_file(), reason="needs the console: make console"),
-    pytest.mark.xdist_group("console"),
+    pytest.mark.xdist_group("wheel"),
 ]
 
 

@@ -23,7 +23,7 @@ WHY_NOT = missing_for_machine() or ("" if shutil.which("dpkg-deb") else "needs d
 
 pytestmark = [
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
-    pytest.mark.xdist_group("lab"),
+    pytest.mark.xdist_group("engine"),
     pytest.mark.timeout(600),
 ]
 

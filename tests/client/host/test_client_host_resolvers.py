@@ -12,7 +12,7 @@ from resolver_host import UPSTREAM, Host, World
 
 from client.host.guard_link import GUARD_SERVER
 
-pytestmark = pytest.mark.xdist_group("lab")
+pytestmark = pytest.mark.xdist_group("resolvers")
 
 OURS, THEIRS = "100.96.0.9", "203.0.113.9"
 RESOURCE, OTHER = "wiki.corp.internal", "public.example"
