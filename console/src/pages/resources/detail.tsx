@@ -81,7 +81,10 @@ function Ties({ ties }: { ties: Schemas["ResourceTie"][] }) {
       <Stack gap={2}>
         {ties.map((tie) => (
           <span key={tie.id}>
-            <PageLink to={`/resources/${tie.id}`}>{tie.name}</PageLink> in {tie.network_name}
+            <PageLink c="inherit" underline="always" to={`/resources/${tie.id}`}>
+              {tie.name}
+            </PageLink>{" "}
+            in {tie.network_name}
             {tie.decides && ": the address alone means that one"}
           </span>
         ))}

@@ -93,9 +93,11 @@ export function Change({ plan, renamed }: { plan: Plan; renamed: boolean }) {
     `${people(lost)} will reach less, ${gained.toLocaleString("en")} will reach more.`,
     ...named(
       whole.map((line) => {
+        const [less, more] = [portsText(line.lost), portsText(line.gained)];
+        // The same ports elsewhere: what matters is where, which the detail says.
         const parts = [
-          portsText(line.lost) !== "nothing" && `loses ${portsText(line.lost)}`,
-          portsText(line.gained) !== "nothing" && `gains ${portsText(line.gained)}`,
+          less !== more && less !== "nothing" && `loses ${less}`,
+          less !== more && more !== "nothing" && `gains ${more}`,
           line.detail,
         ];
         return `${line.subject_name ?? line.subject}: ${parts.filter(Boolean).join(", ")}`;

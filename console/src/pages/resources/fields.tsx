@@ -80,7 +80,7 @@ function Preview({ preview }: { preview: Schemas["AddressPreview"] }) {
           <List size="sm">
             {overlaps.map(({ id, name, address, network_name, relation }) => (
               <List.Item key={id}>
-                <PageLink underline="always" to={`/resources/${id}`}>
+                <PageLink c="inherit" underline="always" to={`/resources/${id}`}>
                   {name}
                 </PageLink>
                 <span className="isolated">{` (${address} in ${network_name}): `}</span>
