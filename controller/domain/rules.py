@@ -97,8 +97,9 @@ def clean_name(text: str) -> str:
     name = unicodedata.normalize("NFC", text).strip()
     if not 0 < len(name) <= NAME_MAX:
         raise RuleBrokenError(Reason.INVALID_INPUT, f"name: 1 to {NAME_MAX} characters")
-    if any(unicodedata.category(char) in _HIDDEN for char in name):
-        raise RuleBrokenError(Reason.INVALID_INPUT, "name: control characters are not allowed")
+    hidden = next((char for char in name if unicodedata.category(char) in _HIDDEN), None)
+    if hidden is not None:
+        raise RuleBrokenError(Reason.INVALID_INPUT, f"name: U+{ord(hidden):04X} cannot be seen, which is not allowed")
     return name
 
 
