@@ -13,15 +13,20 @@ from collections.abc import Callable
 from typing import Final
 
 from protocol.reasons import Reason
+from runtime.accepting import RELIEF_PAUSE_S
 
 PIPE_BYTES: Final = 1024 * 1024
 """The most that a process without privileges may ask for; a larger pipe means fewer calls for each byte."""
-LARGE_PIPES_MAX: Final = 64
-"""The others have what the kernel gives, 64 KiB at most: a peer that takes nothing keeps its pipe full (T-25)."""
+LARGE_PIPES_MAX: Final = 48
+"""The others have what the kernel gives, 64 KiB at most: a peer that takes nothing keeps its pipe full (T-25).
+
+One user has 64 MiB of pipes (fs.pipe-user-pages-soft), and 8 KiB for each one beyond: a quarter is left to the small ones.
+"""
 IDLE_PIPES_MAX: Final = 8
 _ROUNDS: Final = 4
 """Reads of one connection before the others have their turn."""
 _FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
+_SIOCATMARK: Final = 0x8905
 
 
 class Pipe:
@@ -129,7 +134,7 @@ class Splice:
 class _Direction:
     """From ``source`` to ``sink``."""
 
-    __slots__ = ("_count", "_end", "_heard_at", "_held", "_loop", "_pipe", "_pipes", "_sink", "_source", "_stopped")
+    __slots__ = ("_again", "_count", "_end", "_heard_at", "_held", "_loop", "_pipe", "_pipes", "_sink", "_source")
 
     def __init__(
         self,
@@ -149,7 +154,7 @@ class _Direction:
         self._pipe: Pipe | None = None
         self._held = 0
         self._heard_at = loop.time()
-        self._stopped = False
+        self._again: asyncio.TimerHandle | None = None
 
     @property
     def silent_s(self) -> float:
@@ -162,7 +167,8 @@ class _Direction:
 
     def stop(self) -> None:
         """Gives up the sockets and the pipe."""
-        self._stopped = True
+        if self._again is not None:
+            self._again.cancel()
         self._loop.remove_reader(self._source)
         self._loop.remove_writer(self._sink)
         self._release()
@@ -170,9 +176,16 @@ class _Direction:
     def _on_readable(self) -> None:
         self._heard_at = self._loop.time()
         try:
-            pipe = self._pipe = self._pipe or self._pipes.take()
+            pipe = self._pipe = self._pipes.take()
+        except OSError:
+            # No descriptors at the moment. Whoever opened so many must not end those that stand, so the bytes wait (T-25).
+            self._loop.remove_reader(self._source)
+            self._again = self._loop.call_later(RELIEF_PAUSE_S, self.read)
+            return
+        taken = 0
+        try:
             for _ in range(_ROUNDS):
-                self._held = os.splice(self._source, pipe.sink, PIPE_BYTES, flags=_FLAGS)
+                self._held = taken = os.splice(self._source, pipe.sink, PIPE_BYTES, flags=_FLAGS)
                 if not self._held:
                     self._end(Reason.NORMAL)
                     return
@@ -181,11 +194,17 @@ class _Direction:
                     self._loop.add_writer(self._sink, self._on_writable)
                     return
         except BlockingIOError:
-            pass
+            if not taken and self._is_urgent():
+                self._end(Reason.PROTOCOL_ERROR)
+                return
         except OSError:
             self._end(Reason.TUNNEL_LOST)
             return
         self._release()
+
+    def _is_urgent(self) -> bool:
+        """Whether TCP's urgent byte is next: splice(2) never gets beyond it, while the socket stays readable (T-26)."""
+        return fcntl.ioctl(self._source, _SIOCATMARK, bytes(4)) != bytes(4)
 
     def _on_writable(self) -> None:
         try:

@@ -12,7 +12,8 @@ from relay_world import RelayWorld, relay_world
 
 from protocol.reasons import Reason
 from protocol.rendezvous import CONNECT_PATH, LEG_PATH
-from relay.splice import IDLE_PIPES_MAX, LARGE_PIPES_MAX, PIPE_BYTES, Pipes, Splice
+from relay.splice import IDLE_PIPES_MAX, LARGE_PIPES_MAX, PIPE_BYTES, Pipe, Pipes, Splice
+from runtime.accepting import RELIEF_PAUSE_S
 
 MIB = 1024 * 1024
 
@@ -130,6 +131,55 @@ async def test_a_reset_ends_it() -> None:
         pair.one.close()
         async with asyncio.timeout(60):
             assert await pair.ended is Reason.TUNNEL_LOST
+
+
+async def test_t26_urgent_data_ends_it_and_costs_no_core() -> None:
+    with joined() as pair:
+        # splice(2) stops at the urgent byte for ever, while what comes behind it goes on to make the socket readable.
+        pair.one.send(b"!", socket.MSG_OOB)
+        pair.one.send(b"behind")
+        async with asyncio.timeout(5):
+            assert await pair.ended is Reason.PROTOCOL_ERROR
+
+
+async def test_t25_without_descriptors_for_a_pipe_bytes_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    with joined() as pair:
+        tries: list[int] = []
+        take = pair.pipes.take
+
+        def refuse_twice() -> Pipe:
+            tries.append(1)
+            if len(tries) <= 2:
+                raise OSError(24, "Too many open files")
+            return take()
+
+        monkeypatch.setattr(pair.pipes, "take", refuse_twice)
+        await asyncio.get_running_loop().sock_sendall(pair.one, b"patience")
+        assert await receive(pair.two, 8) == b"patience"
+        assert not pair.ended.done()
+        assert len(tries) == 3, "it is not asked all the time"
+
+
+async def test_t25_an_end_while_bytes_wait_for_a_pipe_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = descriptors()
+    with joined() as pair:
+        refused: asyncio.Event = asyncio.Event()
+
+        def refuse() -> Pipe:
+            refused.set()
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(pair.pipes, "take", refuse)
+        await asyncio.get_running_loop().sock_sendall(pair.one, b"never passed on")
+        async with asyncio.timeout(60):
+            await refused.wait()
+        pair.splice.stop()
+        refused.clear()
+        # Longer than until the next try.
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3 * RELIEF_PAUSE_S):
+                await refused.wait()
+    assert descriptors() == before
 
 
 async def test_a_direction_that_brings_nothing_is_dead() -> None:
