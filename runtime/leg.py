@@ -182,6 +182,7 @@ class RelayLine(asyncio.Protocol):
         self.known = known
         self._websocket: ClientProtocol | None = None
         self._first = b""
+        self._asked_for_end = False
         self._make_leg = _plain_leg
         self._head = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -253,6 +254,7 @@ class RelayLine(asyncio.Protocol):
         request.headers["Authorization"] = f"Bearer {ticket}"
         if path in MAY_END_TLS and isinstance(self._transport, LegTransport):
             request.headers[OUTER_TLS_HEADER] = self._transport.tls.session_name()
+            self._asked_for_end = True
         if 0 < len(self._first) <= FIRST_MAX_BYTES and len(ticket) <= _TICKET_BESIDE_FIRST:
             request.headers[FIRST_HEADER] = encode_first(self._first)
         websocket.send_request(request)
@@ -322,7 +324,9 @@ class RelayLine(asyncio.Protocol):
         self._transport.set_protocol(leg)
         leg.connection_made(self._transport)
         answers = [event for event in websocket.events_received() if isinstance(event, Response)]
-        leg.tls_may_end = any(OUTER_TLS_ENDS in answer.headers.get_all(OUTER_TLS_HEADER) for answer in answers)
+        leg.tls_may_end = self._asked_for_end and any(
+            OUTER_TLS_ENDS in answer.headers.get_all(OUTER_TLS_HEADER) for answer in answers
+        )
         if self._first and not any(FIRST_TAKEN in answer.headers.get_all(FIRST_HEADER) for answer in answers):
             # There was no room in the head, or the relay is an older one.
             leg.write(self._first)

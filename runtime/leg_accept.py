@@ -28,6 +28,7 @@ from protocol.reasons import Reason
 from protocol.rendezvous import (
     FIRST_HEADER,
     FIRST_TAKEN,
+    MAY_END_TLS,
     OUTER_TLS_ENDS,
     OUTER_TLS_HEADER,
     REASON_HEADER,
@@ -99,7 +100,7 @@ class LegAcceptor(asyncio.Protocol):
         response = self._websocket.accept(request)
         if self._first and response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             response.headers[FIRST_HEADER] = FIRST_TAKEN
-        ends = self._tls_may_end and self._is_same_session(request)
+        ends = self._tls_may_end and request.path in MAY_END_TLS and self._is_same_session(request)
         if ends:
             response.headers[OUTER_TLS_HEADER] = OUTER_TLS_ENDS
         self._websocket.send_response(response)

@@ -179,6 +179,11 @@ class FrameReader:
         self._textless = 0
         return _decoded(apply_mask(data[start:], data[start - 4 : start]))
 
+    @property
+    def inside_frame(self) -> bool:
+        """Whether the input so far ends within a frame."""
+        return bool(self._left or self._header)
+
     def next_event(self) -> FrameEvent | None:
         """Returns what else was in the input, oldest first."""
         return self.events.popleft() if self.events else None

@@ -249,6 +249,9 @@ class Leg(BareProtocol):
         """The peer ended its TLS: the connection goes on if that was agreed."""
         if not self.tls_may_end or self.lost is not None:
             return False
+        if self._reader.inside_frame:
+            self._end(Reason.PROTOCOL_ERROR, answer=Reason.PROTOCOL_ERROR)
+            return False
         self.receives_bare = True
         if self._on_bare is not None:
             self._on_bare()

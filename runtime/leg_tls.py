@@ -57,8 +57,8 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
                 return await self._ready
         except BaseException:
             self._ready.cancel()
-            # What was made above never hears of the connection's end.
-            self._above, self._closing = None, True
+            # What came up in this very turn was given bytes, perhaps, and so has to hear of the connection's end.
+            self._closing = True
             if self._below is not None:
                 # An alert may still be on its way.
                 self._below.close()
@@ -265,7 +265,7 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def _deliver(self) -> None:
         """Hands up all plaintext that is there, unless reading is paused."""
-        if self._delivering or self._bare:
+        if self._delivering or self._bare or self._above is None:
             return
         self._delivering = True
         try:

@@ -9,11 +9,14 @@ after an error, because an alert may be in it.
 """
 
 import hashlib
+import os
 import ssl
 from typing import Final, cast
 
 _NAME_PREFIX: Final = b"ostiary outer tls\x00"
 _READ_BYTES: Final = 64 * 1024
+ANSWERS_MAX_BYTES: Final = 8 * 1024
+"""TLS itself answers a KeyUpdate, and the answer waits for the next write: about 300 before that are a flood (T-25)."""
 
 
 class OuterTls:
@@ -64,6 +67,8 @@ class OuterTls:
         size, most = 0, len(buffer)
         while size < most and (count := self._read_record(buffer[size:])):
             size += count
+        if self._outgoing.pending > ANSWERS_MAX_BYTES:
+            raise ssl.SSLError("more key updates than anybody needs")
         return size
 
     def rest(self) -> bytes:
@@ -107,7 +112,8 @@ class OuterTls:
         It is made of the handshake's Finished message, which differs in each session and travels encrypted. Somebody who ends
         the TLS of both sides and passes on what is said in it, as some balancers and inspecting proxies do, has two sessions.
         """
-        finished = self._session.get_channel_binding("tls-unique") or b""
+        # Without a Finished message the name is one that nobody else has.
+        finished = self._session.get_channel_binding("tls-unique") or os.urandom(32)
         return hashlib.sha256(_NAME_PREFIX + finished).hexdigest()
 
     def _read_record(self, buffer: memoryview) -> int:

@@ -6,8 +6,9 @@ import hashlib
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
+import pytest
 from leg_server import LegServer, leg_server
 from recorders import Recorder
 from tls_material import tls_material
@@ -15,7 +16,9 @@ from tls_material import tls_material
 from protocol.reasons import Reason
 from protocol.rendezvous import ATTACH_PATH
 from runtime.leg import Leg
+from runtime.leg_accept import LegAcceptor
 from runtime.leg_protocol import LEG_MESSAGE_MAX_BYTES
+from runtime.leg_tls import LegTransport, start_server
 from runtime.trust import client_context, server_context
 
 
@@ -74,6 +77,78 @@ async def test_a_peer_that_ends_its_tls_unasked_has_ended_the_leg() -> None:
         mine.write(b"bytes that nobody takes")
         assert await heard.ended() is Reason.TUNNEL_LOST
         assert not heard.data
+
+
+@pytest.mark.parametrize("part", [b"\x82", b"\x82\xfe\x00\x80abcdpart of its payload"], ids=["header", "payload"])
+async def test_an_end_of_tls_inside_a_frame_is_a_protocol_error(part: bytes) -> None:
+    async with leg_server(tls_may_end=True) as server:
+        mine, theirs = await server.pair()
+        theirs.set_receiver(heard := Recorder())
+        transport = mine._transport
+        assert isinstance(transport, LegTransport)
+        transport.write(part)
+        mine.end_tls()
+        mine.write(b"the rest of no frame")
+        assert await heard.ended() is Reason.PROTOCOL_ERROR
+        assert b"rest" not in heard.data
+
+
+async def test_who_asks_for_the_end_on_another_path_does_not_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.leg.MAY_END_TLS", frozenset({ATTACH_PATH}))
+    async with leg_server(tls_may_end=True) as server:
+        mine, theirs = await server.pair(path=ATTACH_PATH)
+        assert not theirs.tls_may_end
+        assert not mine.tls_may_end
+
+
+async def test_an_answer_to_what_nobody_asked_ends_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.leg_accept.MAY_END_TLS", frozenset({ATTACH_PATH}))
+    monkeypatch.setattr(LegAcceptor, "_is_same_session", lambda *_: True)
+    async with leg_server(tls_may_end=True) as server:
+        mine, theirs = await server.pair(path=ATTACH_PATH)
+        assert theirs.tls_may_end, "this server says what it should not"
+        assert not mine.tls_may_end
+
+
+class Made(asyncio.Protocol):
+    """Above TLS: calls ``then`` when it is up, and notes its own end."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        self._then = then
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._then()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set_result(None)
+
+
+async def test_t25_who_came_up_in_the_turn_of_the_deadline_hears_of_its_end() -> None:
+    material = tls_material()
+    loop = asyncio.get_running_loop()
+    made: list[Made] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = loop.create_task(
+            asyncio.open_connection(
+                *listening.getsockname(), ssl=client_context(material.ca_pem), server_hostname="localhost"
+            )
+        )
+        listening.setblocking(False)
+        accepted, _ = await loop.sock_accept(listening)
+
+        def make() -> Made:
+            made.append(Made(lambda: serving.cancel()))
+            return made[0]
+
+        context = server_context(material.cert_pem, material.key_pem)
+        serving = loop.create_task(start_server(accepted, make, context=context, deadline_s=5))
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        async with asyncio.timeout(60):
+            await made[0].ended
+            _, writer = await client
+        writer.transport.abort()
 
 
 async def test_bare_legs_end_with_what_was_said_last() -> None:

@@ -1,5 +1,7 @@
 """The TLS of a leg as a machine: it ends in one direction, in the other, and loses nothing on the way."""
 
+import _ssl
+import ctypes
 import ssl
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_material import tls_material
 
-from runtime.outer_tls import OuterTls
+from runtime.outer_tls import ANSWERS_MAX_BYTES, OuterTls
 from runtime.trust import client_context, server_context
 
 
@@ -120,3 +122,62 @@ def test_any_order_of_words_and_ends_arrives_whole(steps: list[tuple[bool, bytes
         listener.receive(wire[:cut])
         listener.receive(wire[cut:])
     assert (server.heard, client.heard) == (said[True], said[False])
+
+
+class KeyUpdater:
+    """A client that can ask for new keys, which Python's own cannot: OpenSSL as it is, over memory."""
+
+    def __init__(self) -> None:
+        self._lib = ctypes.CDLL(_ssl.__file__)
+        self._session = self._pointer("SSL_new", self._pointer("SSL_CTX_new", self._pointer("TLS_client_method")))
+        self._incoming, self._outgoing = (self._pointer("BIO_new", self._pointer("BIO_s_mem")) for _ in range(2))
+        self._lib.SSL_set_bio(self._session, self._incoming, self._outgoing)
+        self._lib.SSL_set_connect_state(self._session)
+
+    def handshake(self, answer: bytes) -> bytes:
+        """Takes what the server said; returns what it is told."""
+        self._lib.BIO_write(self._incoming, answer, len(answer))
+        self._lib.SSL_do_handshake(self._session)
+        return self._sent()
+
+    def ask(self) -> bytes:
+        """Returns one KeyUpdate that asks for one in return."""
+        assert self._lib.SSL_key_update(self._session, 1) == 1
+        assert self._lib.SSL_do_handshake(self._session) == 1
+        return self._sent()
+
+    def _sent(self) -> bytes:
+        block = ctypes.create_string_buffer(16_384)
+        count = self._lib.BIO_read(self._outgoing, block, len(block))
+        return block.raw[: max(0, count)]
+
+    def _pointer(self, name: str, *arguments: ctypes.c_void_p) -> ctypes.c_void_p:
+        function = self._lib[name]
+        function.restype = ctypes.c_void_p
+        return ctypes.c_void_p(function(*arguments))
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["sending", "after our end"])
+def test_t25_answers_that_nobody_takes_do_not_pile_up(ended: bool) -> None:
+    material = tls_material()
+    server = OuterTls.server(server_context(material.cert_pem, material.key_pem))
+    client, answer = KeyUpdater(), b""
+    done = False
+    while not done:
+        server.receive_data(client.handshake(answer))
+        done = server.handshake()
+        answer = server.data_to_send()
+    buffer = memoryview(bytearray(100))
+    for _ in range(50):
+        server.receive_data(client.ask())
+        assert server.read_into(buffer) == 0, "a few are in order"
+    server.send(b"takes the answers along")
+    assert server.data_to_send()
+    if ended:
+        server.end_sending()
+        server.data_to_send()
+    with pytest.raises(ssl.SSLError):  # noqa: PT012 - which one it is that is too many, is not said
+        for _ in range(ANSWERS_MAX_BYTES):
+            server.receive_data(client.ask())
+            server.read_into(buffer)
+    assert len(server.data_to_send()) < ANSWERS_MAX_BYTES + 100
