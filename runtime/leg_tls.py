@@ -210,6 +210,8 @@ class LegTransport(asyncio.Transport, asyncio.BufferedProtocol):
         """The peer closed: the TCP transport closes itself."""
         if not self._closing:
             self._tell_eof()
+            # What is buffered goes out first, though not to a peer that takes nothing (T-25).
+            self._arm()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -18,6 +18,7 @@ from protocol.rendezvous import ATTACH_PATH
 from runtime.leg import Leg
 from runtime.leg_accept import LegAcceptor
 from runtime.leg_protocol import LEG_MESSAGE_MAX_BYTES
+from runtime.leg_socket import SHUTDOWN_DEADLINE_S
 from runtime.leg_tls import LegTransport, start_server
 from runtime.trust import client_context, server_context
 
@@ -162,6 +163,22 @@ async def test_bare_legs_end_with_what_was_said_last() -> None:
         mine.close(Reason.NORMAL)
         assert await heard.ended() is Reason.TUNNEL_LOST
         assert hashlib.sha256(heard.data).digest() == hashlib.sha256(last).digest()
+
+
+async def test_t25_who_hangs_up_and_takes_nothing_does_not_hold_the_connection() -> None:
+    async with leg_server() as server:
+        mine, theirs = await server.pair()
+        theirs.set_receiver(heard := Recorder())
+        mine.pause_reading()
+        theirs.write(bytes(32 * 1024 * 1024))
+        assert theirs.paused
+        assert isinstance(mine._transport, LegTransport)
+        fileno = mine._transport.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(fileno)) as other:
+            other.shutdown(socket.SHUT_WR)
+        # Not only after LEG_DEAD_AFTER_S.
+        assert await heard.ended(within=3 * SHUTDOWN_DEADLINE_S) is Reason.TUNNEL_LOST
+        mine.abort()
 
 
 async def test_a_bare_leg_that_is_silent_is_dead() -> None:
