@@ -127,7 +127,7 @@ def make_policy(page: Page, product: LiveProduct) -> None:
     drawer.get_by_label("Name").fill("wiki")
     drawer.get_by_role("combobox", name="Network").click()
     page.get_by_role("option", name="office").click()
-    drawer.get_by_label("Address").fill(WIKI)
+    drawer.get_by_role("textbox", name="Address").fill(WIKI)
     drawer.get_by_label("TCP ports").fill(f"{product.web_port}")
     page.keyboard.press("Enter")
     drawer.get_by_role("button", name="Create resource").click()

@@ -61,9 +61,9 @@ def test_refusals_land_on_their_field(console: Page) -> None:
     drawer.get_by_label("Name").fill("printer")
     drawer.get_by_role("combobox", name="Network").click()
     console.get_by_role("option", name="office").click()
-    drawer.get_by_label("Address").fill("not an address")
+    drawer.get_by_role("textbox", name="Address").fill("not an address")
     drawer.get_by_role("button", name="Create resource").click()
-    field = drawer.get_by_label("Address")
+    field = drawer.get_by_role("textbox", name="Address")
     expect(field).to_have_attribute("aria-invalid", "true")
 
 

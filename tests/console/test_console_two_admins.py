@@ -72,14 +72,3 @@ def test_a_role_that_another_gave_is_not_taken_back_unseen(console: Page, world:
     expect(drawer.get_by_text("It was changed by somebody else in the meantime.")).to_be_visible()
     found = world.ask("GET", f"/api/v1/users/{user}")
     assert (found["role"], found["version"] > version) == ("auditor", True)
-
-
-def test_a_sign_in_rule_that_another_chose_is_shown_before_it_is_changed(console: Page, world: World) -> None:
-    console.goto("/settings/sign-in")
-    console.get_by_role("radio", name="Everybody").check()
-    world.ask("PUT", "/api/v1/sign-in-rules", {"second_factor_for": "nobody"})
-    expect(console.get_by_role("alert").filter(has_text=TOLD)).to_be_visible()
-    console.get_by_role("button", name="Save").click()
-    expect(console.get_by_text("It was changed by somebody else in the meantime.")).to_be_visible()
-    console.get_by_role("button", name="Begin again from how it is now").click()
-    expect(console.get_by_role("radio", name="Nobody")).to_be_checked()
