@@ -62,7 +62,9 @@ KNOWN_COMPONENTS: Final[dict[str, frozenset[str]]] = {
         }
     ),
     "admin": frozenset({"ADMIN_URL", "ADMIN_TOKEN", "ADMIN_CA_FILE"}),
-    "relay": frozenset({"LISTEN_HOST", "LISTEN_PORT", "CONNECTIONS_MAX", "CONNECTIONS_PER_ADDRESS", "DRAIN_S", "SPLICE"}),
+    "relay": frozenset(
+        {"LISTEN_HOST", "LISTEN_PORT", "CONNECTIONS_MAX", "CONNECTIONS_PER_ADDRESS", "DRAIN_S", "SPLICE"}
+    ),
     "controller": frozenset(
         {
             "DATABASE_URL",
