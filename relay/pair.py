@@ -73,7 +73,8 @@ class Pair:
             self.wants_splice = True
             for leg in self._legs:
                 leg.pause_reading()
-                leg.notice_empty()
+                # The last byte that leaves resumes the writer, and so comes back to ``try_splice``.
+                leg.set_high_water(0)
             # What came right behind the end of TLS is handed up in this turn.
             asyncio.get_running_loop().call_soon(self.try_splice)
 
@@ -94,6 +95,7 @@ class Pair:
                 sock.close()
             self.wants_splice = False
             for leg in self._legs:
+                leg.set_high_water()
                 leg.resume_reading()
             return
         self._splice = Splice(

@@ -148,10 +148,11 @@ class Leg(BareProtocol):
         """Nothing waits in this process to be written."""
         return self._transport is not None and self._transport.get_write_buffer_size() == 0
 
-    def notice_empty(self) -> None:
-        """Pauses the writer until nothing waits any more."""
+    def set_high_water(self, high_water: int | None = None) -> None:
+        """Pauses the writer above ``high_water`` bytes; None: what the leg was made with."""
+        high = self._high_water if high_water is None else high_water
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.set_write_buffer_limits(0)
+            self._transport.set_write_buffer_limits(high=high, low=high // 4)
 
     def lend_socket(self, stop: Callable[[], None]) -> socket.socket | None:
         """Hands the connection to somebody who copies bytes better, who calls ``close`` in the end.
@@ -204,7 +205,7 @@ class Leg(BareProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes over an upgraded transport."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=self._high_water, low=self._high_water // 4)
+        self.set_high_water()
         tune_socket(transport)
         self._timer = self._loop.call_later(self._ping_interval_s, self._on_timer)
 
