@@ -96,7 +96,7 @@ function Standing() {
       >
         <Text size="sm">
           The policy is at{" "}
-          <PageLink underline="always" to={`/enforcement/${revision}`}>
+          <PageLink c="inherit" underline="always" to={`/enforcement/${revision}`}>
             revision {revision}
           </PageLink>
           .{" "}
