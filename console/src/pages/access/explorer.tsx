@@ -1,6 +1,5 @@
-import { Alert, Button, Group, SimpleGrid, TextInput } from "@mantine/core";
-import { IconClock, IconZoomQuestion } from "@tabler/icons-react";
-import { useQuery } from "@tanstack/react-query";
+import { Alert, SimpleGrid, TextInput } from "@mantine/core";
+import { IconZoomQuestion } from "@tabler/icons-react";
 import { useState } from "react";
 import { EmptyState } from "~/components/empty-state";
 import { PageLink } from "~/components/links";
@@ -8,12 +7,12 @@ import { Page } from "~/components/page";
 import { ProblemAlert } from "~/components/problem-alert";
 import { useFilters } from "~/components/search";
 import { type Entry, useEntries } from "~/pages/policy/directory";
-import { localInput, momentOf } from "~/pages/policy/durations";
 import { FilterPicker } from "~/pages/policy/filter-picker";
 import { PagePending } from "~/shell/fallbacks";
 import { covering, parseTarget } from "./addresses";
 import { Answer } from "./answer";
 import { HistoryPanel } from "./history";
+import { MomentField } from "./moment-field";
 import { useAnswer } from "./queries";
 
 /** Who can, and could, reach what, and why: every answer is the API's, and has a link. */
@@ -108,29 +107,5 @@ function AddressField({ chosen }: AddressFieldProps) {
         </Alert>
       )}
     </div>
-  );
-}
-
-function MomentField({ at, setAt }: { at: string | undefined; setAt: (moment: string | null) => void }) {
-  const [typed, setTyped] = useState(at ? localInput(new Date(at).getTime()) : "");
-  // The clock of the field stands where it was when the page was opened: nothing later can be asked.
-  const { data: latest } = useQuery({ queryKey: ["clock"], queryFn: () => localInput(Date.now()), staleTime: 60_000 });
-  return (
-    <Group align="flex-end" gap="xs" wrap="nowrap" style={{ alignSelf: "start" }}>
-      <TextInput
-        type="datetime-local"
-        label="When"
-        flex={1}
-        leftSection={<IconClock size={16} />}
-        max={latest}
-        value={typed}
-        onChange={(event) => setTyped(event.currentTarget.value)}
-        onBlur={() => setAt(momentOf(typed) ?? null)}
-        onKeyDown={(event) => event.key === "Enter" && setAt(momentOf(typed) ?? null)}
-      />
-      <Button variant="default" disabled={!at} onClick={() => setAt(null)}>
-        Now
-      </Button>
-    </Group>
   );
 }

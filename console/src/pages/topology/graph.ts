@@ -9,7 +9,11 @@ export interface Thing {
   kind: NodeKind;
   label: string;
   to: string;
+  /** Of its page, when that takes more than a path. */
+  search?: Record<string, unknown>;
   state?: { kind: StatusKind; label: string; since?: string | null };
+  /** What its state says is of now, though the rest is of another moment. */
+  ofNow?: boolean;
 }
 
 export interface Tie {
@@ -17,6 +21,8 @@ export interface Tie {
   /** How the two belong together: "member of". */
   word: string;
   to: string;
+  /** It is of now, though the rest is of another moment. */
+  ofNow?: boolean;
 }
 
 export interface Graph {
@@ -24,7 +30,10 @@ export interface Graph {
   ties: Tie[];
 }
 
-/** What the lists of the API say. */
+type GrantFields = "id" | "subject" | "resource" | "policy" | "expired" | "expires_at";
+type ConnectorFields = "id" | "name" | "network" | "relays" | "online" | "enrolled" | "since";
+
+/** What the lists of the API say, as far as it is drawn. */
 export interface World {
   users: Entry[];
   groups: Entry[];
@@ -32,12 +41,15 @@ export interface World {
   policies: Entry[];
   /** Members by group, as far as they are known. */
   members: ReadonlyMap<string, readonly string[]>;
-  grants: Schemas["Grant"][];
-  resources: Schemas["Resource"][];
-  networks: Schemas["Network"][];
-  connectors: Schemas["Connector"][];
-  relays: Schemas["Relay"][];
+  grants: Pick<Schemas["Grant"], GrantFields>[];
+  resources: Pick<Schemas["Resource"], "id" | "name" | "network">[];
+  networks: Pick<Schemas["Network"], "id" | "name">[];
+  connectors: Pick<Schemas["Connector"], ConnectorFields>[];
+  relays: Pick<Schemas["Relay"], "id" | "name" | "online" | "enrolled" | "since">[];
 }
+
+/** Agents report it, and the log does not hold it. */
+export const ATTACHED = "is attached to";
 
 /** The way from people to relays; ties lead that way, and only between things that are there. */
 export function graphOf(world: World): Graph {
@@ -64,13 +76,16 @@ export function graphOf(world: World): Graph {
     ...world.resources.map(({ id, network }) => ({ from: id, word: "lies in", to: network })),
     ...world.connectors.map(({ id, network }) => ({ from: network, word: "is served by", to: id })),
     ...world.connectors.flatMap(({ id, relays = [] }) =>
-      relays.map((relay) => ({ from: id, word: "is attached to", to: relay })),
+      relays.map((relay) => ({ from: id, word: ATTACHED, to: relay })),
     ),
   ];
   return { things, ties: ties.filter(({ from, to }) => known.has(from) && known.has(to)) };
 }
 
-function grantThing({ id, policy, expired, expires_at }: Schemas["Grant"], names: ReadonlyMap<string, string>): Thing {
+function grantThing(
+  { id, policy, expired, expires_at }: World["grants"][number],
+  names: ReadonlyMap<string, string>,
+): Thing {
   const label = policy ? `under ${names.get(policy) ?? policy}` : "no conditions";
   const state = expired ? ({ kind: "bad", label: "expired", since: expires_at } as const) : undefined;
   return { id, kind: "grant", label, to: `/grants/${id}`, ...(state && { state }) };

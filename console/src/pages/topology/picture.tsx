@@ -15,10 +15,12 @@ interface PictureProps {
   graph: Graph;
   focus: string | undefined;
   choose: (id: string) => void;
+  /** Undefined: now. */
+  at: string | undefined;
 }
 
 /** The graph as a picture. Each thing is a button: Tab goes through them, Enter puts one into focus. */
-export default function Picture({ graph, focus, choose }: PictureProps) {
+export default function Picture({ graph, focus, choose, at }: PictureProps) {
   const scheme = useComputedColorScheme("light");
   const nodes = useMemo<ThingNode[]>(() => {
     const places = placesOf(graph);
@@ -32,14 +34,20 @@ export default function Picture({ graph, focus, choose }: PictureProps) {
     }));
   }, [graph, focus, choose]);
   const edges = useMemo<Edge[]>(
-    () => graph.ties.map(({ from, to }) => ({ id: `${from} ${to}`, source: from, target: to })),
+    () =>
+      graph.ties.map(({ from, to, ofNow }) => ({
+        id: `${from} ${to}`,
+        source: from,
+        target: to,
+        ...(ofNow && { className: classes.ofNow }),
+      })),
     [graph],
   );
   return (
     <Box h="min(70vh, 720px)" bd="1px solid var(--mantine-color-default-border)" style={{ borderRadius: 8 }}>
       <ReactFlow
-        // Another focus is another picture: it is fitted into the frame anew.
-        key={focus ?? "all"}
+        // Another focus or moment is another picture: it is fitted into the frame anew.
+        key={`${focus ?? "all"} ${at ?? "now"}`}
         aria-label="Topology"
         nodes={nodes}
         edges={edges}
@@ -68,7 +76,7 @@ function ThingCard({ data: { thing, focused, choose } }: NodeProps<ThingNode>) {
     <>
       <Handle type="target" position={Position.Left} className={classes.handle} isConnectable={false} />
       <UnstyledButton
-        className={focused ? `${classes.thing} ${classes.focused}` : classes.thing}
+        className={[classes.thing, focused && classes.focused, thing.ofNow && classes.ofNow].filter(Boolean).join(" ")}
         w={NODE.width}
         h={NODE.height}
         aria-pressed={focused}

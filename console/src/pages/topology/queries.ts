@@ -4,8 +4,7 @@ import { api, call } from "~/api/client";
 import { allOf } from "~/api/pages";
 import { useMay } from "~/api/session";
 import { useEntries } from "~/pages/policy/directory";
-import type { Graph } from "./graph";
-import { graphOf } from "./graph";
+import type { World } from "./graph";
 
 /** So many pages of 200 of each kind. */
 const PAGES = 3;
@@ -21,7 +20,7 @@ function useAll<T>(plural: string, permission: string, load: () => Promise<T[]>)
 }
 
 interface Topology {
-  graph: Graph;
+  world: World;
   pending: boolean;
   error: unknown;
 }
@@ -45,20 +44,19 @@ export function useTopology(): Topology {
   const { entries: policies } = useEntries("policy");
   const members = useMembers(groups.map(({ id }) => id));
   const lists = [grants, resources, networks, connectors, relays];
-  const graph = useMemo(
-    () =>
-      graphOf({
-        users,
-        groups,
-        accounts,
-        policies,
-        members,
-        grants: grants.items ?? [],
-        resources: resources.items ?? [],
-        networks: networks.items ?? [],
-        connectors: connectors.items ?? [],
-        relays: relays.items ?? [],
-      }),
+  const world = useMemo(
+    () => ({
+      users,
+      groups,
+      accounts,
+      policies,
+      members,
+      grants: grants.items ?? [],
+      resources: resources.items ?? [],
+      networks: networks.items ?? [],
+      connectors: connectors.items ?? [],
+      relays: relays.items ?? [],
+    }),
     [
       users,
       groups,
@@ -73,7 +71,7 @@ export function useTopology(): Topology {
     ],
   );
   return {
-    graph,
+    world,
     pending: lists.some(({ pending }) => pending),
     error: lists.find(({ error }) => error)?.error ?? null,
   };
