@@ -12,11 +12,13 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from protocol.limits import RELAY_BUFFER_BYTES
 from protocol.reasons import Reason
 from runtime.accepting import RELIEF_PAUSE_S
 
 PIPE_BYTES: Final = 1024 * 1024
-"""The most that a process without privileges may ask for; a larger pipe means fewer calls for each byte."""
+"""The most that a process without privileges may ask for. Not to be filled (RELAY_BUFFER_BYTES): it has a place for each piece
+of a packet, however small, and in a smaller one those run out before the bytes do."""
 LARGE_PIPES_MAX: Final = 48
 """The others have what the kernel gives, 64 KiB at most: a peer that takes nothing keeps its pipe full (T-25).
 
@@ -185,7 +187,7 @@ class _Direction:
         taken = 0
         try:
             for _ in range(_ROUNDS):
-                self._held = taken = os.splice(self._source, pipe.sink, PIPE_BYTES, flags=_FLAGS)
+                self._held = taken = os.splice(self._source, pipe.sink, RELAY_BUFFER_BYTES, flags=_FLAGS)
                 if not self._held:
                     self._end(Reason.NORMAL)
                     return
